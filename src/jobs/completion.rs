@@ -1,0 +1,127 @@
+//! What a job asks a model, or whoever takes its place.
+
+use serde::{Deserialize, Serialize};
+
+use crate::llm::{Message, Part, Request};
+
+/// A question to a model as a step of a job.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Name of the step, with its round: `llm#1`.
+    pub step: String,
+    /// Model as the caller named it; `None` or `auto`: whatever is configured or at hand.
+    pub model: Option<String>,
+    /// The question.
+    pub request: Request,
+    /// Which try of this text it is, from 1.
+    pub attempt: u32,
+    /// How many tries there are.
+    pub max_attempts: u32,
+    /// What was wrong with the last try, for the host's eyes.
+    pub errors: Vec<String>,
+}
+
+/// A text that the host, or the client's sampling, is asked to write. Stored with the parked job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CompletionRequest {
+    /// Step whose result the text becomes.
+    pub step: String,
+    /// The question.
+    pub request: Request,
+    /// Which try of this text it is, from 1.
+    pub attempt: u32,
+    /// How many tries there are.
+    pub max_attempts: u32,
+    /// What was wrong with the last try.
+    pub errors: Vec<String>,
+    /// The client's own model is to be asked first, by sampling.
+    pub by_sampling: bool,
+}
+
+/// Bytes of prompt that one result carries; longer ones are read in parts.
+const PART_BYTES: usize = 60_000;
+
+/// A prompt as two texts, cut into parts that fit a result.
+#[derive(Debug, Clone)]
+pub struct PromptParts {
+    /// Instructions.
+    pub system: String,
+    /// The question and what came before it.
+    pub parts: Vec<String>,
+}
+
+impl CompletionRequest {
+    /// The prompt as a host reads it. Earlier turns are quoted in order.
+    pub fn prompt(&self) -> PromptParts {
+        let text = match self.request.messages.as_slice() {
+            [only] => message_text(only),
+            messages => messages
+                .iter()
+                .map(|message| {
+                    let role = match message.role {
+                        crate::llm::Role::User => "user",
+                        crate::llm::Role::Assistant => "assistant",
+                        crate::llm::Role::Tool => "tool results",
+                    };
+                    format!("[{role}]\n{}", message_text(message))
+                })
+                .collect::<Vec<_>>()
+                .join("\n\n"),
+        };
+        let room = PART_BYTES.saturating_sub(self.request.system.len()).max(PART_BYTES / 2);
+        PromptParts { system: self.request.system.clone(), parts: split_text(&text, room) }
+    }
+}
+
+fn message_text(message: &Message) -> String {
+    let mut texts = Vec::new();
+    for part in &message.parts {
+        match part {
+            Part::Text(text) => texts.push(text.clone()),
+            Part::File { name, media_type, .. } => {
+                texts.push(format!("[attached file `{name}`, {media_type}]"));
+            }
+            Part::ToolCall(call) => {
+                texts.push(format!("[call {} of `{}`: {}]", call.id, call.name, call.arguments));
+            }
+            Part::ToolResult { call_id, content } => {
+                texts.push(format!("[result of call {call_id}]\n{content}"));
+            }
+            Part::ThoughtSignature(_) => {}
+        }
+    }
+    texts.join("\n\n")
+}
+
+/// Cuts a text into parts of at most `bytes`, at line ends where there are some.
+fn split_text(text: &str, bytes: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while rest.len() > bytes {
+        let mut end = bytes;
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (head, _) = rest.split_at(end);
+        let end = head.rfind('\n').map_or(end, |newline| newline + 1);
+        let (head, tail) = rest.split_at(end);
+        parts.push(head.to_owned());
+        rest = tail;
+    }
+    parts.push(rest.to_owned());
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_join_to_the_text_and_fit() {
+        let text = format!("{}\n{}", "é".repeat(50_000), "b\n".repeat(60_000));
+        let parts = split_text(&text, 60_000);
+        assert_eq!(parts.concat(), text);
+        assert!(parts.iter().all(|part| !part.is_empty() && part.len() <= 60_000));
+        assert_eq!(split_text("", 10), [String::new()]);
+    }
+}

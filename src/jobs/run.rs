@@ -1,0 +1,265 @@
+//! One attempt of a job, as its tool sees it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::completion::{Ask, CompletionRequest};
+use super::progress::{Progress, ProgressSink};
+use super::{Failure, JobReply};
+use crate::error::{ErrorKind, ToolError};
+use crate::llm::resolve::{Choice, Models};
+use crate::llm::{LlmError, LlmErrorCode, Outcome};
+use crate::registry::CallContext;
+use crate::storage::blobs::Blobs;
+use crate::storage::{CallId, Catalog, Fence, Job, JobId, StorageResult};
+
+/// One attempt of a job. Cheap to clone.
+#[derive(Clone)]
+pub struct Run {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    job: Job,
+    context: CallContext,
+    cancel: CancellationToken,
+    catalog: Arc<dyn Catalog>,
+    blobs: Blobs,
+    models: Arc<Models>,
+    progress: ProgressSink,
+    /// Bits of the highest progress value so far: clients demand rising values.
+    progress_value: AtomicU64,
+}
+
+/// What a run is made from; the runner makes it.
+pub(super) struct RunParts {
+    pub(super) job: Job,
+    pub(super) context: CallContext,
+    pub(super) cancel: CancellationToken,
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) blobs: Blobs,
+    pub(super) models: Arc<Models>,
+    pub(super) progress: ProgressSink,
+}
+
+impl Run {
+    pub(super) fn new(parts: RunParts) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                job: parts.job,
+                context: parts.context,
+                cancel: parts.cancel,
+                catalog: parts.catalog,
+                blobs: parts.blobs,
+                models: parts.models,
+                progress: parts.progress,
+                progress_value: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Id of the job.
+    pub fn job_id(&self) -> &JobId {
+        &self.inner.job.id
+    }
+
+    /// Call id under which the result will be recorded.
+    pub fn call_id(&self) -> &CallId {
+        &self.inner.job.call_id
+    }
+
+    /// Who calls, and from where.
+    pub fn context(&self) -> &CallContext {
+        &self.inner.context
+    }
+
+    /// What the writes of this attempt are checked against.
+    pub fn fence(&self) -> Fence {
+        self.inner.job.fence()
+    }
+
+    /// When the job was made, milliseconds since the Unix epoch: the clock of its prompts, equal
+    /// in every attempt.
+    pub fn started_at(&self) -> i64 {
+        self.inner.job.created_at
+    }
+
+    /// Fires when the job must stop.
+    pub fn cancel(&self) -> &CancellationToken {
+        &self.inner.cancel
+    }
+
+    /// An unguessable word that is equal in every attempt: delimits data in prompts.
+    pub fn delimiter(&self) -> String {
+        let sha = crate::storage::blobs::sha256_hex(self.inner.job.id.as_str().as_bytes());
+        sha.0.chars().take(16).collect()
+    }
+
+    /// Reports progress. `value` of `total`; values that do not rise are lifted.
+    pub fn progress(&self, value: f64, total: Option<f64>, message: impl Into<String>) {
+        let highest = f64::from_bits(self.inner.progress_value.load(Ordering::Relaxed));
+        let value = if value > highest { value } else { highest + 0.001 };
+        self.inner.progress_value.store(value.to_bits(), Ordering::Relaxed);
+        self.inner.progress.send(&Progress { value, total, message: message.into() });
+    }
+
+    /// The stored result of a step, when it ran before.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn stored<T: DeserializeOwned>(&self, name: &str) -> StorageResult<Option<T>> {
+        match self.inner.catalog.step(&self.inner.job.id, name).await? {
+            Some(sha) => Ok(Some(self.inner.blobs.get_json(&sha).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Stores the result of a step: blob, then row, fenced.
+    ///
+    /// # Errors
+    /// When the store cannot be written or the job was lost.
+    pub async fn store<T: Serialize + Sync>(&self, name: &str, value: &T) -> StorageResult<()> {
+        let sha = self.inner.blobs.put_json(value).await?;
+        self.inner.catalog.save_step(&self.fence(), name, &sha).await
+    }
+
+    /// Runs a step unless its result is stored, and stores it before returning.
+    ///
+    /// # Errors
+    /// The step's own, or the store's.
+    pub async fn step<T, E, Fut>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Fut + Send,
+    ) -> Result<T, Failure>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync,
+        E: Into<Failure>,
+        Fut: Future<Output = Result<T, E>> + Send,
+    {
+        if let Some(value) = self.stored(name).await? {
+            return Ok(value);
+        }
+        let value = self.until_cancelled(work()).await?.map_err(Into::into)?;
+        self.store(name, &value).await?;
+        Ok(value)
+    }
+
+    /// Asks a model as a step: returns the stored answer, or asks and stores it, or suspends the
+    /// job when somebody else has to write the text.
+    ///
+    /// # Errors
+    /// [`Failure::Suspend`] for host completion and sampling by retry; else why no answer came.
+    pub async fn complete(&self, ask: Ask) -> Result<Outcome, Failure> {
+        if let Some(outcome) = self.stored(&ask.step).await? {
+            return Ok(outcome);
+        }
+        let inner = &self.inner;
+        let choice = inner
+            .models
+            .choose(ask.model.as_deref(), &inner.context.models)
+            .await
+            .map_err(tool_error)?;
+        let (model, note) = match choice {
+            Choice::Model { model, note } => (model, note),
+            Choice::Sampling | Choice::Host => {
+                return Err(Failure::Suspend(Box::new(CompletionRequest {
+                    step: ask.step,
+                    request: ask.request,
+                    attempt: ask.attempt,
+                    max_attempts: ask.max_attempts,
+                    errors: ask.errors,
+                    by_sampling: matches!(choice, Choice::Sampling),
+                })));
+            }
+        };
+        self.check_daily_tokens().await?;
+        let run = self.clone();
+        let mut outcome = inner
+            .models
+            .complete(model.as_ref(), &ask.request, &inner.cancel, &|bytes| {
+                run.report_bytes(bytes);
+            })
+            .await
+            .map_err(tool_error)?;
+        outcome.model_note = note;
+        self.store(&ask.step, &outcome).await?;
+        self.count_daily_tokens(&outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Waits for work unless the job is stopped first.
+    async fn until_cancelled<T>(&self, work: impl Future<Output = T> + Send) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.inner.cancel.cancelled() => Err(Failure::Error(stopped())),
+            value = work => Ok(value),
+        }
+    }
+
+    fn report_bytes(&self, bytes: usize) {
+        // 30 kB is a usual page: the bar nears its end and never reaches it.
+        #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+        let written = bytes as f64;
+        let value = 10.0 + 80.0 * (1.0 - (-written / 30_000.0).exp());
+        self.progress(value, Some(100.0), format!("the model has written {bytes} bytes"));
+    }
+
+    async fn check_daily_tokens(&self) -> Result<(), Failure> {
+        let Some(limit) = self.inner.models.daily_tokens() else { return Ok(()) };
+        let left = self
+            .inner
+            .catalog
+            .add_quota(&self.inner.job.principal, "llm_tokens", DAY_MS, 0, limit)
+            .await?;
+        match left {
+            Some(used) if used < limit => Ok(()),
+            _ => Err(Failure::Error(tool_error(
+                LlmError::new(
+                    LlmErrorCode::QuotaExceeded,
+                    format!("the daily allowance of {limit} model tokens is used up"),
+                )
+                .hint("go on tomorrow, name the model `host` to write the text yourself, or raise `llm.daily_tokens`"),
+            ))),
+        }
+    }
+
+    async fn count_daily_tokens(&self, outcome: &Outcome) -> Result<(), Failure> {
+        if self.inner.models.daily_tokens().is_none() {
+            return Ok(());
+        }
+        let used = outcome.usage.input_tokens.unwrap_or(0) + outcome.usage.output_tokens.unwrap_or(0);
+        let used = i64::try_from(used).unwrap_or(i64::MAX);
+        self.inner
+            .catalog
+            .add_quota(&self.inner.job.principal, "llm_tokens", DAY_MS, used, i64::MAX)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Window of the daily allowance.
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+fn tool_error(error: LlmError) -> ToolError {
+    error.into()
+}
+
+/// The error of a job that was stopped from outside; the runner replaces it by the reason.
+pub(super) fn stopped() -> ToolError {
+    ToolError::new(ErrorKind::Cancelled, "cancelled", "the call was cancelled")
+}
+
+/// How long to wait for a job before answering without its result.
+pub(super) type Budget = Option<Duration>;
+
+/// Whether a reply ends the job for its caller.
+pub(super) const fn is_final(reply: &JobReply) -> bool {
+    !matches!(reply, JobReply::Running { .. })
+}

@@ -1,0 +1,19 @@
+//! Atelier: one MCP server that gives any agent a workshop.
+//!
+//! The way of a call: `server` (stdio, HTTP) -> [`registry`] -> a capability's tool -> its service
+//! -> port -> adapter. [`app`] is the only place that names adapters.
+
+pub mod agent;
+pub mod app;
+pub mod browser;
+pub mod cli;
+pub mod config;
+pub mod documents;
+pub mod error;
+pub mod jobs;
+pub mod llm;
+pub mod prompts;
+pub mod registry;
+pub mod server;
+pub mod storage;
+pub mod telemetry;

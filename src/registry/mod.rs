@@ -1,0 +1,19 @@
+//! Every tool call, from whichever door, goes through [`Registry::call`]: references, validation,
+//! rights, quotas, the answer budget and the record of the result are the same for all tools.
+//!
+//! A tool is one function in one file that returns a [`Tool`]: metadata, schemas and handler.
+
+mod call;
+mod context;
+mod portable_schema;
+mod references;
+mod registry;
+mod reply;
+mod tool;
+mod validation;
+
+pub use context::{CallContext, Origin, Rights};
+pub use portable_schema::portable_schema;
+pub use registry::Registry;
+pub use reply::{CallOutcome, SamplingAsk};
+pub use tool::{Annotations, Call, DirectReply, Handler, Tool, ToolBuilder, Toolset};

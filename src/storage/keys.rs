@@ -1,0 +1,84 @@
+//! Ids and secrets: made from the operating system's random source, never from time.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{CallId, CompletionHandle, DocumentId, JobId, StorageError, StorageResult};
+
+/// Alphabet of RFC 4648 base32, lower case.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// Random bytes from the operating system.
+fn random<const N: usize>() -> StorageResult<[u8; N]> {
+    let mut bytes = [0_u8; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StorageError::Unavailable(format!("no random source: {error}")))?;
+    Ok(bytes)
+}
+
+/// A token of 128 random bits in 22 characters: the capability in a content URL.
+pub fn content_token() -> StorageResult<String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<16>()?))
+}
+
+/// A secret of 256 random bits in 43 characters: signing keys, launch links.
+pub fn secret() -> StorageResult<String> {
+    Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
+}
+
+/// A call id: 8 hex digits. The catalog refuses one that the principal has already.
+pub fn call_id() -> StorageResult<CallId> {
+    let bytes = random::<4>()?;
+    Ok(CallId(format!("{:08x}", u32::from_be_bytes(bytes))))
+}
+
+/// A completion handle: `cmp_` and 160 random bits in base32.
+pub fn completion_handle() -> StorageResult<CompletionHandle> {
+    let bytes = random::<20>()?;
+    let mut text = String::from("cmp_");
+    let mut buffer = 0_u32;
+    let mut bits = 0;
+    for byte in bytes {
+        buffer = (buffer << 8) | u32::from(byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            let index = (buffer >> bits) & 31;
+            if let Some(letter) = BASE32.get(index as usize) {
+                text.push(char::from(*letter));
+            }
+        }
+    }
+    Ok(CompletionHandle(text))
+}
+
+/// A job id: UUID version 4.
+pub fn job_id() -> JobId {
+    JobId(uuid::Uuid::new_v4().to_string())
+}
+
+/// A document id: UUID version 7, so that rows of one time lie together.
+pub fn document_id() -> DocumentId {
+    DocumentId(uuid::Uuid::now_v7().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_carry_160_bits_of_base32() {
+        let handle = completion_handle().unwrap();
+        let body = handle.0.strip_prefix("cmp_").unwrap();
+        assert_eq!(body.len(), 32);
+        assert!(body.bytes().all(|byte| BASE32.contains(&byte)));
+        assert_ne!(handle, completion_handle().unwrap());
+    }
+
+    #[test]
+    fn content_tokens_are_22_url_safe_characters() {
+        let token = content_token().unwrap();
+        assert_eq!(token.len(), 22);
+        assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    }
+}
