@@ -14,6 +14,6 @@ mod validation;
 
 pub use context::{CallContext, Origin, Rights};
 pub use portable_schema::portable_schema;
-pub use registry::Registry;
+pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, SamplingAsk};
 pub use tool::{Annotations, Call, DirectReply, Handler, Tool, ToolBuilder, Toolset};
