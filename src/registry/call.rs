@@ -123,7 +123,7 @@ impl Registry {
             let shown: String = name.chars().take(64).collect();
             ToolError::not_found("unknown_tool", format!("there is no tool `{shown}`")).hint(hint)
         })?;
-        self.check_rights(&registered.tool, &context.rights, context.origin)?;
+        Self::check_rights(&registered.tool, &context.rights, context.origin)?;
         let limit = self.limits.argument_bytes;
         if json_bytes(arguments) > limit {
             return Err(ToolError::new(
@@ -241,7 +241,7 @@ impl JobExecutor for Registry {
         };
         // Rights are those of whoever runs it now: a resumed call may have lost them.
         let context = run.context();
-        if let Err(error) = self.check_rights(&registered.tool, &context.rights, context.origin) {
+        if let Err(error) = Self::check_rights(&registered.tool, &context.rights, context.origin) {
             return Box::pin(std::future::ready(Err(error.into())));
         }
         match &registered.tool.handler {

@@ -132,7 +132,6 @@ impl Registry {
 
     /// Refuses what the caller may not use.
     pub(super) fn check_rights(
-        &self,
         tool: &Tool,
         rights: &Rights,
         origin: Origin,

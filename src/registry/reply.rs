@@ -220,7 +220,9 @@ fn cut_texts(value: &mut Value, longest: usize) {
             if items.len() > most {
                 items.truncate(most);
             }
-            items.iter_mut().for_each(|item| cut_texts(item, longest));
+            for item in items.iter_mut() {
+                cut_texts(item, longest);
+            }
         }
         Value::Object(object) => object.values_mut().for_each(|item| cut_texts(item, longest)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

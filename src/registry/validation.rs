@@ -69,7 +69,9 @@ fn normalise_field(value: &mut Value, schema: &Value) {
         Value::Object(_) => normalise(value, schema),
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| normalise_field(item, schema));
+                for item in items.iter_mut() {
+                    normalise_field(item, schema);
+                }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -17,7 +17,7 @@ struct Params {
 }
 
 pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
-    Tool::new("cancel_job", "Cancel a job", Toolset::Jobs)
+    Tool::builder("cancel_job", "Cancel a job", Toolset::Jobs)
         .description(
             "Stops a job that is running or waits for a completion. What it has published stays. Use it when its result is not wanted any more.",
         )

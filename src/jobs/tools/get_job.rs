@@ -26,7 +26,7 @@ const fn default_wait() -> u64 {
 }
 
 pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
-    Tool::new("get_job", "Get the result of a running job", Toolset::Jobs)
+    Tool::builder("get_job", "Get the result of a running job", Toolset::Jobs)
         .description(
             "Waits for a job and returns the finished result itself, as the tool that started it would have, or status `running` with its progress. Call it when a result has status `running`; not for results that are finished already.",
         )

@@ -26,7 +26,7 @@ const fn first() -> usize {
 }
 
 pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
-    Tool::new("read_completion_prompt", "Read a completion prompt", Toolset::Jobs)
+    Tool::builder("read_completion_prompt", "Read a completion prompt", Toolset::Jobs)
         .description(
             "Returns one part of the prompt of a pending completion. Use it when a `needs_completion` result has `prompt_parts`, to read the parts after the first before writing the text.",
         )

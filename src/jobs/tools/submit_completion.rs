@@ -22,7 +22,7 @@ struct Params {
 }
 
 pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
-    Tool::new("submit_completion", "Submit a completion", Toolset::Jobs)
+    Tool::builder("submit_completion", "Submit a completion", Toolset::Jobs)
         .description(
             "Hands in the text that a call with status `needs_completion` asked for, and goes on with that call: returns its result, or `needs_completion` again when the text has to be repaired. Only for handles of such results.",
         )
