@@ -172,7 +172,13 @@ fn descend<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     if path.is_empty() {
         return Some(value);
     }
-    let mut ends: Vec<usize> = path.match_indices("__").map(|(index, _)| index).collect();
+    // Overlapping ones too: a key may end with an underscore.
+    let mut ends: Vec<usize> = path
+        .as_bytes()
+        .windows(2)
+        .enumerate()
+        .filter_map(|(index, pair)| (pair == b"__").then_some(index))
+        .collect();
     ends.push(path.len());
     for end in ends.into_iter().rev() {
         let (key, rest) = path.split_at(end);
