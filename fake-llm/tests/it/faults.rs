@@ -128,6 +128,20 @@ async fn a_cut_between_events_leaves_whole_events() {
 }
 
 #[tokio::test]
+async fn a_cut_before_the_end_leaves_all_but_the_end() {
+    for vendor in Vendor::ALL {
+        let whole = clean(vendor).await;
+        let fault = Fault::CutBeforeEnd { http_end: HttpEnd::Complete };
+        let answer = spoiled(vendor, three(), fault).await;
+        let ends = match vendor {
+            Vendor::Gemini | Vendor::OpenaiChat | Vendor::OpenaiResponses | Vendor::Ollama => 1,
+            Vendor::Anthropic | Vendor::GeminiInteractions => 2,
+        };
+        assert_eq!(answer.chunks, whole.chunks[..whole.chunks.len() - ends], "{vendor:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_cut_in_json_leaves_half_an_object() {
     for vendor in Vendor::ALL {
         let whole = clean(vendor).await;
@@ -181,6 +195,7 @@ async fn line_ends_change_and_nothing_else() {
         (Vendor::Anthropic, LineEnding::CrLf, "\r\n"),
         (Vendor::OpenaiChat, LineEnding::Cr, "\r"),
         (Vendor::Gemini, LineEnding::Lf, "\n"),
+        (Vendor::Ollama, LineEnding::CrLf, "\r\n"),
     ] {
         let answer = spoiled(vendor, three(), Fault::LineEnds { ending }).await;
         let normal = clean(vendor).await.text().replace("\r\n", "\n");
@@ -389,7 +404,8 @@ async fn what_a_wire_cannot_express_is_reported_and_not_invented() {
     let ascii = Rule::reply(Reply::text("a")).fault(Fault::CutInUtf8 { http_end: HttpEnd::Torn });
     let short = Rule::reply(Reply::text("a")).fault(Fault::cut_after(99));
     let index = Rule::reply(Reply::text("a")).fault(Fault::ToolIndex { index: 7 });
-    for rule in [filtered, ascii, short, index] {
+    let comments = Rule::reply(Reply::text("a")).fault(Fault::Comments);
+    for rule in [filtered, ascii, short, index, comments] {
         let server = FakeLlm::start(Script::new().rule(rule)).await.unwrap();
         let answer = raw_client::ask(&server, Vendor::Ollama, true).await;
         assert_eq!(answer.status(), 500);
