@@ -93,6 +93,8 @@ impl Workshop {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the condition never held");
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .expect("the condition never held");
     }
 }
