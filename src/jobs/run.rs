@@ -234,8 +234,7 @@ impl Run {
         if self.inner.models.daily_tokens().is_none() {
             return Ok(());
         }
-        let used =
-            outcome.usage.input_tokens.unwrap_or(0) + outcome.usage.output_tokens.unwrap_or(0);
+        let used = outcome.usage.input_tokens.unwrap_or(0) + outcome.usage.output_tokens.unwrap_or(0);
         let used = i64::try_from(used).unwrap_or(i64::MAX);
         self.inner
             .catalog
