@@ -168,7 +168,11 @@ fn unauthorized(refusal: Refusal) -> Response {
         "message": message,
         "hint": "send `Authorization: Bearer TOKEN` with a token of `auth.tokens`",
     }));
-    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))], body)
+    (
+        StatusCode::UNAUTHORIZED,
+        [(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))],
+        body,
+    )
         .into_response()
 }
 
@@ -280,7 +284,10 @@ mod tests {
             Some("documents")
         );
         assert_eq!(toolsets(rights(&[("x-mcp-toolsets", "factory")])).as_deref(), Some(""));
-        assert_eq!(toolsets(rights(&[("x-mcp-toolsets", " ,")])).as_deref(), Some("documents python"));
+        assert_eq!(
+            toolsets(rights(&[("x-mcp-toolsets", " ,")])).as_deref(),
+            Some("documents python")
+        );
         assert!(rights(&[("x-mcp-readonly", "true")]).read_only);
         assert!(!rights(&[("x-mcp-readonly", "false")]).read_only);
     }

@@ -172,11 +172,8 @@ pub(super) async fn guard(State(edge): State<Arc<Edge>>, request: Request, next:
     let Some(origin) = edge.shared_with(request.headers()) else { return next.run(request).await };
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        next.run(request).await
-    };
+    let mut response =
+        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -297,16 +294,31 @@ mod tests {
     #[test]
     fn hosts() {
         for host in [
-            "localhost", "LOCALHOST:1", "127.0.0.1:7410", "[::1]:7410", "192.168.7.7:80",
-            "atelier.example", "atelier.example:80", "atelier.example.", "fixed.example:8443",
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1:7410",
+            "[::1]:7410",
+            "192.168.7.7:80",
+            "atelier.example",
+            "atelier.example:80",
+            "atelier.example.",
+            "fixed.example:8443",
             "apps.example",
         ] {
             assert_eq!(verdict("/mcp", Some(host), None), Ok(()), "{host}");
         }
         for host in [
-            "evil.example", "localhost.evil.example", "fixed.example", "fixed.example:80",
-            "127.0.0.1.evil.example", "evil.example#localhost", "localhost@evil.example", "", " ",
-            "192.168.7.8", "a b",
+            "evil.example",
+            "localhost.evil.example",
+            "fixed.example",
+            "fixed.example:80",
+            "127.0.0.1.evil.example",
+            "evil.example#localhost",
+            "localhost@evil.example",
+            "",
+            " ",
+            "192.168.7.8",
+            "a b",
         ] {
             assert_eq!(verdict("/mcp", Some(host), None), Err(Refusal::Host), "{host}");
         }
@@ -317,16 +329,29 @@ mod tests {
     #[test]
     fn origins() {
         for origin in [
-            "http://localhost:3000", "https://localhost", "http://127.0.0.1", "http://[::1]:9",
-            "https://app.example", "https://app.example:443", "http://dev.example:1234",
+            "http://localhost:3000",
+            "https://localhost",
+            "http://127.0.0.1",
+            "http://[::1]:9",
+            "https://app.example",
+            "https://app.example:443",
+            "http://dev.example:1234",
             "https://apps.example:9443",
         ] {
             assert_eq!(verdict("/mcp", Some("localhost"), Some(origin)), Ok(()), "{origin}");
         }
         for origin in [
-            "null", "https://evil.example", "http://app.example", "https://app.example:444",
-            "https://apps.example", "ftp://localhost", "http://localhost.evil.example",
-            "http://localhost@evil.example", "", "localhost", "file://",
+            "null",
+            "https://evil.example",
+            "http://app.example",
+            "https://app.example:444",
+            "https://apps.example",
+            "ftp://localhost",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "",
+            "localhost",
+            "file://",
         ] {
             let verdict = verdict("/health/live", Some("localhost"), Some(origin));
             assert_eq!(verdict, Err(Refusal::Origin), "{origin}");

@@ -1,7 +1,7 @@
 //! MCP over streamable HTTP, the HTTP API, health and metrics on one listener.
 //!
-//! A request passes [`edge`](super::edge) (Host and Origin, every route), then
-//! [`auth`](super::auth) (`/mcp`, `/api`, `/metrics`), then its route. Requests of protocol
+//! A request passes `edge` (Host and Origin, every route), then
+//! `auth` (`/mcp`, `/api`, `/metrics`), then its route. Requests of protocol
 //! 2026-07-28 have no session; older clients get one, kept in our store.
 
 use std::sync::Arc;
@@ -200,7 +200,9 @@ async fn own_sessions(
         match sessions.is_foreign(id, &caller.principal).await {
             Ok(false) => {}
             // Word for word what an unknown session gets.
-            Ok(true) => return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response(),
+            Ok(true) => {
+                return (StatusCode::NOT_FOUND, "Not Found: Session not found").into_response();
+            }
             Err(error) => {
                 tracing::warn!(error.cause = %error, "a session could not be looked up");
                 let body = json!({"status": "error", "code": "storage_unavailable"});

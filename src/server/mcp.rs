@@ -13,8 +13,7 @@ use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
     CompleteResult, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
     GetTaskResult, Implementation, JsonObject, ListPromptsResult, ListToolsResult, MetaObject,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, ToolAnnotations,
-    UpdateTaskParams,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, ToolAnnotations, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
@@ -90,7 +89,9 @@ impl Handler {
                 .get::<http::request::Parts>()
                 .and_then(|parts| parts.extensions.get::<Caller>())
                 .cloned()
-                .ok_or_else(|| ErrorData::invalid_request("the request is not authenticated", None)),
+                .ok_or_else(|| {
+                    ErrorData::invalid_request("the request is not authenticated", None)
+                }),
         }
     }
 
@@ -234,8 +235,7 @@ impl ServerHandler for Handler {
         one_page(request.as_ref())?;
         let caller = self.caller(&cx)?;
         let offered = self.door.app.registry.tools(&caller.rights);
-        let tools: Vec<_> =
-            offered.filter_map(|tool| self.shown.get(tool.name).cloned()).collect();
+        let tools: Vec<_> = offered.filter_map(|tool| self.shown.get(tool.name).cloned()).collect();
         // What a caller may use hangs on its token and headers.
         let mut result = ListToolsResult::with_all_items(tools)
             .with_ttl_ms(LIST_TTL_MS)
@@ -374,7 +374,8 @@ fn one_page(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
 /// Names the server in a result, as protocol 2026-07-28 wants it.
 fn sign(meta: &mut Option<MetaObject>, is_modern: bool) {
     if is_modern {
-        let server = Implementation::new("atelier", env!("CARGO_PKG_VERSION")).with_title("Atelier");
+        let server =
+            Implementation::new("atelier", env!("CARGO_PKG_VERSION")).with_title("Atelier");
         meta.get_or_insert_default().0.insert(SERVER_INFO_META.to_owned(), json!(server));
     }
 }

@@ -5,11 +5,12 @@
 //! but who calls and what the client can do; state that outlives a call is an id in arguments,
 //! never a session.
 //!
-//! The flow over MCP: transport -> [`mcp::Handler`] -> [`door::Door`] -> registry; back through
-//! [`outcome`]. Streamable HTTP passes [`edge`] (Host and Origin) and [`auth`] first.
+//! The flow over MCP: transport -> `mcp::Handler` -> `door::Door` -> registry; back through `outcome`.
+//! Streamable HTTP passes `edge` (Host and Origin) and `auth` first.
 
 mod api;
 mod auth;
+pub mod content;
 mod door;
 mod drain;
 mod edge;
@@ -23,6 +24,8 @@ mod mcp;
 mod metrics;
 mod openapi;
 mod outcome;
+pub mod pages;
+pub mod ports;
 mod progress;
 mod prompts;
 mod retry;

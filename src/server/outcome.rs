@@ -66,7 +66,8 @@ mod tests {
     fn a_result_is_structured_and_text() {
         let result = serde_json::to_value(tool_result(outcome(false))).unwrap();
         assert_eq!(result["structuredContent"], json!({"status": "success", "url": "http://x/"}));
-        let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        let text: Value =
+            serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
         assert_eq!(text, result["structuredContent"]);
         assert_eq!(result["content"][1]["type"], "image");
         assert_eq!(result["content"][2]["text"], "as it came");

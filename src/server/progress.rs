@@ -56,8 +56,8 @@ impl ProgressPump {
                 Some(last) if update.value <= last.value => last.value + STEP,
                 _ => update.value,
             };
-            let mut notification =
-                ProgressNotificationParam::new(self.token.clone(), value).with_message(&update.message);
+            let mut notification = ProgressNotificationParam::new(self.token.clone(), value)
+                .with_message(&update.message);
             notification.total = update.total;
             if self.peer.notify_progress(notification).await.is_err() {
                 return std::future::pending().await;

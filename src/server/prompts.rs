@@ -171,7 +171,7 @@ pub(super) async fn complete(
         .collect();
     names.dedup();
     names.truncate(CompletionInfo::MAX_VALUES);
-    let completion = CompletionInfo::new(names)
-        .map_err(|error| ErrorData::internal_error(error, None))?;
+    let completion =
+        CompletionInfo::new(names).map_err(|error| ErrorData::internal_error(error, None))?;
     Ok(CompleteResult::new(completion))
 }

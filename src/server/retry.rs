@@ -78,8 +78,7 @@ impl Retries {
         principal: &PrincipalId,
         tool: &str,
     ) -> Result<CompletionHandle, ErrorData> {
-        let state: Result<State, _> =
-            self.codec.open_json_with(sealed, &bound_to(principal, tool));
+        let state: Result<State, _> = self.codec.open_json_with(sealed, &bound_to(principal, tool));
         state.map(|state| state.handle).map_err(|error| {
             ErrorData::invalid_params(
                 format!("{error}; repeat the call without `requestState`"),

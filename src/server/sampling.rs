@@ -42,7 +42,10 @@ fn block(part: &Part) -> Option<SamplingMessageContentBlock> {
     Some(match part {
         Part::Text(text) => SamplingMessageContentBlock::text(text.clone()),
         Part::File { media_type, base64, .. } if media_type.starts_with("image/") => {
-            SamplingMessageContentBlock::Image(ImageContent::new(base64.clone(), media_type.clone()))
+            SamplingMessageContentBlock::Image(ImageContent::new(
+                base64.clone(),
+                media_type.clone(),
+            ))
         }
         Part::File { media_type, name, .. } => SamplingMessageContentBlock::text(format!(
             "[attached file `{name}`, {media_type}; it cannot be shown here]"

@@ -54,7 +54,11 @@ impl CatalogSessions {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn is_foreign(&self, id: &str, principal: &PrincipalId) -> StorageResult<bool> {
+    pub(super) async fn is_foreign(
+        &self,
+        id: &str,
+        principal: &PrincipalId,
+    ) -> StorageResult<bool> {
         if let Some(owner) = self.owners.get(id).await {
             return Ok(owner != *principal);
         }

@@ -60,7 +60,9 @@ where
         Err(error) => return Err(ServeError::Protocol(error.to_string())),
     };
     match service.waiting().await {
-        Ok(QuitReason::JoinError(error)) | Err(error) => Err(ServeError::Protocol(error.to_string())),
+        Ok(QuitReason::JoinError(error)) | Err(error) => {
+            Err(ServeError::Protocol(error.to_string()))
+        }
         Ok(_) => Ok(()),
     }
 }
