@@ -120,11 +120,8 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// Opens a completion for the job, or the next round of the one it has (same handle), and sets
     /// the job `waiting`, in one transaction. Fenced.
-    async fn park_job(
-        &self,
-        fence: &Fence,
-        completion: NewCompletion,
-    ) -> StorageResult<Completion>;
+    async fn park_job(&self, fence: &Fence, completion: NewCompletion)
+    -> StorageResult<Completion>;
     /// The completion of this principal behind a handle. Expired ones are returned as expired.
     async fn completion(
         &self,
@@ -143,10 +140,7 @@ pub trait Catalog: Send + Sync + 'static {
     /// Takes the answer to an open round: in one transaction the round closes (compare and set on
     /// handle, round and state), the text becomes the step's result and the job is claimed for
     /// `owner`. `None` when the round was not open any more.
-    async fn submit_completion(
-        &self,
-        submission: Submission<'_>,
-    ) -> StorageResult<Option<Job>>;
+    async fn submit_completion(&self, submission: Submission<'_>) -> StorageResult<Option<Job>>;
     /// Sets completions past their time to `expired` and their jobs to `expired`; at most `limit`.
     async fn expire_completions(&self, limit: u32) -> StorageResult<u64>;
 
