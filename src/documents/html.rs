@@ -180,7 +180,11 @@ fn extract_document(reply: &str) -> Result<&str, ReplyProblem> {
     if reply.is_empty() {
         return Err(ReplyProblem::Empty);
     }
-    let Some((start, end)) = first_document(reply)? else {
+    let first = first_document(reply).map_err(|problem| {
+        let before = next_opening(reply, 0).and_then(|opening| reply.get(..opening));
+        if before.is_some_and(has_patch_markers) { ReplyProblem::Patch } else { problem }
+    })?;
+    let Some((start, end)) = first else {
         return Err(no_document(reply));
     };
     let (before, rest) = reply.split_at(start);

@@ -11,4 +11,6 @@ pub mod address;
 pub(crate) mod dependencies;
 pub(crate) mod html;
 pub(crate) mod markup;
+pub(crate) mod media;
 pub(crate) mod names;
+pub(crate) mod svg;
