@@ -157,7 +157,7 @@ pub struct ToolBuilder {
 
 impl Tool {
     /// Starts a tool.
-    pub const fn new(name: &'static str, title: &'static str, toolset: Toolset) -> ToolBuilder {
+    pub const fn builder(name: &'static str, title: &'static str, toolset: Toolset) -> ToolBuilder {
         ToolBuilder {
             name,
             title,

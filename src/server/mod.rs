@@ -1,1 +1,5 @@
 //! (in work)
+
+pub mod content;
+pub mod pages;
+pub mod ports;
