@@ -22,6 +22,9 @@ pub(crate) struct Plan {
     pub(crate) head: Option<Head>,
     pub(crate) steps: Vec<Step>,
     pub(crate) end: End,
+    /// Body bytes up to the vendor's first terminal event. Clients stop reading there, so leaving
+    /// after that is not early.
+    pub(crate) enough_bytes: usize,
 }
 
 /// Status and headers, framing aside.
@@ -245,6 +248,7 @@ fn finish(mut encoded: Encoded, faults: &[Fault]) -> Result<Plan, NotExpressible
         return Err(NotExpressible("`comments` needs an event stream".into()));
     }
     let cut = cut_point(&encoded, faults)?;
+    let first_end = encoded.frames.iter().position(|frame| frame.is_end);
     let mut plan = build(encoded, faults);
     let mut events = match cut {
         Some(cut) => {
@@ -260,12 +264,19 @@ fn finish(mut encoded: Encoded, faults: &[Fault]) -> Result<Plan, NotExpressible
         _ => None,
     });
     let mut steps = Vec::new();
+    let mut total_bytes = 0;
+    let mut enough_bytes = None;
     for (index, event) in events.drain(..).enumerate() {
         steps.extend(stalls_at(&stalls, index));
         steps.extend(drip.map(Step::Pause));
         steps.extend(comment.clone().map(Step::Write));
+        total_bytes += event.len() + comment.as_ref().map_or(0, Vec::len);
+        if Some(index) == first_end {
+            enough_bytes = Some(total_bytes);
+        }
         steps.push(Step::Write(event));
     }
+    plan.enough_bytes = enough_bytes.unwrap_or(total_bytes);
     steps.extend(stalls_at(&stalls, usize::MAX));
     plan.steps = rechunked(steps, faults);
     if let Some(head) = &mut plan.head
@@ -273,7 +284,7 @@ fn finish(mut encoded: Encoded, faults: &[Fault]) -> Result<Plan, NotExpressible
         && plan.end == End::Complete
     {
         // Comments and clean cuts change the length a well-meaning server would announce.
-        *length = plan.steps.iter().filter_map(written_length).sum();
+        *length = total_bytes;
     }
     Ok(plan)
 }
@@ -308,19 +319,13 @@ fn build(encoded: Encoded, faults: &[Fault]) -> Plan {
         head: (!resets).then_some(Head { status: encoded.status, headers, framing }),
         steps: encoded.frames.into_iter().map(|frame| Step::Write(frame.bytes)).collect(),
         end: if resets { End::Reset } else { End::Complete },
+        enough_bytes: length,
     }
 }
 
 fn written(step: &Step) -> Option<Vec<u8>> {
     match step {
         Step::Write(bytes) => Some(bytes.clone()),
-        Step::Pause(_) => None,
-    }
-}
-
-fn written_length(step: &Step) -> Option<usize> {
-    match step {
-        Step::Write(bytes) => Some(bytes.len()),
         Step::Pause(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fake_llm::{FakeLlm, Outcome, Reply, Script, Vendor};
+use fake_llm::{FakeLlm, Fault, Outcome, Reply, Rule, Script, Vendor};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
@@ -132,6 +132,24 @@ async fn queries_and_chunked_bodies_are_read() {
     assert_eq!(request.model.as_deref(), Some("m-2"));
     assert_eq!(request.user_text.as_deref(), Some("Grüße"));
     assert!(request.streaming);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_the_end_has_not_left_early() {
+    for vendor in Vendor::ALL {
+        // The library drops its connection at the first terminal event.
+        let rule = Rule::reply(Reply::text("ok"))
+            .fault(Fault::LateText { text: "late".into() })
+            .fault(Fault::Drip { millis: 15 });
+        let server = FakeLlm::start(Script::new().rule(rule)).await.unwrap();
+        let request = genai::chat::ChatRequest::from_user("go");
+        crate::genai_client::ask(&server, vendor, request).await.unwrap().unwrap();
+        let requests = server
+            .wait_for(Duration::from_secs(5), |requests| requests[0].outcome != Outcome::InFlight)
+            .await
+            .unwrap();
+        assert_eq!(requests[0].outcome, Outcome::Sent, "{vendor:?}");
+    }
 }
 
 #[tokio::test]

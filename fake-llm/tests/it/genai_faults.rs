@@ -35,8 +35,9 @@ fn cut_rows() -> Vec<Row> {
         ("torn before the end", spoiled(Fault::CutBeforeEnd { http_end: TORN }), ALL_ERROR),
         (
             "cut in JSON",
-            spoiled(Fault::CutInJson { after_events: 3, http_end: COMPLETE }),
-            ["", "other, empty", "error", "error", "none, empty", "error"],
+            Rule::reply(Reply::chunks(["1", "2", "3", "4", "5"]))
+                .fault(Fault::CutInJson { after_events: 3, http_end: COMPLETE }),
+            ["error", "other, empty", "error", "error", "none, empty", "error"],
         ),
         ("cut in UTF-8", spoiled(Fault::CutInUtf8 { http_end: COMPLETE }), ALL_ERROR),
         ("reset", spoiled(Fault::ResetAfterEvents { events: 2 }), ALL_ERROR),
@@ -145,7 +146,7 @@ fn summary(end: &StreamEnd) -> String {
         Some(StopReason::StopSequence(_)) => "sequence",
         Some(StopReason::Other(_)) => "other",
     };
-    let call = end.captured_tool_calls().and_then(|calls| calls.first().cloned());
+    let call = end.captured_tool_calls().and_then(|calls| calls.first().copied());
     let content = match (call, end.captured_first_text()) {
         (Some(call), _) if call.fn_arguments.is_object() => "object call",
         (Some(_), _) => "text call",

@@ -1,5 +1,11 @@
 //! The scripted model server, seen from outside.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in tests a panic is the report; the lints know only functions marked as tests"
+)]
+
 mod capture;
 mod encoders;
 mod faults;

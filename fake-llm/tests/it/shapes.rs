@@ -68,9 +68,8 @@ fn kind(vendor: Vendor, event: &Value, streaming: bool) -> String {
         Vendor::Gemini if event["candidates"][0].get("finishReason").is_some() => {
             "last chunk".into()
         }
-        Vendor::Gemini => "chunk".into(),
         Vendor::OpenaiChat if event["choices"] == json!([]) => "usage".into(),
-        Vendor::OpenaiChat => "chunk".into(),
+        Vendor::Gemini | Vendor::OpenaiChat => "chunk".into(),
         Vendor::Ollama if event["done"] == true => "last".into(),
         Vendor::Ollama => "line".into(),
         Vendor::Anthropic | Vendor::OpenaiResponses | Vendor::GeminiInteractions => match name {
