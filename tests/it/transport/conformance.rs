@@ -3,11 +3,16 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use atelier::error::ToolError;
+use atelier::jobs::{Run, ToolOutput};
+use atelier::registry::{DirectReply, Tool, Toolset};
 use atelier::server::HttpServer;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::bench::Bench;
+use super::bench::{Bench, Output};
 use super::http_client::HttpBench;
 
 /// Where `tests/clients/setup.sh` puts Node and the suite.
@@ -22,10 +27,46 @@ fn tools() -> PathBuf {
     folder
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Params {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    seconds: f64,
+}
+
+/// The suite's tools for tasks, as far as tools of ours can be like them: real jobs.
+fn task_tools() -> Vec<Tool> {
+    let greet = Tool::builder("greet", "Greet", Toolset::Agent).description("Greets").direct(
+        json!({"type": "object"}),
+        |_call, params: Params| async move {
+            let text = format!("Hello, {}!", params.name);
+            Ok(DirectReply::Output(ToolOutput::structured(json!({"message": text}))))
+        },
+    );
+    let compute = Tool::builder("slow_compute", "Compute", Toolset::Agent)
+        .description("Takes its time")
+        .job(|run: Run, params: Params| async move {
+            let pause = std::time::Duration::from_secs_f64(params.seconds);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = run.cancel().cancelled() => {}
+            }
+            Ok(Output(json!({"message": "computed"})))
+        });
+    let failing = Tool::builder("failing_job", "Fail", Toolset::Agent)
+        .description("Fails after a while")
+        .job(|_run: Run, _params: Params| async move {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            Err::<Output, _>(ToolError::invalid("as_asked", "it fails, as asked").into())
+        });
+    vec![greet, compute, failing]
+}
+
 /// Runs the scenarios that a revision requires and returns `(passed, failed)` checks.
 async fn run(revision: &str) -> (usize, Vec<String>) {
     let tools = tools();
-    let bench = Bench::new().await;
+    let bench = Bench::with_tools(task_tools()).await;
     let server = HttpBench::serve_with(HttpServer::new(bench.app.clone()).with_fixtures()).await;
     let output = tempfile::tempdir().unwrap();
     let result = Command::new(tools.join("node/bin/node"))
@@ -49,6 +90,7 @@ async fn run(revision: &str) -> (usize, Vec<String>) {
         }
     }
     let text = String::from_utf8_lossy(&result.stdout);
+    println!("{revision}:\n{text}");
     assert!(
         result.status.success(),
         "{revision}: {}\n{text}\n{}\n{}",
