@@ -10,7 +10,8 @@ use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::resolve::Models;
-use crate::registry::{CallObserver, Registry, RegistryParts, Tool};
+use crate::registry::{Registry, RegistryParts, Tool};
+use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::SqliteCatalog;
 use crate::storage::{Catalog, StorageError, keys};
@@ -36,6 +37,8 @@ pub struct App {
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
     pub key: InstallationKey,
+    /// Figures of this process.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why the program cannot start.
@@ -65,8 +68,8 @@ pub struct Ports {
     pub blobs: Blobs,
     /// Models.
     pub models: Arc<Models>,
-    /// Is told of every call.
-    pub observer: Option<Arc<dyn CallObserver>>,
+    /// Tools beside those of the program.
+    pub further_tools: Vec<Tool>,
 }
 
 impl App {
@@ -74,17 +77,14 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], each with what to do.
-    pub async fn open(
-        config: Config,
-        observer: Option<Arc<dyn CallObserver>>,
-    ) -> Result<Arc<Self>, AppError> {
+    pub async fn open(config: Config) -> Result<Arc<Self>, AppError> {
         let folder = config.storage.data_dir.clone();
         prepare_data_dir(&folder)?;
         let in_folder = |source| AppError::Storage { path: folder.clone(), source };
         let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm));
-        let ports = Ports { catalog: Arc::new(catalog), blobs, models, observer };
+        let ports = Ports { catalog: Arc::new(catalog), blobs, models, further_tools: Vec::new() };
         Self::with_ports(config, ports).await
     }
 
@@ -93,7 +93,7 @@ impl App {
     /// # Errors
     /// [`AppError`], each with what to do.
     pub async fn with_ports(config: Config, ports: Ports) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, observer } = ports;
+        let Ports { catalog, blobs, models, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -111,7 +111,8 @@ impl App {
             models: Arc::clone(&models),
             limits: config.limits.clone(),
         });
-        let tools = tools(&runner);
+        let mut tools = tools(&runner);
+        tools.extend(further_tools);
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -120,9 +121,10 @@ impl App {
             limits: config.limits.clone(),
             server: config.server.clone(),
         };
-        let registry = Registry::new(parts, observer)?;
+        let metrics = Metrics::new();
+        let registry = Registry::new(parts, Some(metrics.clone()))?;
         let config = Arc::new(config);
-        Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key }))
+        Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key, metrics }))
     }
 }
 

@@ -78,6 +78,9 @@ pub(super) async fn publish_version(
         None => write.insert_document(&new).await?,
     };
     write.insert_version(fence, &document, &new).await?;
+    for attachment in &new.attachments {
+        write.insert_attachment(&document.id, attachment).await?;
+    }
     write.commit().await?;
     Ok(PublishedVersion { n: document.head, created: document.head == 1, document })
 }
@@ -141,7 +144,7 @@ impl Write {
     }
 
     async fn insert_document(&mut self, new: &NewVersion) -> StorageResult<Document> {
-        if let Some(expected) = new.expected_head {
+        if let Some(expected) = new.expected_head.filter(|expected| *expected != 0) {
             return Err(StorageError::Conflict(format!(
                 "`{}` does not exist any more, and this change was made on version {expected}",
                 new.name
@@ -186,6 +189,26 @@ impl Write {
         .bind(new.bytes)
         .bind(&new.facts)
         .bind(self.now)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        Ok(())
+    }
+
+    async fn insert_attachment(
+        &mut self,
+        document: &DocumentId,
+        attachment: &Attachment,
+    ) -> StorageResult<()> {
+        sqlx::query(
+            "INSERT INTO attachment (document, sha, name, media_type, bytes) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (document, sha) DO NOTHING",
+        )
+        .bind(document.as_str())
+        .bind(attachment.sha.as_str())
+        .bind(&attachment.name)
+        .bind(&attachment.media_type)
+        .bind(attachment.bytes)
         .execute(&mut *self.transaction)
         .await
         .map_err(from_sqlx)?;
@@ -315,18 +338,7 @@ pub(super) async fn link_attachment(
     attachment: &Attachment,
 ) -> StorageResult<()> {
     let mut write = catalog.write().await?;
-    sqlx::query(
-        "INSERT INTO attachment (document, sha, name, media_type, bytes) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (document, sha) DO NOTHING",
-    )
-    .bind(document.as_str())
-    .bind(attachment.sha.as_str())
-    .bind(&attachment.name)
-    .bind(&attachment.media_type)
-    .bind(attachment.bytes)
-    .execute(&mut *write.transaction)
-    .await
-    .map_err(from_sqlx)?;
+    write.insert_attachment(document, attachment).await?;
     write.commit().await
 }
 
