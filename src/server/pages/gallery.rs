@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -124,7 +125,7 @@ impl Card {
 fn render(view: &View<'_>) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.render_str(PAGE, minijinja::Value::from_serialize(view))
+    environment.render_str(PAGE, Serde(view))
 }
 
 /// The first letter or digit, large, where a picture will be.
