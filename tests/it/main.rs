@@ -1,4 +1,6 @@
 //! Integration tests: one binary.
 
 mod jobs;
+#[cfg(test)]
+mod storage;
 mod support;
