@@ -4,3 +4,4 @@ mod jobs;
 #[cfg(test)]
 mod storage;
 mod support;
+mod transport;
