@@ -1,4 +1,5 @@
 //! Integration tests: one binary.
 
+mod content;
 mod jobs;
 mod support;
