@@ -25,7 +25,9 @@ fn assert_isolated(answer: &Answer) {
     );
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");
-    assert!(answer.header("permissions-policy").contains("camera=(), microphone=(), geolocation=()"));
+    assert!(
+        answer.header("permissions-policy").contains("camera=(), microphone=(), geolocation=()")
+    );
     assert_eq!(answer.header("x-robots-tag"), "noindex");
     assert_eq!(answer.header("cross-origin-resource-policy"), "cross-origin");
     assert_eq!(answer.header("access-control-allow-origin"), "*");

@@ -118,7 +118,8 @@ async fn a_download_stands_alone() {
     let hosting = Hosting::new().await;
     let file = hosting.file("dot.png", "image/png", PNG).await;
     let (sha, unknown) = (file.sha.as_str().to_owned(), "0".repeat(64));
-    let page = format!("<img src=\"a/{sha}\"><i style=\"background:url(a/{sha})\"></i><b>a/{unknown}</b>");
+    let page =
+        format!("<img src=\"a/{sha}\"><i style=\"background:url(a/{sha})\"></i><b>a/{unknown}</b>");
     let app = hosting.publish_with("with", &page, vec![file]).await;
     let data = format!("data:image/png;base64,{}", STANDARD.encode(PNG));
     let expected = page.replace(&format!("a/{sha}"), &data);

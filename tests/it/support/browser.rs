@@ -180,10 +180,13 @@ impl Page {
             .collect()
     }
 
-    /// The value of an expression in the page; a promise is waited for.
+    /// The value of an expression in the page, as if a person had caused it; a promise is waited
+    /// for.
     pub(crate) async fn evaluate(&self, expression: &str) -> Value {
-        let parameters =
-            json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
+        let parameters = json!({
+            "expression": expression, "awaitPromise": true, "returnByValue": true,
+            "userGesture": true,
+        });
         let answer = self.command("Runtime.evaluate", parameters).await;
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"].get("value").cloned().unwrap_or(Value::Null)
