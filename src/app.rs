@@ -80,6 +80,7 @@ impl App {
     pub async fn open(config: Config) -> Result<Arc<Self>, AppError> {
         let folder = config.storage.data_dir.clone();
         prepare_data_dir(&folder)?;
+        prepare_data_dir(&folder.join("blobs"))?;
         let in_folder = |source| AppError::Storage { path: folder.clone(), source };
         let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
