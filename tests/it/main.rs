@@ -1,5 +1,6 @@
 //! Integration tests: one binary.
 
+mod content;
 mod jobs;
 #[cfg(test)]
 mod storage;
