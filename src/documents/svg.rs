@@ -119,7 +119,7 @@ pub(crate) fn clean_svg(text: &str) -> Result<CleanSvg, SvgProblem> {
             Event::GeneralRef(reference) => {
                 let letter = match reference.resolve_char_ref() {
                     Ok(Some(letter)) => letter,
-                    Ok(None) => match reference.as_ref() {
+                    Ok(None) => match &*reference {
                         b"amp" => '&',
                         b"lt" => '<',
                         b"gt" => '>',

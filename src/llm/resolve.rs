@@ -26,6 +26,11 @@ pub enum Choice {
 pub struct Models {}
 
 impl Models {
+    /// The models of a configuration.
+    pub fn new(_config: &crate::config::llm::LlmConfig) -> Self {
+        Self {}
+    }
+
     /// Picks who answers.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::tool::DirectReply;
-use crate::error::ToolError;
+use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{CompletionRequest, Content, JobReply, ToolOutput};
 use crate::llm::Request;
 use crate::storage::{CallId, CompletionHandle, JobId};
@@ -16,6 +16,8 @@ pub struct CallOutcome {
     /// Whether `structured` is an error (`{"status": "error", "code", "message", …}`), which MCP
     /// sends as `isError` text without structured content.
     pub is_error: bool,
+    /// Who can do something about the error; `None` when there is none.
+    pub error_kind: Option<ErrorKind>,
     /// The structured result, an object with `status`.
     pub structured: Value,
     /// Blocks beside it.
@@ -53,6 +55,7 @@ pub(super) fn from_error(call_id: Option<CallId>, error: &ToolError) -> CallOutc
     CallOutcome {
         call_id,
         is_error: true,
+        error_kind: Some(error.kind),
         structured,
         content: Vec::new(),
         running_job: None,
@@ -87,6 +90,7 @@ pub(super) fn from_reply(
             CallOutcome {
                 call_id: Some(call_id),
                 is_error: false,
+                error_kind: None,
                 structured,
                 content: Vec::new(),
                 running_job: Some(job),
@@ -114,6 +118,7 @@ pub(super) fn from_reply(
             CallOutcome {
                 call_id: Some(call_id),
                 is_error: false,
+                error_kind: None,
                 structured,
                 content: Vec::new(),
                 running_job: None,
@@ -176,6 +181,7 @@ fn finished(call_id: Option<CallId>, output: ToolOutput, result_bytes: usize) ->
     CallOutcome {
         call_id,
         is_error: false,
+        error_kind: None,
         structured,
         content: output.content,
         running_job: None,

@@ -122,7 +122,11 @@ fn sleeper(counts: &Arc<Counts>) -> Tool {
 fn panicker() -> Tool {
     Tool::builder("panicker", "Panicker", Toolset::Agent).description("Panics").job(
         |_run: Run, params: Params| async move {
-            assert!(params.text.is_empty().then_some(false).unwrap_or(false), "boom {}", params.text);
+            assert!(
+                params.text.is_empty().then_some(false).unwrap_or(false),
+                "boom {}",
+                params.text
+            );
             Ok(Output(json!({})))
         },
     )
@@ -177,8 +181,14 @@ async fn a_completion_is_answered_once() {
     let workshop = workshop(&counts).await;
     let asked = workshop.registry.call("writer", json!({"text": "x"}), context("ann")).await;
     let handle = text(&asked, "handle").to_owned();
-    assert_eq!(text(&submit(&workshop, "bob", &handle, "good").await, "code"), "completion_not_found");
-    assert_eq!(text(&submit(&workshop, "ann", "cmp_x", "good").await, "code"), "completion_not_found");
+    assert_eq!(
+        text(&submit(&workshop, "bob", &handle, "good").await, "code"),
+        "completion_not_found"
+    );
+    assert_eq!(
+        text(&submit(&workshop, "ann", "cmp_x", "good").await, "code"),
+        "completion_not_found"
+    );
     assert_eq!(text(&submit(&workshop, "ann", &handle, "  ").await, "code"), "completion_empty");
     let long = "g".repeat(1001);
     assert_eq!(text(&submit(&workshop, "ann", &handle, &long).await, "code"), "too_large");
@@ -263,7 +273,10 @@ async fn two_submitters_one_wins() {
         let outcome = outcome.unwrap();
         if outcome.is_error {
             let code = text(&outcome, "code").to_owned();
-            assert!(["completion_busy", "completion_already_used"].contains(&code.as_str()), "{code}");
+            assert!(
+                ["completion_busy", "completion_already_used"].contains(&code.as_str()),
+                "{code}"
+            );
         } else {
             won += 1;
         }
@@ -313,7 +326,9 @@ async fn a_caller_that_leaves_stops_its_job_and_a_repetition_goes_on_with_it() {
     let cancel = leaving.cancel.clone();
     let call = {
         let workshop = Arc::clone(&workshop);
-        tokio::spawn(async move { workshop.registry.call("sleeper", json!({"limit": 9}), leaving).await })
+        tokio::spawn(async move {
+            workshop.registry.call("sleeper", json!({"limit": 9}), leaving).await
+        })
     };
     workshop.until(|| counts.handler_runs.load(Ordering::SeqCst) == 1).await;
     cancel.cancel();
@@ -321,8 +336,7 @@ async fn a_caller_that_leaves_stops_its_job_and_a_repetition_goes_on_with_it() {
     assert_eq!(text(&left, "code"), "cancelled");
     // The row says so once the attempt has ended.
     let again = loop {
-        let outcome =
-            workshop.registry.call("sleeper", json!({"limit": 9}), context("ann")).await;
+        let outcome = workshop.registry.call("sleeper", json!({"limit": 9}), context("ann")).await;
         if outcome.structured["status"] == "success" {
             break outcome;
         }
@@ -339,7 +353,8 @@ async fn cancel_job_stops_a_running_job_at_once() {
     hurried.answer_budget = Some(Duration::from_millis(20));
     let running = workshop.registry.call("sleeper", json!({"limit": 9}), hurried).await;
     let job = text(&running, "job_id").to_owned();
-    let foreign = workshop.registry.call("cancel_job", json!({"job_id": job}), context("bob")).await;
+    let foreign =
+        workshop.registry.call("cancel_job", json!({"job_id": job}), context("bob")).await;
     assert_eq!(text(&foreign, "code"), "job_not_found");
     let started = std::time::Instant::now();
     workshop.registry.call("cancel_job", json!({"job_id": job}), context("ann")).await;
@@ -354,7 +369,8 @@ async fn a_waiting_job_can_be_cancelled_and_its_handle_is_dead() {
     let workshop = workshop(&counts).await;
     let asked = workshop.registry.call("writer", json!({"text": "x"}), context("ann")).await;
     let job = text(&asked, "job_id").to_owned();
-    let cancelled = workshop.registry.call("cancel_job", json!({"job_id": job}), context("ann")).await;
+    let cancelled =
+        workshop.registry.call("cancel_job", json!({"job_id": job}), context("ann")).await;
     assert_eq!(text(&cancelled, "state"), "cancelled");
     let late = submit(&workshop, "ann", text(&asked, "handle"), "good").await;
     assert_eq!(text(&late, "code"), "cancelled");
@@ -377,7 +393,8 @@ async fn an_idempotency_key_names_one_call() {
 async fn a_panic_is_a_tool_error_without_its_cause() {
     let counts = Arc::default();
     let workshop = workshop(&counts).await;
-    let outcome = workshop.registry.call("panicker", json!({"text": "secret"}), context("ann")).await;
+    let outcome =
+        workshop.registry.call("panicker", json!({"text": "secret"}), context("ann")).await;
     assert_eq!(text(&outcome, "code"), "internal_panic");
     assert!(!outcome.structured.to_string().contains("secret"));
     let next = workshop.registry.call("echo", json!({"text": "fine"}), context("ann")).await;

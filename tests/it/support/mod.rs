@@ -1,3 +1,3 @@
 //! What tests share.
 
-pub mod workshop;
+pub(crate) mod workshop;

@@ -13,19 +13,19 @@ use atelier::storage::blobs::Blobs;
 use atelier::storage::sqlite::SqliteCatalog;
 
 /// What a test works with.
-pub struct Workshop {
+pub(crate) struct Workshop {
     /// Calls tools.
-    pub registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     /// Runs jobs; its background work starts only when the test says so.
-    pub runner: Arc<JobRunner>,
+    pub(crate) runner: Arc<JobRunner>,
     /// Rows.
-    pub catalog: Arc<dyn Catalog>,
+    pub(crate) catalog: Arc<dyn Catalog>,
     /// Bytes.
-    pub blobs: Blobs,
+    pub(crate) blobs: Blobs,
 }
 
 /// Collects what a workshop is made from.
-pub struct WorkshopBuilder {
+pub(crate) struct WorkshopBuilder {
     tools: Vec<Tool>,
     limits: LimitsConfig,
     models: Arc<Models>,
@@ -34,7 +34,7 @@ pub struct WorkshopBuilder {
 
 impl WorkshopBuilder {
     /// A workshop with these tools and those over jobs.
-    pub fn new(tools: Vec<Tool>) -> Self {
+    pub(crate) fn new(tools: Vec<Tool>) -> Self {
         Self {
             tools,
             limits: LimitsConfig::default(),
@@ -44,19 +44,19 @@ impl WorkshopBuilder {
     }
 
     /// Changes limits.
-    pub fn limits(mut self, change: impl FnOnce(&mut LimitsConfig)) -> Self {
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut LimitsConfig)) -> Self {
         change(&mut self.limits);
         self
     }
 
     /// A second process on the same stores.
-    pub fn beside(mut self, other: &Workshop) -> Self {
+    pub(crate) fn beside(mut self, other: &Workshop) -> Self {
         self.stores = Some((Arc::clone(&other.catalog), other.blobs.clone()));
         self
     }
 
     /// Builds it.
-    pub async fn build(self) -> Workshop {
+    pub(crate) async fn build(self) -> Workshop {
         let (catalog, blobs) = match self.stores {
             Some(stores) => stores,
             None => {
@@ -87,12 +87,14 @@ impl WorkshopBuilder {
 
 impl Workshop {
     /// Waits for a condition; a test's own time limit ends it when it never holds.
-    pub async fn until(&self, condition: impl Fn() -> bool) {
+    pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
         let waiting = async {
             while !condition() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the condition never held");
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .expect("the condition never held");
     }
 }
