@@ -1,1 +1,25 @@
-.PHONY: demo test
+# `make demo` and `make test` are all that a fresh clone needs: both install what is missing.
+.PHONY: demo test fmt lint soak docs
+
+demo:
+	@scripts/install-packages.sh build
+	cargo build --release --locked
+	target/release/atelier demo
+
+test:
+	@scripts/test.sh
+
+fmt:
+	cargo fmt --all
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --features conformance-fixtures -- -D warnings
+
+# Every test twenty times, properties with a hundred times the cases; takes hours.
+soak:
+	PROPTEST_CASES=25600 cargo nextest run --workspace --locked --features conformance-fixtures --stress-count 20
+
+docs:
+	cargo build --workspace --locked
+	cargo xtask docs

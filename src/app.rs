@@ -1,1 +1,145 @@
-//! (in work)
+//! Everything wired together: the only file that names adapters.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::{Config, Problem, prepare_data_dir};
+use crate::content_urls::ContentUrls;
+use crate::error::ToolError;
+use crate::installation_key::InstallationKey;
+use crate::jobs::{self, JobRunner, RunnerParts};
+use crate::llm::models::TableError;
+use crate::llm::resolve::{Models, system_calendar};
+use crate::registry::{Registry, RegistryParts, Tool};
+use crate::server::Metrics;
+use crate::storage::blobs::Blobs;
+use crate::storage::sqlite::SqliteCatalog;
+use crate::storage::{Catalog, StorageError, keys};
+
+/// Port of the content listener when nothing says otherwise.
+const DEFAULT_CONTENT_PORT: u16 = 7411;
+
+/// The program, ready to serve: its configuration and its ports.
+pub struct App {
+    /// What it runs with.
+    pub config: Arc<Config>,
+    /// Rows.
+    pub catalog: Arc<dyn Catalog>,
+    /// Bytes.
+    pub blobs: Blobs,
+    /// Models.
+    pub models: Arc<Models>,
+    /// Runs jobs.
+    pub runner: Arc<JobRunner>,
+    /// Calls tools.
+    pub registry: Arc<Registry>,
+    /// Makes the URLs of hosted content; the listeners tell it where they are.
+    pub urls: ContentUrls,
+    /// Signs launch links and listener identities.
+    pub key: InstallationKey,
+    /// Figures of this process.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why the program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataFolder(#[from] Problem),
+    /// The store in the data folder cannot be used.
+    #[error("the data folder {path} cannot be used: {source}")]
+    Storage {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        source: StorageError,
+    },
+    /// The tools cannot be offered as configured.
+    #[error("{}{}", .0.message, .0.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
+    Tools(#[from] ToolError),
+    /// The model table of the configuration cannot be used.
+    #[error(transparent)]
+    Models(#[from] TableError),
+}
+
+/// The outside things, each replaceable in tests.
+pub struct Ports {
+    /// Rows.
+    pub catalog: Arc<dyn Catalog>,
+    /// Bytes.
+    pub blobs: Blobs,
+    /// Models.
+    pub models: Arc<Models>,
+    /// Tools beside those of the program.
+    pub further_tools: Vec<Tool>,
+}
+
+impl App {
+    /// Opens the data folder and wires the program.
+    ///
+    /// # Errors
+    /// [`AppError`], each with what to do.
+    pub async fn open(config: Config) -> Result<Arc<Self>, AppError> {
+        let folder = config.storage.data_dir.clone();
+        prepare_data_dir(&folder)?;
+        prepare_data_dir(&folder.join("blobs"))?;
+        let in_folder = |source| AppError::Storage { path: folder.clone(), source };
+        let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.map_err(in_folder)?;
+        let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
+        let models = Arc::new(Models::new(&config.llm, system_calendar())?);
+        let ports = Ports { catalog: Arc::new(catalog), blobs, models, further_tools: Vec::new() };
+        Self::with_ports(config, ports).await
+    }
+
+    /// Wires the program over given ports.
+    ///
+    /// # Errors
+    /// [`AppError`], each with what to do.
+    pub async fn with_ports(config: Config, ports: Ports) -> Result<Arc<Self>, AppError> {
+        let Ports { catalog, blobs, models, further_tools } = ports;
+        let in_folder =
+            |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
+        let fresh = keys::secret().map_err(in_folder)?;
+        let secret =
+            catalog.setting_or_insert("installation_secret", &fresh).await.map_err(in_folder)?;
+        let key = InstallationKey::new(&secret);
+        let content = config
+            .server
+            .content_listen
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], DEFAULT_CONTENT_PORT)));
+        let urls = ContentUrls::new(config.server.public_base_url.as_ref(), content, key.clone());
+        let runner = JobRunner::new(RunnerParts {
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            models: Arc::clone(&models),
+            limits: config.limits.clone(),
+        });
+        let mut tools = tools(&runner);
+        tools.extend(further_tools);
+        let parts = RegistryParts {
+            tools,
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            runner: Arc::clone(&runner),
+            limits: config.limits.clone(),
+            server: config.server.clone(),
+        };
+        let metrics = Metrics::new();
+        let registry = Registry::new(parts, Some(metrics.clone()))?;
+        let config = Arc::new(config);
+        Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key, metrics }))
+    }
+}
+
+/// All tools, in the order of the documentation.
+fn tools(runner: &Arc<JobRunner>) -> Vec<Tool> {
+    jobs::tools::tools(runner)
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+    }
+}

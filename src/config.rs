@@ -6,13 +6,26 @@ pub mod browser;
 pub mod limits;
 pub mod llm;
 pub mod load;
+pub mod log;
 pub mod secret;
 pub mod server;
 pub mod storage;
 
+mod checks;
+mod data_dir;
+mod environment;
+mod layers;
+mod render;
+mod schema;
+mod source;
+
 use serde::{Deserialize, Serialize};
 
+pub use data_dir::prepare_data_dir;
+pub use environment::Environment;
+pub use render::render;
 pub use secret::Secret;
+pub use source::{ConfigError, Problem, Source};
 
 /// Everything that can be configured, one section per concern. Unknown keys are refused.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -30,4 +43,6 @@ pub struct Config {
     pub limits: limits::LimitsConfig,
     /// Chrome.
     pub browser: browser::BrowserConfig,
+    /// What is logged.
+    pub log: log::LogConfig,
 }

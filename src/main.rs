@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `atelier`; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    atelier::cli::main()
+}

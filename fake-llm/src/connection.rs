@@ -26,25 +26,11 @@ impl From<io::Error> for ClientLeft {
 }
 
 /// Carries out the plan.
-pub(crate) async fn write(stream: &mut TcpStream, plan: Plan) -> Result<(), ClientLeft> {
-    if let Some(silence) = plan.before_head {
-        pause(stream, silence).await?;
-    }
-    if let Some(head) = &plan.head {
-        stream.write_all(&head_bytes(head)).await?;
-        let chunked = head.framing == Framing::Chunked;
-        for step in plan.steps {
-            match step {
-                Step::Pause(silence) => pause(stream, silence).await?,
-                Step::Write(bytes) if bytes.is_empty() => {}
-                Step::Write(bytes) if chunked => stream.write_all(&chunk(&bytes)).await?,
-                Step::Write(bytes) => stream.write_all(&bytes).await?,
-            }
-            notice_departure(stream)?;
-        }
-        if chunked && plan.end == End::Complete {
-            stream.write_all(b"0\r\n\r\n").await?;
-        }
+pub(crate) async fn write(stream: &mut TcpStream, plan: &Plan) -> Result<(), ClientLeft> {
+    let mut sent_bytes = 0;
+    let written = write_answer(stream, plan, &mut sent_bytes).await;
+    if written.is_err() && (plan.head.is_none() || sent_bytes < plan.enough_bytes) {
+        return written;
     }
     match plan.end {
         End::Reset => {
@@ -52,6 +38,41 @@ pub(crate) async fn write(stream: &mut TcpStream, plan: Plan) -> Result<(), Clie
             stream.set_zero_linger()?;
         }
         End::Complete | End::Torn => close(stream).await,
+    }
+    Ok(())
+}
+
+async fn write_answer(
+    stream: &mut TcpStream,
+    plan: &Plan,
+    sent_bytes: &mut usize,
+) -> Result<(), ClientLeft> {
+    if let Some(silence) = plan.before_head {
+        pause(stream, silence).await?;
+    }
+    let Some(head) = &plan.head else {
+        return Ok(());
+    };
+    stream.write_all(&head_bytes(head)).await?;
+    let chunked = head.framing == Framing::Chunked;
+    for step in &plan.steps {
+        notice_departure(stream)?;
+        match step {
+            Step::Pause(silence) => pause(stream, *silence).await?,
+            // An empty chunk would end the body.
+            Step::Write(bytes) if bytes.is_empty() => {}
+            Step::Write(bytes) => {
+                if chunked {
+                    stream.write_all(&chunk(bytes)).await?;
+                } else {
+                    stream.write_all(bytes).await?;
+                }
+                *sent_bytes += bytes.len();
+            }
+        }
+    }
+    if chunked && plan.end == End::Complete {
+        stream.write_all(b"0\r\n\r\n").await?;
     }
     Ok(())
 }

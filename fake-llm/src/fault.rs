@@ -68,6 +68,13 @@ pub enum Fault {
         #[serde(default)]
         http_end: HttpEnd,
     },
+    /// The answer ends just before its terminal events: everything was said but the end. Gemini has
+    /// no terminal event of its own, so there the chunk with the finish reason is lost.
+    CutBeforeEnd {
+        /// How the end looks to HTTP.
+        #[serde(default)]
+        http_end: HttpEnd,
+    },
     /// The answer ends in the middle of an event's JSON.
     CutInJson {
         /// Complete events sent before.
@@ -96,7 +103,7 @@ pub enum Fault {
         /// The line end.
         ending: LineEnding,
     },
-    /// A comment line before each event, as proxies send to keep a connection alive.
+    /// A comment line before each SSE event, as proxies send to keep a connection alive.
     Comments,
     /// The body in transfer chunks of this many bytes, without regard to events or characters.
     SplitEvery {

@@ -46,19 +46,19 @@
 
 mod capture;
 mod connection;
+mod cut;
 mod encode;
 mod fault;
 mod http;
 mod plan;
+mod reply;
 mod script;
 mod server;
 mod vendor;
 
 pub use capture::{CapturedRequest, Outcome};
 pub use fault::{ErrorForm, Fault, HttpEnd, LineEnding};
-pub use script::{
-    Answer, Arguments, ListedModel, Match, Part, Reply, Rule, Script, Stop, ToolCall, Usage,
-    UsageReport,
-};
+pub use reply::{Arguments, Part, Reply, Stop, ToolCall, Usage, UsageReport};
+pub use script::{Answer, ListedModel, Match, Rule, Script};
 pub use server::FakeLlm;
 pub use vendor::Vendor;

@@ -15,12 +15,14 @@ async fn main() -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&options.script)
         .with_context(|| format!("cannot read `{}`", options.script))?;
     let server = FakeLlm::start_on(&options.listen, Script::from_json(&text)?).await?;
+    // Before the address is printed: whoever reads it may send a signal at once.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let mut output = std::io::stdout();
     writeln!(output, "{}", server.base_url())?;
     output.flush()?;
-    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     if let Err(error) = server.check() {

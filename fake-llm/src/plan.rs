@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use crate::capture::CapturedRequest;
+use crate::cut::{change_line_ends, comment_for, cut_point, needs_events};
 use crate::encode::{
     BodyKind, Encoded, Frame, NotExpressible, Turn, encode, error_body, error_frame, late_text,
     with_request_id,
 };
-use crate::fault::{Fault, HttpEnd, LineEnding};
-use crate::script::{Answer, Part, Reply};
+use crate::fault::Fault;
+use crate::reply::{Part, Reply};
+use crate::script::Answer;
 use crate::vendor::Vendor;
 
 /// A response ready to be written.
@@ -20,6 +22,9 @@ pub(crate) struct Plan {
     pub(crate) head: Option<Head>,
     pub(crate) steps: Vec<Step>,
     pub(crate) end: End,
+    /// Body bytes up to the vendor's first terminal event. Clients stop reading there, so leaving
+    /// after that is not early.
+    pub(crate) enough_bytes: usize,
 }
 
 /// Status and headers, framing aside.
@@ -231,27 +236,19 @@ fn change_events(
     Ok(())
 }
 
-fn needs_events(encoded: &Encoded, wanted: usize, name: &str) -> Result<(), NotExpressible> {
-    let count = encoded.frames.len();
-    if wanted <= count {
-        return Ok(());
-    }
-    Err(NotExpressible(format!("`{name}`: the answer has {count} events, not {wanted}")))
-}
-
 /// Applies the faults below the level of events.
 fn finish(mut encoded: Encoded, faults: &[Fault]) -> Result<Plan, NotExpressible> {
     for fault in faults {
         if let Fault::LineEnds { ending } = fault {
-            if encoded.kind != BodyKind::EventStream {
-                return Err(NotExpressible("`line_ends` needs an event stream".into()));
-            }
-            for frame in &mut encoded.frames {
-                frame.bytes = with_line_ends(&frame.bytes, *ending);
-            }
+            change_line_ends(&mut encoded, *ending)?;
         }
     }
+    let comments = faults.iter().any(|fault| matches!(fault, Fault::Comments));
+    if comments && encoded.kind != BodyKind::EventStream {
+        return Err(NotExpressible("`comments` needs an event stream".into()));
+    }
     let cut = cut_point(&encoded, faults)?;
+    let first_end = encoded.frames.iter().position(|frame| frame.is_end);
     let mut plan = build(encoded, faults);
     let mut events = match cut {
         Some(cut) => {
@@ -261,21 +258,25 @@ fn finish(mut encoded: Encoded, faults: &[Fault]) -> Result<Plan, NotExpressible
         None => plan.steps.iter().filter_map(written).collect(),
     };
     let stalls = stalls(faults, events.len())?;
-    let comment = faults
-        .iter()
-        .any(|fault| matches!(fault, Fault::Comments))
-        .then(|| comment_for(events.first()));
+    let comment = comments.then(|| comment_for(events.first()));
     let drip = faults.iter().find_map(|fault| match fault {
         Fault::Drip { millis } => Some(Pause::of(Some(*millis))),
         _ => None,
     });
     let mut steps = Vec::new();
+    let mut total_bytes = 0;
+    let mut enough_bytes = None;
     for (index, event) in events.drain(..).enumerate() {
         steps.extend(stalls_at(&stalls, index));
         steps.extend(drip.map(Step::Pause));
         steps.extend(comment.clone().map(Step::Write));
+        total_bytes += event.len() + comment.as_ref().map_or(0, Vec::len);
+        if Some(index) == first_end {
+            enough_bytes = Some(total_bytes);
+        }
         steps.push(Step::Write(event));
     }
+    plan.enough_bytes = enough_bytes.unwrap_or(total_bytes);
     steps.extend(stalls_at(&stalls, usize::MAX));
     plan.steps = rechunked(steps, faults);
     if let Some(head) = &mut plan.head
@@ -283,7 +284,7 @@ fn finish(mut encoded: Encoded, faults: &[Fault]) -> Result<Plan, NotExpressible
         && plan.end == End::Complete
     {
         // Comments and clean cuts change the length a well-meaning server would announce.
-        *length = plan.steps.iter().filter_map(written_length).sum();
+        *length = total_bytes;
     }
     Ok(plan)
 }
@@ -318,6 +319,7 @@ fn build(encoded: Encoded, faults: &[Fault]) -> Plan {
         head: (!resets).then_some(Head { status: encoded.status, headers, framing }),
         steps: encoded.frames.into_iter().map(|frame| Step::Write(frame.bytes)).collect(),
         end: if resets { End::Reset } else { End::Complete },
+        enough_bytes: length,
     }
 }
 
@@ -325,106 +327,6 @@ fn written(step: &Step) -> Option<Vec<u8>> {
     match step {
         Step::Write(bytes) => Some(bytes.clone()),
         Step::Pause(_) => None,
-    }
-}
-
-fn written_length(step: &Step) -> Option<usize> {
-    match step {
-        Step::Write(bytes) => Some(bytes.len()),
-        Step::Pause(_) => None,
-    }
-}
-
-struct Cut {
-    events: Vec<Vec<u8>>,
-    end: End,
-}
-
-fn cut_point(encoded: &Encoded, faults: &[Fault]) -> Result<Option<Cut>, NotExpressible> {
-    let http = |end: HttpEnd| match end {
-        HttpEnd::Complete => End::Complete,
-        HttpEnd::Torn => End::Torn,
-    };
-    let whole = |count: usize| {
-        encoded.frames.iter().take(count).map(|frame| frame.bytes.clone()).collect::<Vec<_>>()
-    };
-    for fault in faults {
-        match fault {
-            Fault::CutAfterEvents { events, http_end } => {
-                needs_events(encoded, *events, "cut_after_events")?;
-                return Ok(Some(Cut { events: whole(*events), end: http(*http_end) }));
-            }
-            Fault::ResetAfterEvents { events } => {
-                needs_events(encoded, *events, "reset_after_events")?;
-                return Ok(Some(Cut { events: whole(*events), end: End::Reset }));
-            }
-            Fault::CutInJson { after_events, http_end } => {
-                needs_events(encoded, after_events + 1, "cut_in_json")?;
-                let mut events = whole(*after_events);
-                let next = encoded.frames.get(*after_events);
-                events.extend(next.map(|frame| half_of_json(&frame.bytes)));
-                return Ok(Some(Cut { events, end: http(*http_end) }));
-            }
-            Fault::CutInUtf8 { http_end } => {
-                return cut_in_character(encoded, http(*http_end)).map(Some);
-            }
-            _ => {}
-        }
-    }
-    Ok(None)
-}
-
-/// The first half of the event's JSON together with what stands before it.
-fn half_of_json(bytes: &[u8]) -> Vec<u8> {
-    let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
-    let mut end = start + (bytes.len() - start) / 2;
-    // Inside a character it would be another fault.
-    while end > start && bytes.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
-        end -= 1;
-    }
-    bytes.iter().take(end).copied().collect()
-}
-
-fn cut_in_character(encoded: &Encoded, end: End) -> Result<Cut, NotExpressible> {
-    let mut events = Vec::new();
-    for frame in &encoded.frames {
-        // Lead bytes of characters that have several bytes are 0xC0 and above.
-        if let Some(position) = frame.bytes.iter().position(|byte| *byte >= 0xC0) {
-            events.push(frame.bytes.iter().take(position + 1).copied().collect());
-            return Ok(Cut { events, end });
-        }
-        events.push(frame.bytes.clone());
-    }
-    Err(NotExpressible("`cut_in_utf8`: the answer has no character of several bytes".into()))
-}
-
-fn with_line_ends(bytes: &[u8], ending: LineEnding) -> Vec<u8> {
-    let ending: &[u8] = match ending {
-        LineEnding::Lf => b"\n",
-        LineEnding::CrLf => b"\r\n",
-        LineEnding::Cr => b"\r",
-    };
-    // JSON text has no raw line ends, so these are all framing.
-    let mut changed = Vec::with_capacity(bytes.len() + 8);
-    for byte in bytes {
-        match byte {
-            b'\r' => {}
-            b'\n' => changed.extend_from_slice(ending),
-            other => changed.push(*other),
-        }
-    }
-    changed
-}
-
-/// A comment with the line ends of the stream it goes into.
-fn comment_for(event: Option<&Vec<u8>>) -> Vec<u8> {
-    let has = |end: &[u8]| event.is_some_and(|event| event.ends_with(end));
-    if has(b"\r\n") {
-        b": keep-alive\r\n\r\n".to_vec()
-    } else if has(b"\r") {
-        b": keep-alive\r\r".to_vec()
-    } else {
-        b": keep-alive\n\n".to_vec()
     }
 }
 

@@ -203,7 +203,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     };
     let started = Instant::now();
     let (order, plan) = shared.answer(request);
-    let outcome = match connection::write(&mut stream, plan).await {
+    let outcome = match connection::write(&mut stream, &plan).await {
         Ok(()) => Outcome::Sent,
         Err(connection::ClientLeft) => Outcome::ClosedEarly {
             after_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -1,1 +1,246 @@
-//! (in work)
+//! Raw settings to a resolved [`Config`], once, at start-up.
+//!
+//! Defaults, then `atelier.toml`, then `.env` beside it, then the environment, then flags: later
+//! layers win. Each layer is checked by itself, so that every refusal names its place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Config;
+use super::checks;
+use super::environment::Environment;
+use super::layers::{Assignment, Layer, dot_env, misspelt_variables};
+use super::log::LogFormat;
+use super::schema::Schema;
+use super::source::{ConfigError, Problem, Source};
+
+/// What the command line sets.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<std::net::SocketAddr>,
+    /// `--content-listen`.
+    pub content_listen: Option<std::net::SocketAddr>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--log-format`.
+    pub log_format: Option<LogFormat>,
+    /// `--toolsets`.
+    pub toolsets: Vec<String>,
+    /// `--tools`.
+    pub tools: Vec<String>,
+    /// `--exclude-tools`.
+    pub exclude_tools: Vec<String>,
+    /// `--read-only`.
+    pub read_only: bool,
+}
+
+/// The configuration with its history.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// What the program runs with.
+    pub config: Config,
+    /// Where each value that somebody set comes from, by path (`server.listen`).
+    pub sources: BTreeMap<String, Source>,
+    /// Where `atelier.toml` is, or would be; absent when no home folder is known.
+    pub file: Option<PathBuf>,
+    /// What is odd but no reason to stop.
+    pub warnings: Vec<String>,
+}
+
+/// Resolves the configuration.
+///
+/// # Errors
+/// Everything that is wrong, each with its place and what to do.
+pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, ConfigError> {
+    let schema = Schema::new();
+    let mut warnings = misspelt_variables(environment);
+    let (file, demanded) = config_file(environment, flags);
+    let mut layers = Vec::new();
+    if let Some(path) = &file {
+        if let Some(text) = read(path, demanded)? {
+            layers.push(Layer::file(&schema, path, &text));
+        }
+        let env_path = path.with_file_name(".env");
+        if let Some(text) = read(&env_path, false)? {
+            warnings.extend(readable_by_others(&env_path));
+            let variables = dot_env(&env_path, &text)?;
+            layers.push(Layer::variables(&schema, &variables, &|name| Source::DotEnv {
+                path: env_path.clone(),
+                name: name.to_owned(),
+            }));
+        }
+    }
+    layers.push(Layer::variables(&schema, environment, &|name| Source::Variable(name.to_owned())));
+    layers.push(flag_layer(flags));
+
+    let mut problems = Vec::new();
+    let mut table = Table::new();
+    let mut sources = BTreeMap::new();
+    for layer in layers {
+        problems.extend(layer.problems);
+        for assignment in layer.assignments {
+            match absolute(assignment, environment) {
+                Ok(Assignment { path, value, source }) => {
+                    sources.insert(path.join("."), source);
+                    insert(&mut table, &path, value);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ConfigError { problems });
+    }
+    let mut config = Config::deserialize(Value::Table(table)).map_err(|error| {
+        Problem::new(
+            "configuration",
+            format!("the layers do not fit together: {}", error.message()),
+            "set the section named here in one place only",
+        )
+    })?;
+    if config.storage.data_dir.as_os_str().is_empty() {
+        config.storage.data_dir = environment.data_folder().ok_or_else(|| {
+            Problem::new(
+                "storage.data_dir",
+                "there is no home folder to keep the data in",
+                "name a folder: `--data-dir PATH` or `ATELIER_DATA_DIR`",
+            )
+        })?;
+    }
+    let problems = checks::problems(&mut config, &sources);
+    if problems.is_empty() {
+        Ok(Resolved { config, sources, file, warnings })
+    } else {
+        Err(ConfigError { problems })
+    }
+}
+
+/// The file to read, and whether somebody named it. The working folder is never searched: opening
+/// a repository must not run what lies in it.
+fn config_file(environment: &Environment, flags: &Flags) -> (Option<PathBuf>, bool) {
+    let named =
+        flags.config.clone().or_else(|| environment.get("ATELIER_CONFIG").map(PathBuf::from));
+    match named {
+        Some(path) => (Some(path), true),
+        None => (environment.config_folder().map(|folder| folder.join("atelier.toml")), false),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the configuration's own files")]
+fn read(path: &Path, demanded: bool) -> Result<Option<String>, Problem> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !demanded => Ok(None),
+        Err(error) => Err(Problem::new(
+            path.display(),
+            format!("the file cannot be read: {error}"),
+            "name a readable UTF-8 file with `--config` or `ATELIER_CONFIG`, or leave both out",
+        )),
+    }
+}
+
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "the configuration's own files")]
+fn readable_by_others(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o077 != 0)
+        .then(|| format!("{0} can be read by other users; run `chmod 600 {0}`", path.display()))
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_path: &Path) -> Option<String> {
+    None
+}
+
+fn flag_layer(flags: &Flags) -> Layer {
+    let mut layer = Layer::default();
+    if let Some(path) = &flags.data_dir {
+        layer.flag("storage.data_dir", path.to_string_lossy().into_owned().into(), "--data-dir");
+    }
+    if let Some(address) = flags.listen {
+        layer.flag("server.listen", address.to_string().into(), "--listen");
+    }
+    if let Some(address) = flags.content_listen {
+        layer.flag("server.content_listen", address.to_string().into(), "--content-listen");
+    }
+    if let Some(level) = &flags.log_level {
+        layer.flag("log.level", level.clone().into(), "--log-level");
+    }
+    if let Some(format) = flags.log_format {
+        let name = match format {
+            LogFormat::Human => "human",
+            LogFormat::Json => "json",
+        };
+        layer.flag("log.format", name.into(), "--log-format");
+    }
+    for (key, names, flag) in [
+        ("server.toolsets", &flags.toolsets, "--toolsets"),
+        ("server.tools", &flags.tools, "--tools"),
+        ("server.exclude_tools", &flags.exclude_tools, "--exclude-tools"),
+    ] {
+        if !names.is_empty() {
+            layer.flag(key, names.clone().into(), flag);
+        }
+    }
+    if flags.read_only {
+        layer.flag("server.read_only", true.into(), "--read-only");
+    }
+    layer
+}
+
+/// Keys whose values are paths.
+const PATHS: [&str; 3] = ["storage.data_dir", "browser.chrome", "llm.models_file"];
+
+/// Makes a path absolute: one in a file is meant from its folder, others from the working folder.
+fn absolute(mut assignment: Assignment, environment: &Environment) -> Result<Assignment, Problem> {
+    let key = assignment.path.join(".");
+    let Value::String(text) = &mut assignment.value else { return Ok(assignment) };
+    if !PATHS.contains(&key.as_str()) {
+        return Ok(assignment);
+    }
+    let path = match (text.strip_prefix("~/"), environment.home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(&*text),
+    };
+    let path = match &assignment.source {
+        Source::File { path: file, .. } | Source::DotEnv { path: file, .. } => {
+            file.parent().map_or_else(|| path.clone(), |folder| folder.join(&path))
+        }
+        Source::Default | Source::Variable(_) | Source::Flag(_) => path,
+    };
+    *text = std::path::absolute(&path)
+        .map_err(|error| {
+            Problem::new(
+                &assignment.source,
+                format!("the path of `{key}` cannot be used: {error}"),
+                "write an absolute path",
+            )
+        })?
+        .to_string_lossy()
+        .into_owned();
+    Ok(assignment)
+}
+
+fn insert(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [section, rest @ ..] => {
+            let entry = table.entry(section.clone()).or_insert_with(|| Table::new().into());
+            if let Value::Table(inner) = entry {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}

@@ -14,6 +14,7 @@ mod lease;
 mod progress;
 mod run;
 mod runner;
+mod submit;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,8 @@ use serde_json::Value;
 pub use completion::{Ask, CompletionRequest, PromptParts};
 pub use progress::{Progress, ProgressSink};
 pub use run::Run;
-pub use runner::{JobExecutor, JobRunner, StartJob, WaitFor};
+pub use runner::{JobExecutor, JobRunner, OnCancel, RunnerParts, StartJob, WaitFor};
+pub use submit::{Submitted, Text};
 
 use crate::error::ToolError;
 use crate::storage::{CallId, CompletionHandle, JobId};

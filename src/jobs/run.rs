@@ -3,15 +3,14 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::Failure;
 use super::completion::{Ask, CompletionRequest};
 use super::progress::{Progress, ProgressSink};
-use super::{Failure, JobReply};
 use crate::error::{ErrorKind, ToolError};
 use crate::llm::resolve::{Choice, Models};
 use crate::llm::{LlmError, LlmErrorCode, Outcome};
@@ -267,12 +266,4 @@ fn tool_error(error: LlmError) -> ToolError {
 /// The error of a job that was stopped from outside; the runner replaces it by the reason.
 pub(super) fn stopped() -> ToolError {
     ToolError::new(ErrorKind::Cancelled, "cancelled", "the call was cancelled")
-}
-
-/// How long to wait for a job before answering without its result.
-pub(super) type Budget = Option<Duration>;
-
-/// Whether a reply ends the job for its caller.
-pub(super) const fn is_final(reply: &JobReply) -> bool {
-    !matches!(reply, JobReply::Running { .. })
 }

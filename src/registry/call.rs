@@ -1,1 +1,277 @@
-//! (in work)
+//! One call, from arguments to answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tracing::Instrument as _;
+
+use super::context::CallContext;
+use super::references::Resolver;
+use super::registry::{Registered, Registry};
+use super::reply::{self, CallOutcome};
+use super::tool::{Call, DirectReply, Handler};
+use super::validation;
+use crate::error::{ErrorKind, ToolError};
+use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
+use crate::storage::{CallId, CompletionHandle, JobId, NewCall, keys};
+
+/// How often a new call id is tried before the store must be at fault.
+const CALL_ID_TRIES: usize = 16;
+
+impl Registry {
+    /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
+    pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
+        let started = Instant::now();
+        // Only known names become labels; anything else would let callers fill the metrics.
+        let label = self.registered(name).map_or("unknown", |registered| registered.tool.name);
+        if let Some(observer) = &self.observer {
+            observer.started(label);
+        }
+        let span = tracing::info_span!("tool", tool = label, call.id = tracing::field::Empty);
+        let (call_id, result) = self.checked_call(name, arguments, context).instrument(span).await;
+        let outcome = match result {
+            Ok(reply) => reply::from_reply(call_id, reply, self.limits.result_bytes),
+            Err(error) => reply::from_error(call_id, &error),
+        };
+        let duration = started.elapsed();
+        let label_outcome = outcome.label();
+        tracing::info!(
+            tool = label,
+            call.id = outcome.call_id.as_ref().map(CallId::as_str),
+            call.outcome = %label_outcome,
+            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            "call answered"
+        );
+        if let Some(observer) = &self.observer {
+            observer.finished(label, &label_outcome, duration);
+        }
+        outcome
+    }
+
+    /// The state of a job of this principal, after waiting up to `wait` for its end.
+    pub async fn job(&self, id: &JobId, wait: Duration, context: CallContext) -> CallOutcome {
+        let wait = WaitFor {
+            budget: Some(wait),
+            cancel: context.cancel.clone(),
+            on_cancel: OnCancel::Leave,
+        };
+        let reply = self.runner.wait(&context.principal, id, &wait).await;
+        self.job_outcome(reply)
+    }
+
+    /// Asks a job of this principal to stop and returns its state.
+    pub async fn cancel_job(&self, id: &JobId, context: CallContext) -> CallOutcome {
+        match self.runner.cancel(&context.principal, id).await {
+            Ok(_) => self.job(id, Duration::from_secs(2), context).await,
+            Err(error) => reply::from_error(None, &error),
+        }
+    }
+
+    /// A pending completion of this principal as `needs_completion`, for a client that declined to
+    /// sample.
+    pub async fn pending(&self, handle: &CompletionHandle, context: CallContext) -> CallOutcome {
+        let mut outcome =
+            self.job_outcome(self.runner.pending_reply(&context.principal, handle).await);
+        outcome.sampling = None;
+        outcome
+    }
+
+    fn job_outcome(&self, reply: Result<JobReply, ToolError>) -> CallOutcome {
+        match reply {
+            Ok(reply) => reply::from_reply(None, DirectReply::Job(reply), self.limits.result_bytes),
+            Err(error) => reply::from_error(None, &error),
+        }
+    }
+
+    async fn checked_call(
+        &self,
+        name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> (Option<CallId>, Result<DirectReply, ToolError>) {
+        let registered = match self.admit(name, &arguments, &context).await {
+            Ok(registered) => registered,
+            Err(error) => return (None, Err(error)),
+        };
+        let call_id = match self.reserve_call_id(registered.tool.name, &context).await {
+            Ok(call_id) => call_id,
+            Err(error) => return (None, Err(error)),
+        };
+        tracing::Span::current().record("call.id", call_id.as_str());
+        let result = self.run(registered, arguments, call_id.clone(), context).await;
+        (Some(call_id), result)
+    }
+
+    /// Everything that is refused before a call gets an id.
+    async fn admit(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: &CallContext,
+    ) -> Result<&Registered, ToolError> {
+        let registered = self.registered(name).ok_or_else(|| {
+            let near = self.nearest_tools(name);
+            let hint = if near.is_empty() {
+                "list the tools to see what there is".to_owned()
+            } else {
+                format!("did you mean `{}`?", near.join("`, `"))
+            };
+            let shown: String = name.chars().take(64).collect();
+            ToolError::not_found("unknown_tool", format!("there is no tool `{shown}`")).hint(hint)
+        })?;
+        Self::check_rights(&registered.tool, &context.rights, context.origin)?;
+        let limit = self.limits.argument_bytes;
+        if json_bytes(arguments) > limit {
+            return Err(ToolError::new(
+                ErrorKind::Limit,
+                "arguments_too_large",
+                format!("the arguments have more than {limit} bytes"),
+            )
+            .hint("send less, or store large content first and pass it by reference"));
+        }
+        if self.limits.calls_per_minute > 0 {
+            let limit = self.limits.calls_per_minute;
+            let added =
+                self.catalog.add_quota(&context.principal, "calls", 60_000, 1, limit).await?;
+            if added.is_none() {
+                let mut error = ToolError::new(
+                    ErrorKind::Limit,
+                    "rate_limited",
+                    format!("more than {limit} calls in a minute"),
+                )
+                .hint("wait a minute, then repeat the call");
+                error.retry_after_s = Some(60.0);
+                return Err(error);
+            }
+        }
+        Ok(registered)
+    }
+
+    async fn reserve_call_id(
+        &self,
+        tool: &str,
+        context: &CallContext,
+    ) -> Result<CallId, ToolError> {
+        #[expect(clippy::cast_possible_truncation, reason = "a time to live is far below 2^63 ms")]
+        let ttl_ms = (self.limits.reference_ttl_s * 1000.0) as i64;
+        for _ in 0..CALL_ID_TRIES {
+            let id = keys::call_id()?;
+            let call = NewCall {
+                id: id.clone(),
+                principal: context.principal.clone(),
+                tool: tool.to_owned(),
+                ttl_ms,
+            };
+            if self.catalog.reserve_call(call).await? {
+                return Ok(id);
+            }
+        }
+        Err(ToolError::internal("no free call id was found"))
+    }
+
+    async fn run(
+        &self,
+        registered: &Registered,
+        arguments: Value,
+        call_id: CallId,
+        context: CallContext,
+    ) -> Result<DirectReply, ToolError> {
+        let tool = &registered.tool;
+        let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
+        let resolver = Resolver {
+            catalog: self.catalog.as_ref(),
+            blobs: &self.blobs,
+            principal: &context.principal,
+        };
+        let mut arguments = resolver.resolve(arguments, &tool.input_schema).await?;
+        validation::normalise(&mut arguments, &tool.input_schema);
+        validation::check(tool.name, &registered.validator, &arguments)?;
+        match &tool.handler {
+            Handler::Direct(handler) => {
+                let principal = context.principal.clone();
+                let cancel = context.cancel.clone();
+                let call = Call { id: call_id.clone(), context };
+                let work =
+                    AssertUnwindSafe(async { handler(call, arguments).await }).catch_unwind();
+                let reply = tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => return Err(ToolError::new(
+                        ErrorKind::Cancelled, "cancelled", "the call was cancelled",
+                    )),
+                    reply = work => reply.unwrap_or_else(|_| {
+                        let mut error =
+                            ToolError::internal(&format!("tool `{}` panicked", tool.name));
+                        error.code = "internal_panic".into();
+                        Err(error)
+                    })?,
+                };
+                if let DirectReply::Output(output) = &reply {
+                    let sha = self.blobs.put_json(&output.structured).await?;
+                    self.catalog.record_call(&principal, &call_id, &sha).await?;
+                }
+                Ok(reply)
+            }
+            Handler::Job(_) => {
+                let permit = self.permit(&context.principal)?;
+                let start =
+                    StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };
+                self.runner.start(start).await.map(DirectReply::Job)
+            }
+        }
+    }
+}
+
+impl JobExecutor for Registry {
+    fn execute(
+        &self,
+        tool: &str,
+        run: Run,
+        arguments: Value,
+    ) -> BoxFuture<'static, Result<ToolOutput, Failure>> {
+        let Some(registered) = self.registered(tool) else {
+            let error = ToolError::not_found(
+                "unknown_tool",
+                format!("the tool `{tool}` that this job belongs to is not offered any more"),
+            );
+            return Box::pin(std::future::ready(Err(error.into())));
+        };
+        // Rights are those of whoever runs it now: a resumed call may have lost them.
+        let context = run.context();
+        if let Err(error) = Self::check_rights(&registered.tool, &context.rights, context.origin) {
+            return Box::pin(std::future::ready(Err(error.into())));
+        }
+        match &registered.tool.handler {
+            Handler::Job(handler) => {
+                let handler = Arc::clone(handler);
+                Box::pin(async move { handler(run, arguments).await })
+            }
+            Handler::Direct(_) => {
+                let error = ToolError::internal(&format!("`{tool}` does not run as a job"));
+                Box::pin(std::future::ready(Err(error.into())))
+            }
+        }
+    }
+}
+
+/// Size of a value as JSON text, without writing it.
+fn json_bytes(value: &Value) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
+    }
+}

@@ -7,6 +7,10 @@ mod call;
 mod context;
 mod portable_schema;
 mod references;
+#[expect(
+    clippy::module_inception,
+    reason = "the struct `Registry` is what a newcomer looks for here"
+)]
 mod registry;
 mod reply;
 mod tool;
@@ -14,6 +18,6 @@ mod validation;
 
 pub use context::{CallContext, Origin, Rights};
 pub use portable_schema::portable_schema;
-pub use registry::Registry;
+pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, SamplingAsk};
 pub use tool::{Annotations, Call, DirectReply, Handler, Tool, ToolBuilder, Toolset};

@@ -1,66 +1,255 @@
-//! The registry: all tools, and the one way to call them. (in work)
+//! The registry: all tools, and the one way to call them.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use jsonschema::Validator;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::context::{CallContext, Rights};
-use super::reply::CallOutcome;
-use super::tool::Tool;
-use crate::error::ToolError;
-use crate::storage::{CompletionHandle, JobId};
+use super::context::{Origin, Rights};
+use super::tool::{Tool, Toolset};
+use super::validation;
+use crate::config::limits::LimitsConfig;
+use crate::config::server::ServerConfig;
+use crate::error::{ErrorKind, ToolError};
+use crate::jobs::JobRunner;
+use crate::storage::blobs::Blobs;
+use crate::storage::{Catalog, PrincipalId};
+
+/// Is told of every call: metrics.
+pub trait CallObserver: Send + Sync + 'static {
+    /// A call of a tool began.
+    fn started(&self, tool: &str);
+    /// It was answered; `outcome` is `success`, `running`, `needs_completion` or an error's code.
+    fn finished(&self, tool: &str, outcome: &str, duration: Duration);
+}
+
+/// What a registry works with.
+pub struct RegistryParts {
+    /// All tools.
+    pub tools: Vec<Tool>,
+    /// Rows.
+    pub catalog: Arc<dyn Catalog>,
+    /// Bytes.
+    pub blobs: Blobs,
+    /// Runs jobs.
+    pub runner: Arc<JobRunner>,
+    /// Budgets and sizes.
+    pub limits: LimitsConfig,
+    /// Which tools are offered.
+    pub server: ServerConfig,
+}
 
 /// All tools of this process and the way to call them.
-#[derive(Debug)]
 pub struct Registry {
-    tools: Vec<Tool>,
+    tools: BTreeMap<&'static str, Registered>,
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) blobs: Blobs,
+    pub(super) runner: Arc<JobRunner>,
+    pub(super) limits: LimitsConfig,
+    server: ServerConfig,
+    permits: Mutex<HashMap<PrincipalId, Arc<Semaphore>>>,
+    pub(super) observer: Option<Arc<dyn CallObserver>>,
+}
+
+/// A tool with its compiled schema.
+pub(super) struct Registered {
+    pub(super) tool: Tool,
+    pub(super) validator: Validator,
 }
 
 impl Registry {
+    /// Builds the registry and makes it the runner's executor.
+    ///
+    /// # Errors
+    /// When a tool's schema is no schema, or two tools have one name: defects of the program; or
+    /// when the configuration names a tool or toolset that does not exist.
+    pub fn new(
+        parts: RegistryParts,
+        observer: Option<Arc<dyn CallObserver>>,
+    ) -> Result<Arc<Self>, ToolError> {
+        let mut tools = BTreeMap::new();
+        for tool in parts.tools {
+            let validator = validation::compile(tool.name, &tool.input_schema)?;
+            let name = tool.name;
+            if tools.insert(name, Registered { tool, validator }).is_some() {
+                return Err(ToolError::internal(&format!("two tools are named `{name}`")));
+            }
+        }
+        let registry = Arc::new(Self {
+            tools,
+            catalog: parts.catalog,
+            blobs: parts.blobs,
+            runner: parts.runner,
+            limits: parts.limits,
+            server: parts.server,
+            permits: Mutex::new(HashMap::new()),
+            observer,
+        });
+        registry.check_configured_names()?;
+        let executor: Arc<dyn crate::jobs::JobExecutor> = registry.clone();
+        registry.runner.set_executor(Arc::downgrade(&executor));
+        Ok(registry)
+    }
+
     /// The tools that these rights may use, ordered by name.
     pub fn tools<'a>(&'a self, rights: &'a Rights) -> impl Iterator<Item = &'a Tool> {
-        let _ = rights;
-        self.tools.iter()
+        self.tools
+            .values()
+            .map(|registered| &registered.tool)
+            .filter(move |tool| self.offers(tool) && allows(rights, tool))
     }
 
-    /// A tool by its name or an alias.
+    /// An offered tool by its name.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
-        self.tools.iter().find(|tool| tool.name == name)
+        self.registered(name).map(|registered| &registered.tool)
     }
 
-    /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
-    pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
-        let _ = (name, arguments, context);
-        refused(&ToolError::not_found("unknown_tool", "in work"))
+    pub(super) fn registered(&self, name: &str) -> Option<&Registered> {
+        self.tools.get(name).filter(|registered| self.offers(&registered.tool))
     }
 
-    /// The state of a job of this principal, after waiting up to `wait` for its end.
-    pub async fn job(&self, id: &JobId, wait: Duration, context: CallContext) -> CallOutcome {
-        let _ = (id, wait, context);
-        refused(&ToolError::not_found("job_not_found", "in work"))
+    /// Whether the configuration offers a tool.
+    fn offers(&self, tool: &Tool) -> bool {
+        let server = &self.server;
+        let named = |list: &[String], name: &str| list.iter().any(|entry| entry == name);
+        if named(&server.exclude_tools, tool.name) {
+            return false;
+        }
+        // Without these no other tool can be finished.
+        if tool.toolset == Toolset::Jobs {
+            return true;
+        }
+        if server.read_only && !tool.annotations.read_only {
+            return false;
+        }
+        let narrowed = !server.toolsets.is_empty() || !server.tools.is_empty();
+        !narrowed
+            || named(&server.toolsets, tool.toolset.as_str())
+            || named(&server.tools, tool.name)
     }
 
-    /// Asks a job of this principal to stop.
-    pub async fn cancel_job(&self, id: &JobId, context: CallContext) -> CallOutcome {
-        let _ = (id, context);
-        refused(&ToolError::not_found("job_not_found", "in work"))
+    /// Refuses what the caller may not use.
+    pub(super) fn check_rights(
+        tool: &Tool,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<(), ToolError> {
+        if !allows(rights, tool) {
+            return Err(denied(
+                tool,
+                "these credentials do not cover it",
+                "use another tool, or credentials that cover this one",
+            ));
+        }
+        match origin {
+            Origin::Code | Origin::Page if !tool.open_to_code => Err(denied(
+                tool,
+                "it is closed to code and pages",
+                "call it from the client; the operator can open it",
+            )),
+            Origin::Client
+            | Origin::Api
+            | Origin::Command
+            | Origin::Code
+            | Origin::Page
+            | Origin::Workflow => Ok(()),
+        }
     }
 
-    /// A pending completion of this principal as `needs_completion`, for a client that declined to
-    /// sample.
-    pub async fn pending(&self, handle: &CompletionHandle, context: CallContext) -> CallOutcome {
-        let _ = (handle, context);
-        refused(&ToolError::not_found("completion_not_found", "in work"))
+    /// One of the principal's places for calls in flight.
+    pub(super) fn permit(
+        &self,
+        principal: &PrincipalId,
+    ) -> Result<OwnedSemaphorePermit, ToolError> {
+        let semaphore = {
+            let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+            // Principals that have nothing in flight need no entry.
+            let places = self.limits.concurrent_calls.max(1);
+            permits.retain(|_, semaphore| semaphore.available_permits() < places);
+            Arc::clone(
+                permits
+                    .entry(principal.clone())
+                    .or_insert_with(|| Arc::new(Semaphore::new(places))),
+            )
+        };
+        semaphore.try_acquire_owned().map_err(|_| {
+            let mut error = ToolError::new(
+                ErrorKind::Limit,
+                "busy",
+                format!("{} calls of yours are in flight already", self.limits.concurrent_calls),
+            )
+            .hint("wait for one to end, then repeat this call");
+            error.retry_after_s = Some(1.0);
+            error
+        })
+    }
+
+    /// The names of tools closest to a wrong one.
+    pub(super) fn nearest_tools(&self, name: &str) -> Vec<&'static str> {
+        let mut near: Vec<(f32, &'static str)> = self
+            .tools
+            .values()
+            .filter(|registered| self.offers(&registered.tool))
+            .map(|registered| {
+                let known = registered.tool.name;
+                (similar::TextDiff::from_chars(name, known).ratio(), known)
+            })
+            .filter(|(ratio, _)| *ratio >= 0.5)
+            .collect();
+        near.sort_by(|left, right| right.0.total_cmp(&left.0));
+        near.into_iter().take(3).map(|(_, name)| name).collect()
+    }
+
+    fn check_configured_names(&self) -> Result<(), ToolError> {
+        let server = &self.server;
+        let unknown = |list: &[String], known: &dyn Fn(&str) -> bool| {
+            list.iter().find(|entry| !known(entry)).cloned()
+        };
+        let is_toolset = |name: &str| Toolset::ALL.iter().any(|set| set.as_str() == name);
+        let is_tool = |name: &str| self.tools.contains_key(name);
+        let bad = unknown(&server.toolsets, &is_toolset)
+            .map(|name| ("server.toolsets", name))
+            .or_else(|| unknown(&server.tools, &is_tool).map(|name| ("server.tools", name)))
+            .or_else(|| {
+                unknown(&server.exclude_tools, &is_tool).map(|name| ("server.exclude_tools", name))
+            });
+        match bad {
+            None => Ok(()),
+            Some((key, name)) => Err(ToolError::invalid(
+                "unknown_tool",
+                format!("`{key}` names `{name}`, which does not exist"),
+            )
+            .hint("`atelier tools` lists tools and toolsets")),
+        }
     }
 }
 
-fn refused(error: &ToolError) -> CallOutcome {
-    CallOutcome {
-        call_id: None,
-        is_error: true,
-        structured: error.to_json(),
-        content: Vec::new(),
-        running_job: None,
-        sampling: None,
+fn allows(rights: &Rights, tool: &Tool) -> bool {
+    if tool.toolset == Toolset::Jobs {
+        return true;
+    }
+    if rights.read_only && !tool.annotations.read_only {
+        return false;
+    }
+    let in_toolsets =
+        rights.toolsets.as_ref().is_none_or(|sets| sets.contains(tool.toolset.as_str()));
+    let in_tools = rights.tools.as_ref().is_none_or(|names| names.contains(tool.name));
+    in_toolsets && in_tools
+}
+
+fn denied(tool: &Tool, reason: &str, hint: &str) -> ToolError {
+    ToolError::new(
+        ErrorKind::Denied,
+        "tool_not_allowed",
+        format!("`{}` may not be called here: {reason}", tool.name),
+    )
+    .hint(hint)
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.tools.keys()).finish()
     }
 }

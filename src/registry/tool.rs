@@ -157,7 +157,7 @@ pub struct ToolBuilder {
 
 impl Tool {
     /// Starts a tool.
-    pub const fn new(name: &'static str, title: &'static str, toolset: Toolset) -> ToolBuilder {
+    pub const fn builder(name: &'static str, title: &'static str, toolset: Toolset) -> ToolBuilder {
         ToolBuilder {
             name,
             title,
@@ -198,12 +198,11 @@ impl ToolBuilder {
         F: Fn(Call, P) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<DirectReply, ToolError>> + Send + 'static,
     {
-        let handler: DirectHandler = Arc::new(move |call, arguments| {
-            match parse_arguments::<P>(arguments) {
+        let handler: DirectHandler =
+            Arc::new(move |call, arguments| match parse_arguments::<P>(arguments) {
                 Ok(params) => Box::pin(handler(call, params)),
                 Err(error) => Box::pin(std::future::ready(Err(error))),
-            }
-        });
+            });
         self.finish(portable_schema::<P>(), output_schema, Handler::Direct(handler))
     }
 
@@ -217,15 +216,14 @@ impl ToolBuilder {
         F: Fn(Run, P) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, Failure>> + Send + 'static,
     {
-        let handler: JobHandler = Arc::new(move |run, arguments| {
-            match parse_arguments::<P>(arguments) {
+        let handler: JobHandler =
+            Arc::new(move |run, arguments| match parse_arguments::<P>(arguments) {
                 Ok(params) => {
                     let future = handler(run, params);
                     Box::pin(async move { future.await.map(Into::into) })
                 }
                 Err(error) => Box::pin(std::future::ready(Err(Failure::Error(error)))),
-            }
-        });
+            });
         self.finish(portable_schema::<P>(), portable_schema::<O>(), Handler::Job(handler))
     }
 
@@ -246,8 +244,11 @@ impl ToolBuilder {
 
 fn parse_arguments<P: DeserializeOwned>(arguments: Value) -> Result<P, ToolError> {
     serde_json::from_value(arguments).map_err(|error| {
-        ToolError::invalid("invalid_arguments", format!("the arguments do not fit the tool: {error}"))
-            .hint("compare them with the tool's input schema")
+        ToolError::invalid(
+            "invalid_arguments",
+            format!("the arguments do not fit the tool: {error}"),
+        )
+        .hint("compare them with the tool's input schema")
     })
 }
 
@@ -258,11 +259,23 @@ fn with_common_fields(mut schema: Value) -> Value {
         let properties = object.entry("properties").or_insert_with(|| json!({}));
         if let Some(properties) = properties.as_object_mut() {
             for (name, field) in [
-                ("status", json!({"type": "string", "description": "`success` or `warning`; `running` (ask get_job); `needs_completion` (write the text and submit it)"})),
+                (
+                    "status",
+                    json!({"type": "string", "description": "`success` or `warning`; `running` (ask get_job); `needs_completion` (write the text and submit it)"}),
+                ),
                 ("message", json!({"type": "string", "description": "What happened, for people"})),
-                ("call_id", json!({"type": "string", "description": "Id for references: @@ref_<call_id>__<path>"})),
-                ("job_id", json!({"type": "string", "description": "Set while running: argument of get_job and cancel_job"})),
-                ("handle", json!({"type": "string", "description": "Set with needs_completion: argument of submit_completion"})),
+                (
+                    "call_id",
+                    json!({"type": "string", "description": "Id for references: @@ref_<call_id>__<path>"}),
+                ),
+                (
+                    "job_id",
+                    json!({"type": "string", "description": "Set while running: argument of get_job and cancel_job"}),
+                ),
+                (
+                    "handle",
+                    json!({"type": "string", "description": "Set with needs_completion: argument of submit_completion"}),
+                ),
             ] {
                 properties.entry(name).or_insert(field);
             }

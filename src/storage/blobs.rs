@@ -13,7 +13,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use sha2::{Digest as _, Sha256};
 
-use super::{Sha256Hex, StorageError, StorageResult};
+use super::{Sha256Hex, StorageError, StorageResult, is_no_space};
 
 /// The blob store.
 #[derive(Clone, Debug)]
@@ -103,10 +103,7 @@ fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut current = Some(error);
     while let Some(error) = current {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return matches!(
-                io.kind(),
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-            );
+            return is_no_space(io);
         }
         current = error.source();
     }

@@ -39,6 +39,17 @@ pub enum StorageError {
 /// Shorthand for results of this module.
 pub type StorageResult<T> = Result<T, StorageError>;
 
+/// Whether the operating system refused a write for want of space: a full disk, a quota, or a
+/// limit on the size of files.
+fn is_no_space(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge
+    )
+}
+
 /// The rows. One contract suite (`tests/it/storage.rs`) holds for every adapter.
 ///
 /// All times are milliseconds since the Unix epoch by the database's clock; no clock of a process
@@ -76,9 +87,11 @@ pub trait Catalog: Send + Sync + 'static {
         lease_ms: i64,
         from: &[JobState],
     ) -> StorageResult<Option<Job>>;
-    /// Claims up to `limit` running or queued jobs whose lease has run out and whose mode is
-    /// [`JobMode::Task`]; sets expired jobs of mode [`JobMode::Plain`] to `interrupted`, and those
-    /// beyond `max_attempts` to `failed` with code `attempts_exhausted`.
+    /// Deals with running jobs whose lease has run out: those that were asked to stop are
+    /// `cancelled`, those lost `max_attempts` times `failed` with code `attempts_exhausted`, those
+    /// of mode [`JobMode::Plain`] `interrupted`, and those of mode [`JobMode::Task`] `queued`. Then
+    /// claims up to `limit` queued jobs. Attempts that ended by a completion or a release are no
+    /// losses.
     async fn reap(
         &self,
         owner: &str,
@@ -106,7 +119,8 @@ pub trait Catalog: Send + Sync + 'static {
         principal: &PrincipalId,
         id: &JobId,
     ) -> StorageResult<Option<JobState>>;
-    /// Ends the leases of all jobs of this owner, so that others adopt them without waiting.
+    /// Lets go of all running jobs of this owner, so that others go on without waiting for the
+    /// leases: tasks are `queued`, plain ones `interrupted`, those asked to stop `cancelled`.
     async fn release_jobs(&self, owner: &str) -> StorageResult<()>;
 
     // --- steps --------------------------------------------------------------------------------
@@ -119,12 +133,11 @@ pub trait Catalog: Send + Sync + 'static {
     // --- completions --------------------------------------------------------------------------
 
     /// Opens a completion for the job, or the next round of the one it has (same handle), and sets
-    /// the job `waiting`, in one transaction. Fenced.
-    async fn park_job(
-        &self,
-        fence: &Fence,
-        completion: NewCompletion,
-    ) -> StorageResult<Completion>;
+    /// the job `waiting`, in one transaction. Fenced. A round that is open for the same step stays
+    /// the same round. A job that was asked to stop meanwhile is `cancelled` instead, and answered
+    /// with [`StorageError::Fenced`].
+    async fn park_job(&self, fence: &Fence, completion: NewCompletion)
+    -> StorageResult<Completion>;
     /// The completion of this principal behind a handle. Expired ones are returned as expired.
     async fn completion(
         &self,
@@ -143,11 +156,9 @@ pub trait Catalog: Send + Sync + 'static {
     /// Takes the answer to an open round: in one transaction the round closes (compare and set on
     /// handle, round and state), the text becomes the step's result and the job is claimed for
     /// `owner`. `None` when the round was not open any more.
-    async fn submit_completion(
-        &self,
-        submission: Submission<'_>,
-    ) -> StorageResult<Option<Job>>;
-    /// Sets completions past their time to `expired` and their jobs to `expired`; at most `limit`.
+    async fn submit_completion(&self, submission: Submission<'_>) -> StorageResult<Option<Job>>;
+    /// Sets open completions past their time, and the jobs that wait for them, to `expired`; at
+    /// most `limit`. Returns how many.
     async fn expire_completions(&self, limit: u32) -> StorageResult<u64>;
 
     // --- calls (references) -------------------------------------------------------------------
@@ -177,7 +188,7 @@ pub trait Catalog: Send + Sync + 'static {
     // --- documents ----------------------------------------------------------------------------
 
     /// Publishes a version in one transaction: makes the document or moves its head, inserts the
-    /// version, and remembers it as this job's (`UNIQUE (job)`: a job that publishes twice gets its
+    /// version, links its attachments, and remembers it as this job's (`UNIQUE (job)`: a job that publishes twice gets its
     /// first version back). Fenced. [`StorageError::Conflict`] when `expected_head` is given and
     /// the head is another.
     async fn publish_version(
@@ -229,13 +240,14 @@ pub trait Catalog: Send + Sync + 'static {
 
     // --- quotas, sessions, settings -----------------------------------------------------------
 
-    /// Adds `amount` to a counter of the principal for a window of time and returns the new
-    /// total, or `None` (nothing added) when it would pass `limit`.
+    /// Adds `amount` to a counter of the principal for the current window of time, which begins
+    /// at a multiple of `window_ms`, and returns the new total, or `None` (nothing added) when it
+    /// would pass `limit`.
     async fn add_quota(
         &self,
         principal: &PrincipalId,
         kind: &str,
-        window: i64,
+        window_ms: i64,
         amount: i64,
         limit: i64,
     ) -> StorageResult<Option<i64>>;
@@ -251,7 +263,7 @@ pub trait Catalog: Send + Sync + 'static {
     async fn setting(&self, key: &str) -> StorageResult<Option<String>>;
     /// Replaces a value of the installation.
     async fn set_setting(&self, key: &str, value: &str) -> StorageResult<()>;
-    /// Removes rows whose time is over: calls, sessions, quota windows, settled completions.
-    /// Returns how many.
+    /// Removes rows whose time is over: calls, sessions, quota windows, and completions that
+    /// ended and whose longest life is over. Returns how many.
     async fn sweep(&self) -> StorageResult<u64>;
 }

@@ -357,7 +357,7 @@ pub struct NewVersion {
     pub document: DocumentId,
     /// Token used when the document is new.
     pub token: String,
-    /// Head the version was made from. `None`: on whatever is there.
+    /// Head the version was made from; 0: the name must be free. `None`: on whatever is there.
     pub expected_head: Option<i64>,
     /// What is served (HTML of an app, PDF of a document).
     pub blob_sha: Sha256Hex,
@@ -369,6 +369,8 @@ pub struct NewVersion {
     pub title: Option<String>,
     /// Facts about how it was made, for listings (JSON).
     pub facts: String,
+    /// Files that the document may serve from now on, besides those of its other versions.
+    pub attachments: Vec<Attachment>,
 }
 
 /// What [`super::Catalog::publish_version`] made.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::outline::{Block, argument_pieces};
 use super::{Encoded, Frame, NotExpressible, SIGNATURE, Turn};
-use crate::script::{Arguments, Stop, Usage};
+use crate::reply::{Arguments, Stop, Usage};
 
 pub(super) fn encode(turn: &Turn<'_>) -> Result<Encoded, NotExpressible> {
     let stop_reason = stop_reason(turn)?;

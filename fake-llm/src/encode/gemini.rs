@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Encoded, Frame, NotExpressible, SIGNATURE, Turn};
-use crate::script::{Arguments, Part, Stop, ToolCall};
+use crate::reply::{Arguments, Part, Stop, ToolCall};
 
 pub(super) fn encode(turn: &Turn<'_>) -> Result<Encoded, NotExpressible> {
     if !turn.request.streaming {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::outline::{Block, argument_pieces};
 use super::{CREATED_TEXT, Encoded, Frame, NotExpressible, SIGNATURE, Turn, error_body};
-use crate::script::{Arguments, Stop};
+use crate::reply::{Arguments, Stop};
 use crate::vendor::Vendor;
 
 pub(super) fn encode(turn: &Turn<'_>) -> Result<Encoded, NotExpressible> {

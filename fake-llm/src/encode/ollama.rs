@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{BodyKind, CREATED_TEXT, Encoded, Frame, NotExpressible, Turn};
-use crate::script::{Arguments, Part, Stop};
+use crate::reply::{Arguments, Part, Stop};
 
 pub(super) fn encode(turn: &Turn<'_>) -> Result<Encoded, NotExpressible> {
     let done_reason = done_reason(turn)?;

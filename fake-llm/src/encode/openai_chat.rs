@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::outline::{Block, argument_pieces};
 use super::{CREATED, Encoded, Frame, NotExpressible, Turn};
-use crate::script::{Stop, ToolCall};
+use crate::reply::{Stop, ToolCall};
 
 pub(super) fn encode(turn: &Turn<'_>) -> Result<Encoded, NotExpressible> {
     let finish = finish_reason(turn)?;

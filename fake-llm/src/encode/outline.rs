@@ -1,7 +1,7 @@
 //! What all encoders need to know about one turn.
 
 use crate::capture::CapturedRequest;
-use crate::script::{Arguments, Part, Reply, Stop, ToolCall, Usage, UsageReport};
+use crate::reply::{Arguments, Part, Reply, Stop, ToolCall, Usage, UsageReport};
 
 /// A request together with its neutral reply.
 #[derive(Clone, Copy, Debug)]

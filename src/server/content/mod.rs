@@ -1,0 +1,190 @@
+//! The content listener: hosted apps, each in an opaque origin, on an address of their own.
+//!
+//! Whoever holds an app's URL may open it: its token is the capability, so it never reaches a log
+//! whole, is never sent as a referrer, and a wrong one is told nothing. The pages are written by
+//! models and belong to nobody we trust; what keeps them apart is the sandbox header on every
+//! answer (see `headers`) and that nothing else lives on this listener.
+//!
+//! The way of a request: host check -> token to document (`heads`, fresh for every request) ->
+//! version (never changes, kept) -> body (`bodies`, kept compressed) -> headers.
+//!
+//! A route below `/a/{token}/` is added in [`router`]; host check, isolation headers, sharing
+//! headers and preflights come from [`guard`].
+
+mod app;
+mod attachments;
+mod bodies;
+mod encoding;
+mod error;
+mod files;
+mod headers;
+mod heads;
+mod hosts;
+mod reply;
+mod shim;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{Method, StatusCode};
+use moka::future::Cache;
+
+pub use error::ContentError;
+pub(crate) use error::message_page;
+pub use hosts::{AllowedHosts, names_loopback};
+
+use crate::content_urls::ContentUrls;
+use crate::storage::blobs::Blobs;
+use crate::storage::{Attachment, Catalog, Document, DocumentId, DocumentKind, Sha256Hex, Version};
+use bodies::Bodies;
+use headers::AppPolicy;
+use heads::Heads;
+
+/// How many rows that never change are kept (versions, and attachments).
+const KEPT_ROWS: u64 = 20_000;
+
+/// What the content listener works with. Clones share one state.
+#[derive(Clone)]
+pub struct ContentState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    catalog: Arc<dyn Catalog>,
+    hosts: AllowedHosts,
+    policy: AppPolicy,
+    heads: Heads,
+    bodies: Bodies,
+    versions: Cache<(DocumentId, i64), Arc<Version>>,
+    attachments: Cache<(DocumentId, Sha256Hex), Arc<Attachment>>,
+}
+
+/// What a [`ContentState`] is made of.
+pub struct ContentParts {
+    /// Rows.
+    pub catalog: Arc<dyn Catalog>,
+    /// Bytes.
+    pub blobs: Blobs,
+    /// Where the listeners are; the gallery may show apps in frames.
+    pub urls: ContentUrls,
+    /// Host names that requests may name.
+    pub hosts: AllowedHosts,
+    /// Further origins that may show apps in frames.
+    pub frame_ancestors: Vec<String>,
+}
+
+impl ContentState {
+    /// A state with empty caches.
+    pub fn new(parts: ContentParts) -> Self {
+        let ContentParts { catalog, blobs, urls, hosts, frame_ancestors } = parts;
+        let rows = Arc::clone(&catalog);
+        let ask = move |token: String| {
+            let rows = Arc::clone(&rows);
+            Box::pin(async move { rows.document_by_token(&token).await }) as _
+        };
+        let inner = Inner {
+            heads: Heads::new(Arc::new(ask)),
+            catalog,
+            hosts,
+            policy: AppPolicy::new(urls, &frame_ancestors),
+            bodies: Bodies::new(blobs),
+            versions: Cache::new(KEPT_ROWS),
+            attachments: Cache::new(KEPT_ROWS),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The live web app behind a token.
+    async fn web_app(&self, token: &str) -> Result<Arc<Document>, ContentError> {
+        if !is_token(token) {
+            return Err(ContentError::NotFound);
+        }
+        let document = self.inner.heads.find(token).await?.ok_or(ContentError::NotFound)?;
+        match document.kind {
+            DocumentKind::WebApp => Ok(document),
+            DocumentKind::Pdf => Err(ContentError::NotFound),
+        }
+    }
+
+    /// A version of a document.
+    async fn version(&self, document: &Document, n: i64) -> Result<Arc<Version>, ContentError> {
+        let key = (document.id.clone(), n);
+        if let Some(version) = self.inner.versions.get(&key).await {
+            return Ok(version);
+        }
+        match self.inner.catalog.version(&document.id, n).await? {
+            Some(version) => {
+                let version = Arc::new(version);
+                self.inner.versions.insert(key, Arc::clone(&version)).await;
+                Ok(version)
+            }
+            None if (1..document.head).contains(&n) => Err(ContentError::Pruned),
+            None => Err(ContentError::NotFound),
+        }
+    }
+
+    /// An attachment of a document.
+    async fn attachment(
+        &self,
+        document: &Document,
+        sha: Sha256Hex,
+    ) -> Result<Arc<Attachment>, ContentError> {
+        let key = (document.id.clone(), sha);
+        if let Some(attachment) = self.inner.attachments.get(&key).await {
+            return Ok(attachment);
+        }
+        let found = self.inner.catalog.attachment(&key.0, &key.1).await?;
+        let attachment = Arc::new(found.ok_or(ContentError::NotFound)?);
+        self.inner.attachments.insert(key, Arc::clone(&attachment)).await;
+        Ok(attachment)
+    }
+}
+
+/// The routes of the content listener.
+pub fn router(state: ContentState) -> Router {
+    Router::new()
+        .route("/a/{token}", get(app::to_folder))
+        .route("/a/{token}/", get(app::newest))
+        .route("/a/{token}/raw", get(app::newest_raw))
+        .route("/a/{token}/download", get(app::newest_download))
+        .route("/a/{token}/a/{sha}", get(files::newest))
+        .route("/a/{token}/v/{n}", get(app::to_version_folder))
+        .route("/a/{token}/v/{n}/", get(app::version))
+        .route("/a/{token}/v/{n}/raw", get(app::version_raw))
+        .route("/a/{token}/v/{n}/download", get(app::version_download))
+        .route("/a/{token}/v/{n}/a/{sha}", get(files::of_version))
+        .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
+        .fallback(|| async { ContentError::NotFound })
+        .layer(from_fn_with_state(state.clone(), guard))
+        .with_state(state)
+}
+
+/// Stands around every route.
+async fn guard(State(state): State<ContentState>, request: Request, next: Next) -> Response {
+    let is_shared = request.uri().path().starts_with("/a/");
+    let is_preflight = is_shared && request.method() == Method::OPTIONS;
+    let mut response = if !state.inner.hosts.allows(request.uri(), request.headers()) {
+        ContentError::HostRefused.into_response()
+    } else if is_preflight {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        headers::add_preflight(response.headers_mut());
+        response
+    } else {
+        next.run(request).await
+    };
+    headers::add_common(response.headers_mut(), &state.inner.policy);
+    if is_shared {
+        headers::add_sharing(response.headers_mut());
+    }
+    response
+}
+
+/// Whether the text has the form of a token: 128 bits in base64url.
+fn is_token(text: &str) -> bool {
+    text.len() == 22
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}

@@ -1,0 +1,399 @@
+//! The MCP handler: every protocol version on one object, written by hand since our tools come
+//! from the registry at run time.
+//!
+//! The flow of a call: who calls (the connection, or the HTTP request's token) -> what the client
+//! can do (sampling, progress, tasks) -> [`Door::call`] -> the outcome as a result, a question to
+//! the client's model, or a task.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
+    CompleteResult, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
+    GetTaskResult, Implementation, JsonObject, ListPromptsResult, ListToolsResult, MetaObject,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, ToolAnnotations, UpdateTaskParams,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServerHandler};
+use serde_json::{Value, json};
+
+use super::auth::Caller;
+use super::door::Door;
+use super::error::ServeError;
+use super::identity;
+use super::outcome::tool_result;
+use super::progress::ProgressPump;
+use super::retry::{self, Retries};
+use super::{prompts, tasks};
+use crate::jobs::ProgressSink;
+use crate::llm::ClientModels;
+use crate::registry::{CallContext, CallOutcome, Origin, Rights, Tool};
+use crate::storage::{CompletionHandle, JobId};
+
+/// Key of a call's idempotency key in `_meta`.
+const IDEMPOTENCY_META: &str = "atelier/idempotency_key";
+/// Key under which modern results name the server.
+const SERVER_INFO_META: &str = "io.modelcontextprotocol/serverInfo";
+/// How long a client may keep a list.
+const LIST_TTL_MS: u64 = 60_000;
+
+/// What carries the messages, and so who the caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    /// A pair of streams: the machine's own user.
+    Stream,
+    /// HTTP: whoever the request's credentials say.
+    Http,
+}
+
+/// What a client can do, as far as a call is concerned.
+struct Client {
+    caller: Caller,
+    /// Protocol 2026-07-28 or newer.
+    is_modern: bool,
+    has_tasks: bool,
+    models: ClientModels,
+}
+
+/// Our [`ServerHandler`].
+pub(super) struct Handler {
+    door: Arc<Door>,
+    channel: Channel,
+    retries: Retries,
+    /// The tools as MCP shows them, made once.
+    shown: HashMap<&'static str, rmcp::model::Tool>,
+}
+
+impl Handler {
+    /// A handler for all connections of a channel.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn new(door: Arc<Door>, channel: Channel) -> Result<Self, ServeError> {
+        let app = &door.app;
+        let ttl = Duration::try_from_secs_f64(app.config.limits.completion_ttl_s);
+        let retries = Retries::new(&app.catalog, ttl.unwrap_or(Duration::from_hours(24))).await?;
+        let all = Rights::default();
+        let shown = app.registry.tools(&all).map(|tool| (tool.name, show(tool))).collect();
+        Ok(Self { door, channel, retries, shown })
+    }
+
+    /// Who sends a request.
+    fn caller(&self, cx: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+        match self.channel {
+            Channel::Stream => Ok(Caller::local()),
+            Channel::Http => cx
+                .extensions
+                .get::<http::request::Parts>()
+                .and_then(|parts| parts.extensions.get::<Caller>())
+                .cloned()
+                .ok_or_else(|| {
+                    ErrorData::invalid_request("the request is not authenticated", None)
+                }),
+        }
+    }
+
+    fn client(&self, cx: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
+        let capabilities = cx.client_capabilities().unwrap_or_default();
+        let is_modern = is_modern(cx);
+        #[expect(deprecated, reason = "the only way to a client's own model")]
+        let samples = capabilities.sampling.is_some();
+        let models = ClientModels {
+            sampling: None,
+            sampling_by_retry: samples && is_modern,
+            host_completion: true,
+            local_models: false,
+        };
+        let has_tasks = capabilities.supports_tasks();
+        Ok(Client { caller: self.caller(cx)?, is_modern, has_tasks, models })
+    }
+
+    /// Whether a request of ours can reach this client: on streams always, over HTTP in a session.
+    fn can_ask(&self, cx: &RequestContext<RoleServer>) -> bool {
+        match self.channel {
+            Channel::Stream => true,
+            Channel::Http => cx
+                .extensions
+                .get::<http::request::Parts>()
+                .is_some_and(|parts| parts.headers.contains_key("mcp-session-id")),
+        }
+    }
+
+    fn context(
+        &self,
+        client: &Client,
+        cx: &RequestContext<RoleServer>,
+        progress: ProgressSink,
+    ) -> CallContext {
+        let key = cx.meta.0.0.get(IDEMPOTENCY_META).and_then(Value::as_str);
+        CallContext {
+            rights: client.caller.rights.clone(),
+            cancel: cx.ct.clone(),
+            progress,
+            models: client.models.clone(),
+            idempotency_key: key.map(str::to_owned),
+            answer_budget: self.door.answer_budget(),
+            ..CallContext::new(client.caller.principal.clone(), Origin::Client)
+        }
+    }
+
+    /// Calls a tool while progress goes to the client that asked for it.
+    async fn call(
+        &self,
+        tool: &str,
+        arguments: Value,
+        client: &Client,
+        cx: &RequestContext<RoleServer>,
+    ) -> CallOutcome {
+        let (sink, pump) = match cx.meta.get_progress_token() {
+            Some(token) => {
+                let (sink, pump) = ProgressPump::new(cx.peer.clone(), token);
+                (sink, Some(pump))
+            }
+            None => (ProgressSink::none(), None),
+        };
+        let mut context = self.context(client, cx, sink);
+        if client.has_tasks {
+            context.answer_budget = Some(tasks::TASK_BUDGET);
+        }
+        let call = self.door.call(tool, arguments, context);
+        let Some(pump) = pump else { return call.await };
+        tokio::select! {
+            outcome = call => outcome,
+            // The pump itself never ends.
+            never = pump.run() => match never {},
+        }
+    }
+
+    /// Goes on with a call whose question to the client's model comes back.
+    async fn resume(
+        &self,
+        handle: CompletionHandle,
+        request: &CallToolRequestParams,
+        client: &Client,
+        cx: &RequestContext<RoleServer>,
+    ) -> CallOutcome {
+        match retry::answer(request.input_responses.as_ref()) {
+            Some(text) => {
+                let arguments = json!({"handle": handle.0, "text": text});
+                self.call("submit_completion", arguments, client, cx).await
+            }
+            None => {
+                let context = self.context(client, cx, ProgressSink::none());
+                self.door.app.registry.pending(&handle, context).await
+            }
+        }
+    }
+
+    async fn response(
+        &self,
+        tool: &str,
+        outcome: CallOutcome,
+        client: &Client,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let principal = &client.caller.principal;
+        if let Some(ask) = &outcome.sampling
+            && client.models.sampling_by_retry
+        {
+            let mut question = self.retries.question(ask, principal, tool)?;
+            sign(&mut question.meta, client.is_modern);
+            return Ok(question.into());
+        }
+        if let Some(job) = &outcome.running_job
+            && client.has_tasks
+        {
+            let mut task = tasks::create(&self.door, principal, job).await?;
+            sign(&mut task.meta, client.is_modern);
+            return Ok(task.into());
+        }
+        let mut result = tool_result(outcome);
+        sign(&mut result.meta, client.is_modern);
+        Ok(result.into())
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_prompts()
+            .enable_completions()
+            .enable_tasks()
+            .build();
+        ServerConfig::new(capabilities)
+            .with_server_info(identity::implementation())
+            .with_instructions(identity::INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        one_page(request.as_ref())?;
+        let caller = self.caller(&cx)?;
+        let offered = self.door.app.registry.tools(&caller.rights);
+        let tools: Vec<_> = offered.filter_map(|tool| self.shown.get(tool.name).cloned()).collect();
+        // What a caller may use hangs on its token and headers.
+        let mut result = ListToolsResult::with_all_items(tools)
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Private);
+        sign(&mut result.meta, is_modern(&cx));
+        Ok(result)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<rmcp::model::Tool> {
+        self.shown.get(name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let _inside = self.door.enter();
+        let client = self.client(&cx)?;
+        let Some(tool) = self.door.tool(&request.name, &client.caller.rights) else {
+            return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
+        };
+        let outcome = match &request.request_state {
+            Some(sealed) => {
+                let handle = self.retries.open(sealed, &client.caller.principal, tool.name)?;
+                self.resume(handle, &request, &client, &cx).await
+            }
+            None => {
+                let arguments = Value::Object(request.arguments.clone().unwrap_or_default());
+                self.call(tool.name, arguments, &client, &cx).await
+            }
+        };
+        self.response(tool.name, outcome, &client).await
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        one_page(request.as_ref())?;
+        let prompts = prompts::list(&self.door, &self.caller(&cx)?);
+        let mut result = ListPromptsResult::with_all_items(prompts)
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Private);
+        sign(&mut result.meta, is_modern(&cx));
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let mut result = prompts::get(&self.door, &self.caller(&cx)?, &request)?;
+        sign(&mut result.meta, is_modern(&cx));
+        Ok(result.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let mut result = prompts::complete(&self.door, &self.caller(&cx)?, &request).await?;
+        sign(&mut result.meta, is_modern(&cx));
+        Ok(result)
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let client = self.client(&cx)?;
+        let context = self.context(&client, &cx, ProgressSink::none());
+        let task = tasks::get(&self.door, &JobId(request.task_id), context).await?;
+        let mut result = GetTaskResult::new(task);
+        sign(&mut result.meta, client.is_modern);
+        Ok(result)
+    }
+
+    /// Takes the answer of the client's model to a task's question and lets the job go on.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let _inside = self.door.enter();
+        let client = self.client(&cx)?;
+        let id = JobId(request.task_id);
+        tasks::find(&self.door, &client.caller.principal, &id).await?;
+        let Some(text) = retry::answer(Some(&request.input_responses)) else {
+            return Err(ErrorData::invalid_params("the answer holds no text", None));
+        };
+        let context = self.context(&client, &cx, ProgressSink::none());
+        let state = self.door.app.registry.job(&id, Duration::ZERO, context).await;
+        // A task that does not ask any more needs no answer.
+        let Some(ask) = state.sampling else { return Ok(()) };
+        let arguments = json!({"handle": ask.handle.0, "text": text});
+        let mut context = self.context(&client, &cx, ProgressSink::none());
+        // The client asks for the result by its task; here it waits for the text's acceptance.
+        context.answer_budget = Some(Duration::ZERO);
+        let outcome = self.door.call("submit_completion", arguments, context).await;
+        if outcome.is_error {
+            let message = outcome.structured.get("message").and_then(Value::as_str);
+            let message = message.unwrap_or("the answer was not accepted").to_owned();
+            return Err(ErrorData::invalid_params(message, Some(outcome.structured)));
+        }
+        Ok(())
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let client = self.client(&cx)?;
+        let context = self.context(&client, &cx, ProgressSink::none());
+        tasks::cancel(&self.door, &JobId(request.task_id), context).await
+    }
+}
+
+fn is_modern(cx: &RequestContext<RoleServer>) -> bool {
+    cx.protocol_version().is_some_and(|version| !version.has_initialize())
+}
+
+/// Our lists have one page, so a cursor is never one of ours.
+fn one_page(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match request.and_then(|request| request.cursor.as_ref()) {
+        Some(_) => Err(ErrorData::invalid_params("unknown cursor: this list has one page", None)),
+        None => Ok(()),
+    }
+}
+
+/// Names the server in a result, as protocol 2026-07-28 wants it.
+fn sign(meta: &mut Option<MetaObject>, is_modern: bool) {
+    if is_modern {
+        let server =
+            Implementation::new("atelier", env!("CARGO_PKG_VERSION")).with_title("Atelier");
+        meta.get_or_insert_default().0.insert(SERVER_INFO_META.to_owned(), json!(server));
+    }
+}
+
+/// A tool as MCP shows it.
+pub fn show(tool: &Tool) -> rmcp::model::Tool {
+    let hints = tool.annotations;
+    let annotations = ToolAnnotations::with_title(tool.title)
+        .read_only(hints.read_only)
+        .destructive(hints.destructive)
+        .idempotent(hints.idempotent)
+        .open_world(hints.open_world);
+    rmcp::model::Tool::new(tool.name, tool.description, object(&tool.input_schema))
+        .with_title(tool.title)
+        .with_raw_output_schema(object(&tool.output_schema))
+        .with_annotations(annotations)
+}
+
+fn object(schema: &Value) -> Arc<JsonObject> {
+    Arc::new(schema.as_object().cloned().unwrap_or_default())
+}

@@ -1,0 +1,170 @@
+//! The client's own model over protocol 2026-07-28: a question is returned in place of a result,
+//! and the client repeats its call with the answer.
+//!
+//! The state that travels with the question is the completion's handle, sealed for the principal
+//! and the tool: a client can give back only what it was given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{
+    ErrorData, InputRequest, InputRequests, InputRequiredResult, InputResponses, RequestStateCodec,
+    SealOptions,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::ServeError;
+use super::sampling;
+use crate::registry::SamplingAsk;
+use crate::storage::{Catalog, CompletionHandle, PrincipalId, keys};
+
+/// Setting of the installation that holds the key.
+const KEY_SETTING: &str = "request_state_key";
+/// Key of the question among the input requests.
+const QUESTION: &str = "completion";
+
+/// What travels with a question.
+#[derive(Serialize, Deserialize)]
+struct State {
+    handle: CompletionHandle,
+}
+
+/// Asks by retried calls.
+pub(super) struct Retries {
+    codec: RequestStateCodec,
+    ttl: Duration,
+}
+
+impl Retries {
+    /// Reads the key of the installation, or makes it. All processes on one store have the same.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn new(catalog: &Arc<dyn Catalog>, ttl: Duration) -> Result<Self, ServeError> {
+        let key = catalog.setting_or_insert(KEY_SETTING, &keys::secret()?).await?;
+        let codec = RequestStateCodec::try_new(key)
+            .map_err(|error| ServeError::Configuration(format!("`{KEY_SETTING}`: {error}")))?;
+        Ok(Self { codec, ttl })
+    }
+
+    /// The question to the client's model.
+    ///
+    /// # Errors
+    /// Never in practice: the state is text.
+    pub(super) fn question(
+        &self,
+        ask: &SamplingAsk,
+        principal: &PrincipalId,
+        tool: &str,
+    ) -> Result<InputRequiredResult, ErrorData> {
+        let bound_to = bound_to(principal, tool);
+        let options = SealOptions::new().associated_data(&bound_to).ttl(self.ttl);
+        let state = State { handle: ask.handle.clone() };
+        let sealed = self
+            .codec
+            .seal_json_with(&state, &options)
+            .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        Ok(InputRequiredResult::new(Some(questions(ask)), Some(sealed)))
+    }
+
+    /// The handle that a repeated call brings back.
+    ///
+    /// # Errors
+    /// Invalid parameters when the state is not one of ours, another caller's or too old.
+    pub(super) fn open(
+        &self,
+        sealed: &str,
+        principal: &PrincipalId,
+        tool: &str,
+    ) -> Result<CompletionHandle, ErrorData> {
+        let state: Result<State, _> = self.codec.open_json_with(sealed, &bound_to(principal, tool));
+        state.map(|state| state.handle).map_err(|error| {
+            ErrorData::invalid_params(
+                format!("{error}; repeat the call without `requestState`"),
+                None,
+            )
+        })
+    }
+}
+
+/// The input requests of a question, for results and for tasks.
+pub(super) fn questions(ask: &SamplingAsk) -> InputRequests {
+    let request = sampling::create_message_request(&ask.request);
+    InputRequests::from([(QUESTION.to_owned(), InputRequest::CreateMessage(request))])
+}
+
+/// The text that the client's model wrote; `None` when it declined or answered something else.
+pub(super) fn answer(responses: Option<&InputResponses>) -> Option<String> {
+    let response = responses?.get(QUESTION)?;
+    let content = response.get("content")?;
+    let blocks = match content {
+        Value::Array(blocks) => blocks.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let mut text = String::new();
+    for block in blocks {
+        if block.get("type").and_then(Value::as_str) != Some("text") {
+            return None;
+        }
+        text.push_str(block.get("text").and_then(Value::as_str)?);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn bound_to(principal: &PrincipalId, tool: &str) -> Vec<u8> {
+    // Names of principals may hold anything but the separator that JSON escapes.
+    serde_json::json!([principal, tool]).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn responses(value: Value) -> InputResponses {
+        InputResponses::from([(QUESTION.to_owned(), value)])
+    }
+
+    #[test]
+    fn only_text_is_an_answer() {
+        let text = |value| answer(Some(&responses(value)));
+        let block = json!({"type": "text", "text": "<html>"});
+        assert_eq!(text(json!({"role": "assistant", "content": block})).as_deref(), Some("<html>"));
+        let blocks = json!([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]);
+        assert_eq!(text(json!({"content": blocks})).as_deref(), Some("ab"));
+        assert_eq!(text(json!({"content": {"type": "image", "data": ""}})), None);
+        assert_eq!(text(json!({"content": []})), None);
+        assert_eq!(text(json!({"action": "decline"})), None);
+        assert_eq!(text(json!(7)), None);
+        assert_eq!(answer(None), None);
+        assert_eq!(answer(Some(&InputResponses::new())), None);
+    }
+
+    #[test]
+    fn states_are_bound_to_caller_and_tool_and_expire() {
+        let codec = RequestStateCodec::try_new([7_u8; 32]).unwrap();
+        let retries = Retries { codec, ttl: Duration::from_secs(60) };
+        let ask = SamplingAsk {
+            handle: CompletionHandle("cmp_x".into()),
+            request: crate::llm::Request::new(
+                "s",
+                "u",
+                crate::llm::Expects::kind(crate::llm::ExpectedKind::Html),
+            ),
+        };
+        let ada = PrincipalId::from("ada");
+        let sealed = retries.question(&ask, &ada, "t").unwrap().request_state.unwrap();
+        assert_eq!(retries.open(&sealed, &ada, "t").unwrap().0, "cmp_x");
+        assert!(retries.open(&sealed, &"bob".into(), "t").is_err());
+        assert!(retries.open(&sealed, &ada, "u").is_err());
+        assert!(retries.open(&sealed.replace('a', "b"), &ada, "t").is_err());
+        assert!(retries.open("", &ada, "t").is_err());
+        let expired = Retries { ttl: Duration::ZERO, ..retries };
+        let sealed = expired.question(&ask, &ada, "t").unwrap().request_state.unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        let error = expired.open(&sealed, &ada, "t").unwrap_err();
+        assert!(error.message.contains("expired"), "{}", error.message);
+    }
+}

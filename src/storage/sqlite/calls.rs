@@ -1,0 +1,89 @@
+//! Calls: ids by which later calls refer to results.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+
+use super::error::from_sqlx;
+use super::{SqliteCatalog, clock};
+use crate::storage::{CallId, CallRecord, NewCall, PrincipalId, Sha256Hex, StorageResult};
+
+impl FromRow<'_, SqliteRow> for CallRecord {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: CallId(row.try_get("call_id")?),
+            tool: row.try_get("tool")?,
+            result_sha: row.try_get::<Option<String>, _>("result_sha")?.map(Sha256Hex),
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+pub(super) async fn reserve_call(catalog: &SqliteCatalog, call: NewCall) -> StorageResult<bool> {
+    let mut write = catalog.write().await?;
+    let result = sqlx::query(
+        "INSERT INTO call (principal, call_id, tool, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, call_id) DO NOTHING",
+    )
+    .bind(call.principal.as_str())
+    .bind(call.id.as_str())
+    .bind(&call.tool)
+    .bind(write.now)
+    .bind(write.now.saturating_add(call.ttl_ms))
+    .execute(&mut *write.transaction)
+    .await
+    .map_err(from_sqlx)?;
+    write.commit().await?;
+    Ok(result.rows_affected() == 1)
+}
+
+pub(super) async fn record_call(
+    catalog: &SqliteCatalog,
+    principal: &PrincipalId,
+    call_id: &CallId,
+    result_sha: &Sha256Hex,
+) -> StorageResult<()> {
+    let mut write = catalog.write().await?;
+    sqlx::query("UPDATE call SET result_sha = $3 WHERE principal = $1 AND call_id = $2")
+        .bind(principal.as_str())
+        .bind(call_id.as_str())
+        .bind(result_sha.as_str())
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(from_sqlx)?;
+    write.commit().await
+}
+
+pub(super) async fn call(
+    catalog: &SqliteCatalog,
+    principal: &PrincipalId,
+    call_id: &CallId,
+) -> StorageResult<Option<CallRecord>> {
+    sqlx::query_as(concat!(
+        "SELECT call_id, tool, result_sha, created_at FROM call \
+         WHERE principal = $1 AND call_id = $2 AND expires_at > ",
+        clock!()
+    ))
+    .bind(principal.as_str())
+    .bind(call_id.as_str())
+    .fetch_optional(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}
+
+pub(super) async fn recent_calls(
+    catalog: &SqliteCatalog,
+    principal: &PrincipalId,
+    limit: u32,
+) -> StorageResult<Vec<CallRecord>> {
+    sqlx::query_as(concat!(
+        "SELECT call_id, tool, result_sha, created_at FROM call \
+         WHERE principal = $1 AND result_sha IS NOT NULL AND expires_at > ",
+        clock!(),
+        " ORDER BY created_at DESC, call_id DESC LIMIT $2"
+    ))
+    .bind(principal.as_str())
+    .bind(i64::from(limit))
+    .fetch_all(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}

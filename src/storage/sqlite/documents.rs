@@ -1,0 +1,364 @@
+//! Documents, their versions and attachments.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+
+use super::error::from_sqlx;
+use super::{SqliteCatalog, Write, decoded};
+use crate::storage::{
+    Attachment, Document, DocumentId, DocumentKind, Fence, JobId, NewVersion, Owner, PrincipalId,
+    PublishedVersion, Sha256Hex, StorageError, StorageResult, Version,
+};
+
+/// The columns of a [`Document`].
+macro_rules! document_columns {
+    () => {
+        "id, principal, user_key, kind, name, token, head, title, bytes, created_at, updated_at"
+    };
+}
+
+/// The columns of a [`Version`].
+macro_rules! version_columns {
+    () => {
+        "n, blob_sha, source_sha, bytes, job, facts, created_at"
+    };
+}
+
+impl FromRow<'_, SqliteRow> for Document {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: DocumentId(row.try_get("id")?),
+            owner: Owner {
+                principal: PrincipalId(row.try_get("principal")?),
+                user: row.try_get("user_key")?,
+            },
+            kind: decoded(row, "kind", DocumentKind::parse)?,
+            name: row.try_get("name")?,
+            token: row.try_get("token")?,
+            head: row.try_get("head")?,
+            title: row.try_get("title")?,
+            bytes: row.try_get("bytes")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for Version {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            n: row.try_get("n")?,
+            blob_sha: Sha256Hex(row.try_get("blob_sha")?),
+            source_sha: row.try_get::<Option<String>, _>("source_sha")?.map(Sha256Hex),
+            bytes: row.try_get("bytes")?,
+            job: JobId(row.try_get("job")?),
+            facts: row.try_get("facts")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+/// What has to be unique of a name: names that differ in case alone are one.
+fn name_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+pub(super) async fn publish_version(
+    catalog: &SqliteCatalog,
+    fence: &Fence,
+    new: NewVersion,
+) -> StorageResult<PublishedVersion> {
+    let mut write = catalog.write().await?;
+    write.check(fence).await?;
+    if let Some(first) = write.published_by(&fence.job).await? {
+        return Ok(first);
+    }
+    let document = match write.live_document(&new).await? {
+        Some(document) => write.move_head(document, &new).await?,
+        None => write.insert_document(&new).await?,
+    };
+    write.insert_version(fence, &document, &new).await?;
+    for attachment in &new.attachments {
+        write.insert_attachment(&document.id, attachment).await?;
+    }
+    write.commit().await?;
+    Ok(PublishedVersion { n: document.head, created: document.head == 1, document })
+}
+
+impl Write {
+    /// What the job published already, in this attempt or an earlier one.
+    async fn published_by(&mut self, job: &JobId) -> StorageResult<Option<PublishedVersion>> {
+        let version: Option<(String, i64)> =
+            sqlx::query_as("SELECT document, n FROM version WHERE job = $1")
+                .bind(job.as_str())
+                .fetch_optional(&mut *self.transaction)
+                .await
+                .map_err(from_sqlx)?;
+        let Some((document, n)) = version else { return Ok(None) };
+        let document =
+            sqlx::query_as(concat!("SELECT ", document_columns!(), " FROM document WHERE id = $1"))
+                .bind(document)
+                .fetch_one(&mut *self.transaction)
+                .await
+                .map_err(from_sqlx)?;
+        Ok(Some(PublishedVersion { document, n, created: n == 1 }))
+    }
+
+    async fn live_document(&mut self, new: &NewVersion) -> StorageResult<Option<Document>> {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            document_columns!(),
+            " FROM document WHERE principal = $1 AND user_key = $2 AND kind = $3 \
+             AND name_key = $4 AND deleted_at IS NULL"
+        ))
+        .bind(new.owner.principal.as_str())
+        .bind(&new.owner.user)
+        .bind(new.kind.as_str())
+        .bind(name_key(&new.name))
+        .fetch_optional(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)
+    }
+
+    async fn move_head(&mut self, document: Document, new: &NewVersion) -> StorageResult<Document> {
+        let expected = new.expected_head.unwrap_or(document.head);
+        let moved = sqlx::query_as(concat!(
+            "UPDATE document SET head = head + 1, title = $3, bytes = $4, updated_at = $5 \
+             WHERE id = $1 AND head = $2 RETURNING ",
+            document_columns!()
+        ))
+        .bind(document.id.as_str())
+        .bind(expected)
+        .bind(new.title.as_deref())
+        .bind(new.bytes)
+        .bind(self.now)
+        .fetch_optional(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        moved.ok_or_else(|| {
+            StorageError::Conflict(format!(
+                "`{}` is at version {} now, and this change was made on version {expected}",
+                document.name, document.head
+            ))
+        })
+    }
+
+    async fn insert_document(&mut self, new: &NewVersion) -> StorageResult<Document> {
+        if let Some(expected) = new.expected_head.filter(|expected| *expected != 0) {
+            return Err(StorageError::Conflict(format!(
+                "`{}` does not exist any more, and this change was made on version {expected}",
+                new.name
+            )));
+        }
+        sqlx::query_as(concat!(
+            "INSERT INTO document (id, principal, user_key, kind, name, name_key, token, head, \
+             title, bytes, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10) RETURNING ",
+            document_columns!()
+        ))
+        .bind(new.document.as_str())
+        .bind(new.owner.principal.as_str())
+        .bind(&new.owner.user)
+        .bind(new.kind.as_str())
+        .bind(&new.name)
+        .bind(name_key(&new.name))
+        .bind(&new.token)
+        .bind(new.title.as_deref())
+        .bind(new.bytes)
+        .bind(self.now)
+        .fetch_one(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)
+    }
+
+    async fn insert_version(
+        &mut self,
+        fence: &Fence,
+        document: &Document,
+        new: &NewVersion,
+    ) -> StorageResult<()> {
+        sqlx::query(
+            "INSERT INTO version (document, n, job, blob_sha, source_sha, bytes, facts, \
+             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(document.id.as_str())
+        .bind(document.head)
+        .bind(fence.job.as_str())
+        .bind(new.blob_sha.as_str())
+        .bind(new.source_sha.as_ref().map(Sha256Hex::as_str))
+        .bind(new.bytes)
+        .bind(&new.facts)
+        .bind(self.now)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        Ok(())
+    }
+
+    async fn insert_attachment(
+        &mut self,
+        document: &DocumentId,
+        attachment: &Attachment,
+    ) -> StorageResult<()> {
+        sqlx::query(
+            "INSERT INTO attachment (document, sha, name, media_type, bytes) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (document, sha) DO NOTHING",
+        )
+        .bind(document.as_str())
+        .bind(attachment.sha.as_str())
+        .bind(&attachment.name)
+        .bind(&attachment.media_type)
+        .bind(attachment.bytes)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        Ok(())
+    }
+}
+
+pub(super) async fn document(
+    catalog: &SqliteCatalog,
+    owner: &Owner,
+    kind: DocumentKind,
+    name: &str,
+) -> StorageResult<Option<Document>> {
+    sqlx::query_as(concat!(
+        "SELECT ",
+        document_columns!(),
+        " FROM document WHERE principal = $1 AND user_key = $2 AND kind = $3 \
+         AND name_key = $4 AND deleted_at IS NULL"
+    ))
+    .bind(owner.principal.as_str())
+    .bind(&owner.user)
+    .bind(kind.as_str())
+    .bind(name_key(name))
+    .fetch_optional(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}
+
+pub(super) async fn documents(
+    catalog: &SqliteCatalog,
+    owner: &Owner,
+    kind: Option<DocumentKind>,
+    limit: u32,
+) -> StorageResult<Vec<Document>> {
+    let query = match kind {
+        Some(kind) => sqlx::query_as(concat!(
+            "SELECT ",
+            document_columns!(),
+            " FROM document WHERE principal = $1 AND user_key = $2 AND kind = $4 \
+             AND deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT $3"
+        ))
+        .bind(owner.principal.as_str())
+        .bind(&owner.user)
+        .bind(i64::from(limit))
+        .bind(kind.as_str()),
+        None => sqlx::query_as(concat!(
+            "SELECT ",
+            document_columns!(),
+            " FROM document WHERE principal = $1 AND user_key = $2 \
+             AND deleted_at IS NULL ORDER BY updated_at DESC, id DESC LIMIT $3"
+        ))
+        .bind(owner.principal.as_str())
+        .bind(&owner.user)
+        .bind(i64::from(limit)),
+    };
+    query.fetch_all(&catalog.reader).await.map_err(from_sqlx)
+}
+
+pub(super) async fn documents_of_principal(
+    catalog: &SqliteCatalog,
+    principal: &PrincipalId,
+    limit: u32,
+) -> StorageResult<Vec<Document>> {
+    sqlx::query_as(concat!(
+        "SELECT ",
+        document_columns!(),
+        " FROM document WHERE principal = $1 AND deleted_at IS NULL \
+         ORDER BY updated_at DESC, id DESC LIMIT $2"
+    ))
+    .bind(principal.as_str())
+    .bind(i64::from(limit))
+    .fetch_all(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}
+
+pub(super) async fn document_by_token(
+    catalog: &SqliteCatalog,
+    token: &str,
+) -> StorageResult<Option<Document>> {
+    sqlx::query_as(concat!(
+        "SELECT ",
+        document_columns!(),
+        " FROM document WHERE token = $1 AND deleted_at IS NULL"
+    ))
+    .bind(token)
+    .fetch_optional(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}
+
+pub(super) async fn version(
+    catalog: &SqliteCatalog,
+    document: &DocumentId,
+    n: i64,
+) -> StorageResult<Option<Version>> {
+    sqlx::query_as(concat!(
+        "SELECT ",
+        version_columns!(),
+        " FROM version WHERE document = $1 AND n = $2"
+    ))
+    .bind(document.as_str())
+    .bind(n)
+    .fetch_optional(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}
+
+pub(super) async fn versions(
+    catalog: &SqliteCatalog,
+    document: &DocumentId,
+) -> StorageResult<Vec<Version>> {
+    sqlx::query_as(concat!(
+        "SELECT ",
+        version_columns!(),
+        " FROM version WHERE document = $1 ORDER BY n DESC"
+    ))
+    .bind(document.as_str())
+    .fetch_all(&catalog.reader)
+    .await
+    .map_err(from_sqlx)
+}
+
+pub(super) async fn link_attachment(
+    catalog: &SqliteCatalog,
+    document: &DocumentId,
+    attachment: &Attachment,
+) -> StorageResult<()> {
+    let mut write = catalog.write().await?;
+    write.insert_attachment(document, attachment).await?;
+    write.commit().await
+}
+
+pub(super) async fn attachment(
+    catalog: &SqliteCatalog,
+    document: &DocumentId,
+    sha: &Sha256Hex,
+) -> StorageResult<Option<Attachment>> {
+    let row: Option<(String, String, i64)> = sqlx::query_as(
+        "SELECT name, media_type, bytes FROM attachment WHERE document = $1 AND sha = $2",
+    )
+    .bind(document.as_str())
+    .bind(sha.as_str())
+    .fetch_optional(&catalog.reader)
+    .await
+    .map_err(from_sqlx)?;
+    Ok(row.map(|(name, media_type, bytes)| Attachment {
+        sha: sha.clone(),
+        name,
+        media_type,
+        bytes,
+    }))
+}

@@ -1,0 +1,100 @@
+//! A registry over a catalog in memory, with the tools that a test brings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use atelier::config::limits::LimitsConfig;
+use atelier::config::server::ServerConfig;
+use atelier::jobs::{JobRunner, RunnerParts};
+use atelier::llm::resolve::Models;
+use atelier::registry::{Registry, RegistryParts, Tool};
+use atelier::storage::Catalog;
+use atelier::storage::blobs::Blobs;
+use atelier::storage::sqlite::SqliteCatalog;
+
+/// What a test works with.
+pub(crate) struct Workshop {
+    /// Calls tools.
+    pub(crate) registry: Arc<Registry>,
+    /// Runs jobs; its background work starts only when the test says so.
+    pub(crate) runner: Arc<JobRunner>,
+    /// Rows.
+    pub(crate) catalog: Arc<dyn Catalog>,
+    /// Bytes.
+    pub(crate) blobs: Blobs,
+}
+
+/// Collects what a workshop is made from.
+pub(crate) struct WorkshopBuilder {
+    tools: Vec<Tool>,
+    limits: LimitsConfig,
+    models: Arc<Models>,
+    stores: Option<(Arc<dyn Catalog>, Blobs)>,
+}
+
+impl WorkshopBuilder {
+    /// A workshop with these tools and those over jobs.
+    pub(crate) fn new(tools: Vec<Tool>) -> Self {
+        Self {
+            tools,
+            limits: LimitsConfig::default(),
+            models: Arc::new(Models::default()),
+            stores: None,
+        }
+    }
+
+    /// Changes limits.
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut LimitsConfig)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// A second process on the same stores.
+    pub(crate) fn beside(mut self, other: &Workshop) -> Self {
+        self.stores = Some((Arc::clone(&other.catalog), other.blobs.clone()));
+        self
+    }
+
+    /// Builds it.
+    pub(crate) async fn build(self) -> Workshop {
+        let (catalog, blobs) = match self.stores {
+            Some(stores) => stores,
+            None => {
+                let catalog = SqliteCatalog::in_memory().await.unwrap();
+                (Arc::new(catalog) as Arc<dyn Catalog>, Blobs::in_memory())
+            }
+        };
+        let runner = JobRunner::new(RunnerParts {
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            models: self.models,
+            limits: self.limits.clone(),
+        });
+        let mut tools = self.tools;
+        tools.extend(atelier::jobs::tools::tools(&runner));
+        let parts = RegistryParts {
+            tools,
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            runner: Arc::clone(&runner),
+            limits: self.limits,
+            server: ServerConfig::default(),
+        };
+        let registry = Registry::new(parts, None).unwrap();
+        Workshop { registry, runner, catalog, blobs }
+    }
+}
+
+impl Workshop {
+    /// Waits for a condition; a test's own time limit ends it when it never holds.
+    pub(crate) async fn until(&self, condition: impl Fn() -> bool) {
+        let waiting = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .expect("the condition never held");
+    }
+}

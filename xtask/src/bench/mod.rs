@@ -1,0 +1,79 @@
+//! `cargo xtask bench`: Atelier beside the peers that its users would otherwise run, in one run on
+//! one machine. Rounds alternate between the two, so that a slow minute hits both; the figures go
+//! to `docs/BENCHMARKS.md`.
+
+mod calls;
+mod pages;
+mod process;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// What a benchmark run needs.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Release binary of Atelier; built when absent.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Python with the `mcp` package; made under `target/` when absent.
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// Fewer and shorter rounds, to see that everything runs. Writes no report.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    rounds: usize,
+    calls_per_round: usize,
+    seconds_per_round: usize,
+    starts: usize,
+}
+
+/// Runs all comparisons.
+pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    let root = workspace_root()?;
+    let binary = match &args.binary {
+        Some(path) => path.clone(),
+        None => process::build_release(&root)?,
+    };
+    let python = match &args.python {
+        Some(path) => path.clone(),
+        None => process::python_with_mcp(&root)?,
+    };
+    let effort = if args.quick {
+        Effort { rounds: 2, calls_per_round: 50, seconds_per_round: 1, starts: 2 }
+    } else {
+        Effort { rounds: 5, calls_per_round: 400, seconds_per_round: 4, starts: 7 }
+    };
+    // The client's TLS is never used on loopback, but it wants a provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let sections = runtime.block_on(async {
+        anyhow::Ok(vec![
+            calls::over_stdio(&binary, &python, effort).await?,
+            calls::over_http(&binary, &python, effort).await?,
+            calls::start_and_memory(&binary, &python, effort).await?,
+            pages::against_nginx(&binary, effort).await?,
+        ])
+    })?;
+    let text = report::render(&sections);
+    process::print(&text);
+    if !args.quick {
+        let path = root.join("docs/BENCHMARKS.md");
+        std::fs::write(&path, report::replace_generated(&path, &text)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn workspace_root() -> anyhow::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .context("xtask has no parent folder")
+}
