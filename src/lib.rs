@@ -9,6 +9,7 @@ pub mod browser;
 pub mod cli;
 pub mod config;
 pub mod content_urls;
+pub mod doctor;
 pub mod documents;
 pub mod error;
 pub mod installation_key;

@@ -1,6 +1,7 @@
 //! `atelier client-config`: the block that makes an MCP host start this binary.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -49,13 +50,16 @@ impl Host {
 }
 
 /// Prints the block to standard output and where it goes to standard error.
-pub(super) fn run(arguments: &ClientConfigArguments, flags: &Flags) -> Result<(), CommandError> {
+pub(super) fn run(
+    arguments: &ClientConfigArguments,
+    flags: &Flags,
+) -> Result<ExitCode, CommandError> {
     let program = std::env::current_exe().map_err(|error| {
         CommandError::failed(format!("the path of this program cannot be found: {error}"))
     })?;
     output::json(&block(arguments.host, &program, &server_arguments(flags)?))?;
     output::note(arguments.host.place());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `stdio`, and the flags of this command that name files: a host starts the program in a folder

@@ -1,5 +1,7 @@
 //! `atelier config check`: the resolved configuration, with secrets masked.
 
+use std::process::ExitCode;
+
 use clap::Subcommand;
 
 use super::{CommandError, output};
@@ -16,7 +18,7 @@ pub(super) enum ConfigCommand {
 }
 
 /// Prints the configuration. What is wrong with it was refused before.
-pub(super) fn run(resolved: &Resolved) -> Result<(), CommandError> {
+pub(super) fn run(resolved: &Resolved) -> Result<ExitCode, CommandError> {
     match &resolved.file {
         Some(file) if file.exists() => {
             output::note(&format!("configuration file: {}", file.display()));
@@ -27,5 +29,5 @@ pub(super) fn run(resolved: &Resolved) -> Result<(), CommandError> {
         None => output::note("configuration file: none, since no home folder is known"),
     }
     output::result(config::render(resolved).trim_end())?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,17 +2,27 @@
 
 mod client_config;
 mod config_check;
+mod demo;
+mod doctor;
 mod output;
+mod runtime;
+mod serve;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::load::{Flags, Resolved, load};
+use crate::app::AppError;
+use crate::config::load::{Flags, load};
 use crate::config::log::LogFormat;
 use crate::config::{ConfigError, Environment};
+use crate::server::ports::PortError;
 use crate::telemetry;
+
+/// Exit code of wrong usage.
+const WRONG_USAGE: u8 = 2;
 
 /// One MCP server that gives any agent a workshop.
 #[derive(Debug, Parser)]
@@ -46,8 +56,31 @@ struct CommonArguments {
     log_format: Option<LogFormat>,
 }
 
+/// Flags that choose which tools are offered.
+#[derive(Debug, Default, Args)]
+struct ToolArguments {
+    /// Toolsets to offer [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    toolsets: Vec<String>,
+    /// Single tools to offer [default: all of the toolsets]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    tools: Vec<String>,
+    /// Tools to leave out
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    exclude_tools: Vec<String>,
+    /// Offer only tools that change nothing
+    #[arg(long)]
+    read_only: bool,
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Stdio(serve::StdioArguments),
+    Serve(serve::ServeArguments),
+    Demo(demo::DemoArguments),
+    Doctor(doctor::DoctorArguments),
+    Tools(tools::ToolsArguments),
+    Call(tools::CallArguments),
     ClientConfig(client_config::ClientConfigArguments),
     /// Look at the configuration
     #[command(subcommand)]
@@ -58,19 +91,47 @@ enum Command {
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     /// It could not do its work.
-    #[error("{message}{}", .hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
-    Failed { message: String, hint: Option<String> },
+    #[error("{0}")]
+    Failed(String),
+    /// It was called in a way that makes no sense.
+    #[error("{message}\nhint: {hint}")]
+    Usage { message: String, hint: &'static str },
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Standard output is gone.
-    #[error("standard output cannot be written: {0}")]
-    Output(#[from] std::io::Error),
+    /// The program cannot start.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// A tool that the command called refused.
+    #[error("`{tool}`: {message}\nhint: {hint}")]
+    Tool { tool: &'static str, message: String, hint: String },
+    /// A stream of this process failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
 }
 
 impl CommandError {
-    fn failed(message: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), hint: None }
+    fn failed(cause: impl ToString) -> Self {
+        Self::Failed(cause.to_string())
+    }
+
+    fn usage(message: impl Into<String>, hint: &'static str) -> Self {
+        Self::Usage { message: message.into(), hint }
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage { .. } => ExitCode::from(WRONG_USAGE),
+            Self::Failed(_)
+            | Self::Config(_)
+            | Self::App(_)
+            | Self::Port(_)
+            | Self::Tool { .. }
+            | Self::Io(_) => ExitCode::FAILURE,
+        }
     }
 }
 
@@ -82,49 +143,89 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are answers; everything else is wrong usage.
-            let code = if error.use_stderr() { 2 } else { 0 };
+            let code = if error.use_stderr() { WRONG_USAGE } else { 0 };
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            output::note(&format!("error: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    run(arguments).unwrap_or_else(|error| {
+        output::note(&format!("error: {error}"));
+        error.exit_code()
+    })
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let flags = flags(&arguments);
-    if let Command::ClientConfig(arguments) = &arguments.command {
-        client_config::run(arguments, &flags)?;
-        return Ok(ExitCode::SUCCESS);
+    // Servers tell what happens; the answer of a command stands alone unless something is wrong.
+    let serves = matches!(arguments.command, Command::Stdio(_) | Command::Serve(_));
+    let resolved = || {
+        let resolved = load(&Environment::capture(), &flags)?;
+        let mut log = resolved.config.log.clone();
+        if !serves && !resolved.sources.contains_key("log.level") {
+            "warn".clone_into(&mut log.level);
+        }
+        telemetry::init(&log);
+        for warning in &resolved.warnings {
+            tracing::warn!(warning, "configuration");
+        }
+        Ok::<_, ConfigError>(resolved)
+    };
+    match arguments.command {
+        Command::Stdio(_) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| serve::stdio(config, shutdown))
+        }
+        Command::Serve(arguments) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| serve::serve(arguments, config, shutdown))
+        }
+        Command::Demo(arguments) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| demo::run(arguments, config, shutdown))
+        }
+        Command::Doctor(arguments) => doctor::run(&arguments, resolved()),
+        Command::Tools(arguments) => {
+            let config = resolved()?.config;
+            runtime::run(|_| tools::list(arguments, config))
+        }
+        Command::Call(arguments) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| tools::call(arguments, config, shutdown))
+        }
+        Command::ClientConfig(arguments) => client_config::run(&arguments, &flags),
+        Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved()?),
     }
-    let resolved = load(&Environment::capture(), &flags)?;
-    telemetry::init(&resolved.config.log);
-    for warning in &resolved.warnings {
-        tracing::warn!(warning, "configuration");
-    }
-    dispatch(arguments.command, resolved)
-}
-
-fn dispatch(command: Command, resolved: Resolved) -> Result<ExitCode, CommandError> {
-    match command {
-        Command::ClientConfig(_) => {}
-        Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved)?,
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn flags(arguments: &Arguments) -> Flags {
     let common = &arguments.common;
-    Flags {
+    let mut flags = Flags {
         config: common.config.clone(),
         data_dir: common.data_dir.clone(),
         log_level: common.log_level.clone(),
         log_format: common.log_format,
         ..Flags::default()
-    }
+    };
+    let tools = match &arguments.command {
+        Command::Stdio(arguments) => {
+            flags.content_listen = arguments.content_listen;
+            &arguments.tools
+        }
+        Command::Serve(arguments) => {
+            flags.listen = arguments.listen;
+            flags.content_listen = arguments.content_listen;
+            &arguments.tools
+        }
+        Command::Demo(_)
+        | Command::Doctor(_)
+        | Command::Tools(_)
+        | Command::Call(_)
+        | Command::ClientConfig(_)
+        | Command::Config(_) => return flags,
+    };
+    flags.toolsets.clone_from(&tools.toolsets);
+    flags.tools.clone_from(&tools.tools);
+    flags.exclude_tools.clone_from(&tools.exclude_tools);
+    flags.read_only = tools.read_only;
+    flags
 }

@@ -22,7 +22,7 @@ use crate::registry::Rights;
 use crate::storage::PrincipalId;
 
 /// Principal of the machine's own user: stdio, and HTTP without tokens.
-pub(super) const LOCAL_PRINCIPAL: &str = "local";
+pub const LOCAL_PRINCIPAL: &str = "local";
 
 /// Header that narrows a request to some toolsets, separated by commas.
 const TOOLSETS_HEADER: &str = "x-mcp-toolsets";

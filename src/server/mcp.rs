@@ -379,7 +379,7 @@ fn sign(meta: &mut Option<MetaObject>, is_modern: bool) {
 }
 
 /// A tool as MCP shows it.
-fn show(tool: &Tool) -> rmcp::model::Tool {
+pub fn show(tool: &Tool) -> rmcp::model::Tool {
     let hints = tool.annotations;
     let annotations = ToolAnnotations::with_title(tool.title)
         .read_only(hints.read_only)

@@ -35,8 +35,9 @@ mod sessions;
 mod stdio;
 mod tasks;
 
-pub use auth::check_listen_address;
+pub use auth::{LOCAL_PRINCIPAL, check_listen_address};
 pub use error::ServeError;
 pub use http::{HttpServer, serve_http};
+pub use mcp::show;
 pub use metrics::Metrics;
 pub use stdio::{serve_io, serve_stdio};

@@ -5,6 +5,7 @@
 //! transaction. The statements keep to what PostgreSQL understands too, but for the lock.
 
 mod calls;
+mod check;
 mod completions;
 mod documents;
 mod error;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, Sqlite, Transaction};
 
+pub use self::check::check_file;
 use self::error::from_sqlx;
 use super::{
     Attachment, CallId, CallRecord, Catalog, Completion, CompletionHandle, Document, DocumentId,

@@ -1,3 +1,4 @@
 //! What tests share.
 
+pub(crate) mod browser;
 pub(crate) mod workshop;

@@ -1,0 +1,126 @@
+//! `atelier doctor`: what is here, what is missing, and the command that fixes it.
+//!
+//! Every check looks for itself and changes nothing. The order of the report is the order of the
+//! checks in [`examine`]; a part that is not needed for work never makes the report unusable.
+
+mod chrome;
+mod elixir;
+mod ports;
+mod probe;
+mod python;
+mod storage;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::config::load::Resolved;
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// As it should be.
+    Ok,
+    /// Works, with something worth knowing.
+    Warning,
+    /// Not there, and not needed by what is in use.
+    Optional,
+    /// Keeps the program from working.
+    Failed,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What was looked at; stable.
+    pub name: &'static str,
+    /// How it is.
+    pub status: Status,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+impl Check {
+    /// A check that found things as they should be.
+    pub fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, status: Status::Ok, detail: detail.into(), fix: None }
+    }
+
+    /// A check that found something, and what to do about it.
+    pub fn finding(
+        name: &'static str,
+        status: Status,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { name, status, detail: detail.into(), fix: Some(fix.into()) }
+    }
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether the program can work.
+    pub usable: bool,
+    /// The checks, in order.
+    pub checks: Vec<Check>,
+}
+
+impl From<Vec<Check>> for Report {
+    fn from(checks: Vec<Check>) -> Self {
+        let usable = checks.iter().all(|check| check.status != Status::Failed);
+        Self { usable, checks }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for check in &self.checks {
+            let mark = match check.status {
+                Status::Ok => "ok",
+                Status::Warning => "warning",
+                Status::Optional => "optional",
+                Status::Failed => "FAILED",
+            };
+            writeln!(formatter, "{mark:<9} {:<14} {}", check.name, check.detail)?;
+            if let Some(fix) = &check.fix {
+                writeln!(formatter, "{:<24} fix: {fix}", "")?;
+            }
+        }
+        let verdict = if self.usable { "usable" } else { "not usable: see FAILED above" };
+        write!(formatter, "\n{verdict}")
+    }
+}
+
+/// Looks at everything.
+pub async fn examine(resolved: &Resolved) -> Report {
+    let config = &resolved.config;
+    let mut checks = vec![configuration(resolved)];
+    checks.extend(storage::checks(&config.storage.data_dir).await);
+    checks.extend(ports::checks(&config.server).await);
+    let (chrome, python, elixir) = tokio::join!(
+        chrome::check(config.browser.chrome.as_deref()),
+        python::checks(),
+        elixir::check()
+    );
+    checks.push(chrome);
+    checks.extend(python);
+    checks.push(elixir);
+    Report::from(checks)
+}
+
+fn configuration(resolved: &Resolved) -> Check {
+    let detail = match &resolved.file {
+        Some(file) if file.exists() => file.display().to_string(),
+        Some(_) | None => "defaults and environment variables; no atelier.toml".to_owned(),
+    };
+    if resolved.warnings.is_empty() {
+        Check::ok("configuration", detail)
+    } else {
+        Check::finding("configuration", Status::Warning, detail, resolved.warnings.join("; "))
+    }
+}
