@@ -29,6 +29,7 @@ use super::retry::{self, Retries};
 use super::{prompts, tasks};
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
+use crate::llm::sampling::SamplingModel;
 use crate::registry::{CallContext, CallOutcome, Origin, Rights, Tool};
 use crate::storage::{CompletionHandle, JobId};
 
@@ -98,10 +99,11 @@ impl Handler {
     fn client(&self, cx: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
         let capabilities = cx.client_capabilities().unwrap_or_default();
         let is_modern = is_modern(cx);
-        #[expect(deprecated, reason = "the only way to a client's own model")]
         let samples = capabilities.sampling.is_some();
         let models = ClientModels {
-            sampling: None,
+            sampling: (samples && !is_modern && self.can_ask(cx))
+                .then(|| SamplingModel::of(&cx.peer, &cx.id))
+                .flatten(),
             sampling_by_retry: samples && is_modern,
             host_completion: true,
             local_models: false,
@@ -196,8 +198,8 @@ impl Handler {
         let principal = &client.caller.principal;
         if let Some(ask) = &outcome.sampling
             && client.models.sampling_by_retry
+            && let Some(mut question) = self.retries.question(ask, principal, tool)?
         {
-            let mut question = self.retries.question(ask, principal, tool)?;
             sign(&mut question.meta, client.is_modern);
             return Ok(question.into());
         }

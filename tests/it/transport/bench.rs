@@ -7,7 +7,7 @@ use std::time::Duration;
 use atelier::app::{App, Ports};
 use atelier::config::Config;
 use atelier::jobs::{Ask, Run, ToolOutput};
-use atelier::llm::resolve::Models;
+use atelier::llm::resolve::{Models, system_calendar};
 use atelier::llm::{ExpectedKind, Expects, Request};
 use atelier::registry::{Annotations, DirectReply, Tool, Toolset};
 use atelier::storage::Catalog;
@@ -126,7 +126,7 @@ impl Bench {
         let ports = Ports {
             catalog: Arc::clone(&stores.0),
             blobs: stores.1.clone(),
-            models: Arc::new(Models::new(&config.llm)),
+            models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             further_tools,
         };
         let app = App::with_ports(config, ports).await.unwrap();
