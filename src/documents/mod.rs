@@ -13,4 +13,5 @@ pub(crate) mod html;
 pub(crate) mod markup;
 pub(crate) mod media;
 pub(crate) mod names;
+pub mod patch;
 pub(crate) mod svg;

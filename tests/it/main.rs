@@ -1,4 +1,5 @@
 //! Integration tests: one binary.
 
 mod jobs;
+mod patch;
 mod support;
