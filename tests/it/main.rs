@@ -2,7 +2,8 @@
 
 mod content;
 mod jobs;
-#[cfg(test)]
+mod patch;
+mod product;
 mod storage;
 mod support;
 mod transport;
