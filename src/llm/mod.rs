@@ -237,6 +237,19 @@ pub enum Route {
     Host,
 }
 
+impl Route {
+    /// The name as results show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Sampling => "sampling",
+            Self::Local => "local",
+            Self::Command => "command",
+            Self::Host => "host",
+        }
+    }
+}
+
 /// A complete, guarded answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
