@@ -198,8 +198,10 @@ impl Prompts {
             self.environment
                 .add_template_owned(name.clone(), text)
                 .map_err(|error| malformed(error.to_string()))?;
-            let template =
-                self.environment.get_template(&name).map_err(|error| malformed(error.to_string()))?;
+            let template = self
+                .environment
+                .get_template(&name)
+                .map_err(|error| malformed(error.to_string()))?;
             for input in template.undeclared_variables(false) {
                 if input != DELIMITER && !head.inputs.contains(&input) {
                     return Err(malformed(format!(
@@ -260,19 +262,22 @@ fn parse(id: &str, source: &str) -> Result<(Head, Sections<'static>), String> {
         .ok_or("it does not begin with a head between two lines of `---`")?;
     let mut fields = BTreeMap::new();
     for line in head_text.lines().filter(|line| !line.trim().is_empty()) {
-        let (key, value) =
-            line.split_once(':').ok_or_else(|| format!("`{line}` in its head is not `key: value`"))?;
+        let (key, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("`{line}` in its head is not `key: value`"))?;
         fields.insert(key.trim(), value.trim());
     }
     if let Some(key) = fields.keys().find(|key| !["id", "version", "inputs"].contains(key)) {
         return Err(format!("its head has an unknown key `{key}`"));
     }
-    let field = |key: &str| fields.get(key).copied().ok_or_else(|| format!("its head has no `{key}`"));
+    let field =
+        |key: &str| fields.get(key).copied().ok_or_else(|| format!("its head has no `{key}`"));
     if field("id")? != id {
         return Err(format!("its head says `id: {}`", field("id")?));
     }
-    let version =
-        field("version")?.parse().map_err(|_| "`version` in its head is not a number".to_owned())?;
+    let version = field("version")?
+        .parse()
+        .map_err(|_| "`version` in its head is not a number".to_owned())?;
     let inputs = field("inputs")?
         .strip_prefix('[')
         .and_then(|list| list.strip_suffix(']'))
@@ -323,7 +328,8 @@ fn override_files(folder: &Path) -> Result<Vec<(String, String)>, PromptError> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(current) = folders.pop() {
-        let unreadable = |cause| PromptError::Unreadable { file: current.display().to_string(), cause };
+        let unreadable =
+            |cause| PromptError::Unreadable { file: current.display().to_string(), cause };
         for entry in std::fs::read_dir(&current).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.is_dir() {
@@ -404,13 +410,41 @@ mod tests {
         for (name, text, expected) in [
             ("agent/asks.md.j2", "", "replaces no prompt"),
             ("agent/ask.md.j2", "no head", "does not begin with a head"),
-            ("agent/ask.md.j2", "---\nid: x\nversion: 1\ninputs: []\n---\n[[user]]\n", "says `id: x`"),
-            ("agent/ask.md.j2", "---\nid: agent/ask\nversion: 1\ninputs: []\nx: 1\n---\n[[user]]\n", "unknown key `x`"),
-            ("agent/ask.md.j2", "---\nid: agent/ask\nversion: a\ninputs: []\n---\n[[user]]\n", "not a number"),
-            ("agent/ask.md.j2", "---\nid: agent/ask\nversion: 1\ninputs: []\n---\ntext\n", "before its first section"),
-            ("agent/ask.md.j2", "---\nid: agent/ask\nversion: 1\ninputs: []\n---\n[[system]]\n", "no section `[[user]]`"),
-            ("agent/ask.md.j2", "---\nid: agent/ask\nversion: 1\ninputs: []\n---\n[[user]]\n{{ secret }}\n", "uses `secret`"),
-            ("agent/ask.md.j2", "---\nid: agent/ask\nversion: 1\ninputs: []\n---\n[[user]]\n{% if %}\n", "syntax error"),
+            (
+                "agent/ask.md.j2",
+                "---\nid: x\nversion: 1\ninputs: []\n---\n[[user]]\n",
+                "says `id: x`",
+            ),
+            (
+                "agent/ask.md.j2",
+                "---\nid: agent/ask\nversion: 1\ninputs: []\nx: 1\n---\n[[user]]\n",
+                "unknown key `x`",
+            ),
+            (
+                "agent/ask.md.j2",
+                "---\nid: agent/ask\nversion: a\ninputs: []\n---\n[[user]]\n",
+                "not a number",
+            ),
+            (
+                "agent/ask.md.j2",
+                "---\nid: agent/ask\nversion: 1\ninputs: []\n---\ntext\n",
+                "before its first section",
+            ),
+            (
+                "agent/ask.md.j2",
+                "---\nid: agent/ask\nversion: 1\ninputs: []\n---\n[[system]]\n",
+                "no section `[[user]]`",
+            ),
+            (
+                "agent/ask.md.j2",
+                "---\nid: agent/ask\nversion: 1\ninputs: []\n---\n[[user]]\n{{ secret }}\n",
+                "uses `secret`",
+            ),
+            (
+                "agent/ask.md.j2",
+                "---\nid: agent/ask\nversion: 1\ninputs: []\n---\n[[user]]\n{% if %}\n",
+                "syntax error",
+            ),
         ] {
             let folder = tempfile::tempdir().unwrap();
             write(folder.path(), name, text);

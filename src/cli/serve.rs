@@ -19,8 +19,8 @@ use crate::server::{HttpServer, check_listen_address, serve_stdio};
 
 /// Port of hosted apps beside `serve`.
 const CONTENT_PORT: u16 = 7411;
-const CONTENT_FLAG: &str = "--content-listen";
-const LISTEN_FLAG: &str = "--listen";
+pub(super) const CONTENT_FLAG: &str = "--content-listen";
+pub(super) const LISTEN_FLAG: &str = "--listen";
 
 /// Arguments of `stdio`.
 #[derive(Debug, Args)]

@@ -95,7 +95,9 @@ impl Found {
                     .attribute("http-equiv")
                     .is_some_and(|value| value.trim().eq_ignore_ascii_case("refresh")) =>
             {
-                self.add(Finding::repair("the page reloads or leaves itself by `<meta http-equiv=\"refresh\">`"));
+                self.add(Finding::repair(
+                    "the page reloads or leaves itself by `<meta http-equiv=\"refresh\">`",
+                ));
             }
             "iframe" | "embed" => self.media("frame", tag.attribute("src")),
             "object" => self.media("frame", tag.attribute("data")),
@@ -243,9 +245,9 @@ fn target(address: &str) -> Target {
         return Target::Elsewhere;
     }
     let path = address.strip_prefix("./").unwrap_or(address);
-    let is_attachment = path.strip_prefix("a/").is_some_and(|sha| {
-        sha.len() == 64 && sha.bytes().all(|byte| byte.is_ascii_hexdigit())
-    });
+    let is_attachment = path
+        .strip_prefix("a/")
+        .is_some_and(|sha| sha.len() == 64 && sha.bytes().all(|byte| byte.is_ascii_hexdigit()));
     // A template such as `${path}` or `{{ path }}` is filled by a script.
     if is_attachment || address.contains("${") || address.contains("{{") {
         Target::Attachment
@@ -286,9 +288,7 @@ fn quoted(text: &str) -> Option<&str> {
 /// The address at the begin of a CSS `url(…)` or string.
 fn css_address(text: &str) -> &str {
     let text = text.trim_start();
-    quoted(text).unwrap_or_else(|| {
-        text.split([')', ';', ' ', '\n']).next().unwrap_or_default()
-    })
+    quoted(text).unwrap_or_else(|| text.split([')', ';', ' ', '\n']).next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub(crate) enum ReplyProblem {
 
 /// Why a page written by the caller is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum GivenProblem {
+pub enum GivenProblem {
     /// Nothing at all.
     #[error("`html` is empty")]
     Empty,
@@ -326,10 +326,8 @@ fn no_document(reply: &str) -> ReplyProblem {
         return ReplyProblem::Patch;
     }
     let fragment = strip_fence(reply);
-    let begins_with_element = matches!(
-        MarkupReader::new(fragment).next(),
-        Some(Markup::Start(_) | Markup::Comment)
-    );
+    let begins_with_element =
+        matches!(MarkupReader::new(fragment).next(), Some(Markup::Start(_) | Markup::Comment));
     if begins_with_element {
         return ReplyProblem::Fragment;
     }
@@ -412,7 +410,9 @@ mod tests {
         );
         assert_eq!(problem("<html><p>a</p><html><p>b</p></html>"), ReplyProblem::SeveralDocuments);
         assert_eq!(
-            problem(&format!("<!doctype html><html><script>let a = 1;\n```\n\n```html\n{PAGE}\n```")),
+            problem(&format!(
+                "<!doctype html><html><script>let a = 1;\n```\n\n```html\n{PAGE}\n```"
+            )),
             ReplyProblem::SeveralDocuments
         );
         assert_eq!(problem("<p>Only a part</p>"), ReplyProblem::Fragment);

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn offsets_hold_with_many_bytes_per_character_and_crlf() {
-        let text = "<html>\r\n<p title=\"ü\">日本語 🦀</p>\r\n<script>let a = '\r\n';</script></html>tail";
+        let text =
+            "<html>\r\n<p title=\"ü\">日本語 🦀</p>\r\n<script>let a = '\r\n';</script></html>tail";
         let end = end_of_html(text).unwrap();
         assert_eq!(&text[end..], "tail");
     }

@@ -70,7 +70,8 @@ pub(crate) fn inspect(bytes: Vec<u8>, declared: Option<&str>) -> Result<Media, M
         }
         return Ok(Media { media_type, bytes: clean.text.into_bytes(), size: None, notes });
     }
-    let size = if media_type.starts_with("image/") { Some(pixels(&bytes, &media_type)?) } else { None };
+    let size =
+        if media_type.starts_with("image/") { Some(pixels(&bytes, &media_type)?) } else { None };
     Ok(Media { media_type, bytes, size, notes })
 }
 
@@ -80,8 +81,8 @@ fn svg() -> String {
 
 /// The size of a picture from its header; the pixels are never unpacked here.
 fn pixels(bytes: &[u8], media_type: &str) -> Result<(u64, u64), MediaProblem> {
-    let size = imagesize::blob_size(bytes)
-        .map_err(|_| MediaProblem::Damaged(media_type.to_owned()))?;
+    let size =
+        imagesize::blob_size(bytes).map_err(|_| MediaProblem::Damaged(media_type.to_owned()))?;
     let (Ok(width), Ok(height)) = (u64::try_from(size.width), u64::try_from(size.height)) else {
         return Err(MediaProblem::Damaged(media_type.to_owned()));
     };
@@ -165,7 +166,8 @@ fn agree(declared: &str, found: &str) -> bool {
     family(declared) == family(found)
         || (is_text(declared) && is_text(found))
         || (found == "text/plain" && !declared.contains('/'))
-        || (found == "text/plain" && (declared.ends_with("javascript") || declared.ends_with("+json")))
+        || (found == "text/plain"
+            && (declared.ends_with("javascript") || declared.ends_with("+json")))
 }
 
 #[cfg(test)]
@@ -194,7 +196,9 @@ mod tests {
         assert_eq!(media(b"{\"a\": 1}", "application/json").media_type, "application/json");
         assert_eq!(media(b"hello", "").media_type, "text/plain");
         assert_eq!(media(b"\0\x01\x02\xff", "").media_type, "application/octet-stream");
-        for (bytes, declared) in [(&b"hello"[..], "text/plain"), (&png(1, 1), "application/octet-stream")] {
+        for (bytes, declared) in
+            [(&b"hello"[..], "text/plain"), (&png(1, 1), "application/octet-stream")]
+        {
             assert!(media(bytes, declared).notes.is_empty());
         }
     }

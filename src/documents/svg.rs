@@ -10,14 +10,60 @@ use quick_xml::reader::Reader;
 
 /// Elements that draw, or hold what draws. Animation is left out: it can set any attribute.
 const ELEMENTS: [&str; 54] = [
-    "svg", "g", "defs", "symbol", "use", "switch", "title", "desc", "path", "rect", "circle",
-    "ellipse", "line", "polyline", "polygon", "text", "tspan", "textPath", "image", "style",
-    "linearGradient", "radialGradient", "stop", "pattern", "clipPath", "mask", "marker", "filter",
-    "view", "feBlend", "feColorMatrix", "feComponentTransfer", "feComposite", "feConvolveMatrix",
-    "feDiffuseLighting", "feDisplacementMap", "feDistantLight", "feDropShadow", "feFlood",
-    "feFuncA", "feFuncB", "feFuncG", "feFuncR", "feGaussianBlur", "feMerge", "feMergeNode",
-    "feMorphology", "feOffset", "fePointLight", "feSpecularLighting", "feSpotLight", "feTile",
-    "feTurbulence", "hatch",
+    "svg",
+    "g",
+    "defs",
+    "symbol",
+    "use",
+    "switch",
+    "title",
+    "desc",
+    "path",
+    "rect",
+    "circle",
+    "ellipse",
+    "line",
+    "polyline",
+    "polygon",
+    "text",
+    "tspan",
+    "textPath",
+    "image",
+    "style",
+    "linearGradient",
+    "radialGradient",
+    "stop",
+    "pattern",
+    "clipPath",
+    "mask",
+    "marker",
+    "filter",
+    "view",
+    "feBlend",
+    "feColorMatrix",
+    "feComponentTransfer",
+    "feComposite",
+    "feConvolveMatrix",
+    "feDiffuseLighting",
+    "feDisplacementMap",
+    "feDistantLight",
+    "feDropShadow",
+    "feFlood",
+    "feFuncA",
+    "feFuncB",
+    "feFuncG",
+    "feFuncR",
+    "feGaussianBlur",
+    "feMerge",
+    "feMergeNode",
+    "feMorphology",
+    "feOffset",
+    "fePointLight",
+    "feSpecularLighting",
+    "feSpotLight",
+    "feTile",
+    "feTurbulence",
+    "hatch",
 ];
 
 /// Nesting beyond this draws nothing that a person drew.
@@ -244,8 +290,10 @@ mod tests {
     use super::*;
 
     fn cleaned(inner: &str) -> CleanSvg {
-        clean_svg(&format!("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\">{inner}</svg>"))
-            .unwrap()
+        clean_svg(&format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 9 9\">{inner}</svg>"
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -285,7 +333,9 @@ mod tests {
 
     #[test]
     fn marks_of_editors_go_quietly() {
-        let clean = cleaned("<metadata><x:y/></metadata><sodipodi:namedview/><!-- made by hand --><?pi x?>");
+        let clean = cleaned(
+            "<metadata><x:y/></metadata><sodipodi:namedview/><!-- made by hand --><?pi x?>",
+        );
         assert_eq!(clean.text.matches('<').count(), 2);
         assert!(!clean.changed);
     }

@@ -2,4 +2,7 @@
 
 mod content;
 mod jobs;
+#[cfg(test)]
+mod storage;
 mod support;
+mod transport;
