@@ -1,8 +1,10 @@
 //! Integration tests: one binary.
 
+#[cfg(test)]
 mod content;
 mod jobs;
 #[cfg(test)]
 mod storage;
+#[cfg(test)]
 mod support;
 mod transport;
