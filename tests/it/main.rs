@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod content;
 mod jobs;
-#[cfg(test)]
+mod patch;
+mod product;
 mod storage;
 #[cfg(test)]
 mod support;
