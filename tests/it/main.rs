@@ -1,4 +1,6 @@
 //! Integration tests: one binary.
 
+mod agent;
+mod documents;
 mod jobs;
 mod support;

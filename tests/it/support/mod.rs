@@ -1,3 +1,4 @@
 //! What tests share.
 
+pub(crate) mod studio;
 pub(crate) mod workshop;
