@@ -2,6 +2,7 @@
 
 mod client_config;
 mod config_check;
+mod demo;
 mod doctor;
 mod output;
 mod runtime;
@@ -76,6 +77,7 @@ struct ToolArguments {
 enum Command {
     Stdio(serve::StdioArguments),
     Serve(serve::ServeArguments),
+    Demo(demo::DemoArguments),
     Doctor(doctor::DoctorArguments),
     Tools(tools::ToolsArguments),
     Call(tools::CallArguments),
@@ -103,6 +105,9 @@ enum CommandError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// A tool that the command called refused.
+    #[error("`{tool}`: {message}\nhint: {hint}")]
+    Tool { tool: &'static str, message: String, hint: String },
     /// A stream of this process failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -120,9 +125,12 @@ impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage { .. } => ExitCode::from(WRONG_USAGE),
-            Self::Failed(_) | Self::Config(_) | Self::App(_) | Self::Port(_) | Self::Io(_) => {
-                ExitCode::FAILURE
-            }
+            Self::Failed(_)
+            | Self::Config(_)
+            | Self::App(_)
+            | Self::Port(_)
+            | Self::Tool { .. }
+            | Self::Io(_) => ExitCode::FAILURE,
         }
     }
 }
@@ -148,9 +156,15 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let flags = flags(&arguments);
+    // Servers tell what happens; the answer of a command stands alone unless something is wrong.
+    let serves = matches!(arguments.command, Command::Stdio(_) | Command::Serve(_));
     let resolved = || {
         let resolved = load(&Environment::capture(), &flags)?;
-        telemetry::init(&resolved.config.log);
+        let mut log = resolved.config.log.clone();
+        if !serves && !resolved.sources.contains_key("log.level") {
+            "warn".clone_into(&mut log.level);
+        }
+        telemetry::init(&log);
         for warning in &resolved.warnings {
             tracing::warn!(warning, "configuration");
         }
@@ -164,6 +178,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Serve(arguments) => {
             let config = resolved()?.config;
             runtime::run(|shutdown| serve::serve(arguments, config, shutdown))
+        }
+        Command::Demo(arguments) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| demo::run(arguments, config, shutdown))
         }
         Command::Doctor(arguments) => doctor::run(&arguments, resolved()),
         Command::Tools(arguments) => {
@@ -198,7 +216,8 @@ fn flags(arguments: &Arguments) -> Flags {
             flags.content_listen = arguments.content_listen;
             &arguments.tools
         }
-        Command::Doctor(_)
+        Command::Demo(_)
+        | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
         | Command::ClientConfig(_)

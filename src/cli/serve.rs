@@ -11,6 +11,7 @@ use super::{CommandError, ToolArguments, output};
 use crate::app::App;
 use crate::config::Config;
 use crate::content_urls::ContentUrls;
+use crate::documents::LinkLife;
 use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
 use crate::server::ports::{
     Announce, ListenerKind, PortError, PortKeeper, PortPlan, PortWish, bind_exclusive,
@@ -19,8 +20,8 @@ use crate::server::{HttpServer, check_listen_address, serve_stdio};
 
 /// Port of hosted apps beside `serve`.
 const CONTENT_PORT: u16 = 7411;
-const CONTENT_FLAG: &str = "--content-listen";
-const LISTEN_FLAG: &str = "--listen";
+pub(super) const CONTENT_FLAG: &str = "--content-listen";
+pub(super) const LISTEN_FLAG: &str = "--listen";
 
 /// Arguments of `stdio`.
 #[derive(Debug, Args)]
@@ -69,7 +70,7 @@ pub(super) async fn stdio(
         Some(address) => PortWish::Fixed { address, flag: CONTENT_FLAG },
         None => PortWish::Kept,
     };
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::WhileRunning).await?;
     let beside = Beside::start(&app, wish).await?;
     let served = serve_stdio(Arc::clone(&app), shutdown).await;
     beside.stop(&app).await;
@@ -87,7 +88,7 @@ pub(super) async fn serve(
     let listener = bind_exclusive(config.server.listen, LISTEN_FLAG).await?;
     let address = listener.local_addr()?;
     let content = content_address(&config);
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::Lasting).await?;
     let wish = PortWish::Fixed { address: content, flag: CONTENT_FLAG };
     let beside = Beside::start(&app, wish).await?;
     output::note(&format!(

@@ -2,5 +2,10 @@
 
 mod agent;
 mod documents;
+mod content;
 mod jobs;
+mod patch;
+mod product;
+mod storage;
 mod support;
+mod transport;

@@ -1,0 +1,157 @@
+//! `atelier demo`: the main job end to end, over real MCP against itself.
+//!
+//! The demo starts the real server, connects a client to it, works through [`STEPS`], prints what
+//! each of them made, and keeps serving.
+
+mod client;
+mod web_app;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::client::Client;
+use super::serve::{Beside, CONTENT_FLAG, LISTEN_FLAG, content_address};
+use super::{CommandError, output};
+use crate::app::App;
+use crate::config::Config;
+use crate::documents::LinkLife;
+use crate::server::ports::{PortError, PortWish, bind_exclusive};
+use crate::server::serve_http;
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+#[command(
+    about = "Make something with every tool, over MCP, and keep it open in the browser",
+    long_about = "Starts the server, calls its tools over MCP and prints what they made. Uses the \
+                  configured model; with none, plays the host's model from examples/ and says so. \
+                  Serves until Ctrl-C.",
+    after_help = "Example:\n  atelier demo --once"
+)]
+pub(super) struct DemoArguments {
+    /// End when everything is made
+    #[arg(long)]
+    once: bool,
+}
+
+/// One thing that the demo makes.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    WebApp,
+}
+
+/// Everything that the demo makes, in order.
+const STEPS: [Step; 1] = [Step::WebApp];
+
+impl Step {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::WebApp => "A web app, from a request in words",
+        }
+    }
+
+    /// Does it; the lines say what was made.
+    async fn run(self, client: &Client) -> Result<Vec<String>, CommandError> {
+        match self {
+            Self::WebApp => web_app::make(client).await,
+        }
+    }
+}
+
+/// Runs the demo.
+pub(super) async fn run(
+    arguments: DemoArguments,
+    mut config: Config,
+    shutdown: CancellationToken,
+) -> Result<ExitCode, CommandError> {
+    keep_to_this_machine(&mut config);
+    let listener = main_listener(config.server.listen).await?;
+    let address = listener.local_addr()?;
+    let content = content_address(&config);
+    let app = App::open(config, LinkLife::Lasting).await?;
+    let beside = content_listener(&app, content).await?;
+    let served = tokio::spawn(serve_http(Arc::clone(&app), listener, shutdown.clone()));
+
+    let made = tokio::select! {
+        made = make_everything(address) => made,
+        () = shutdown.cancelled() => Ok(()),
+    };
+    if made.is_ok() && !shutdown.is_cancelled() {
+        closing_words(address, &arguments)?;
+        if !arguments.once {
+            shutdown.cancelled().await;
+        }
+    }
+    shutdown.cancel();
+    let served = served.await;
+    beside.stop(&app).await;
+    made?;
+    served.map_err(CommandError::failed)?.map_err(CommandError::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn make_everything(address: SocketAddr) -> Result<(), CommandError> {
+    output::result(&format!("Atelier serves MCP at http://{address}/mcp\n"))?;
+    let client = Client::connect(address).await?;
+    for (index, step) in STEPS.into_iter().enumerate() {
+        output::result(&format!("{}. {}", index + 1, step.title()))?;
+        for line in step.run(&client).await? {
+            output::result(&format!("   {line}"))?;
+        }
+        output::result("")?;
+    }
+    client.close().await;
+    Ok(())
+}
+
+fn closing_words(address: SocketAddr, arguments: &DemoArguments) -> Result<(), CommandError> {
+    let program = std::env::current_exe()?;
+    output::result(&format!(
+        "To give these tools to your own agent, paste what this prints (or for claude-code, vscode, cursor):\n   \
+         {} client-config claude-desktop",
+        program.display()
+    ))?;
+    if !arguments.once {
+        output::result(&format!("\nServing at http://{address} until Ctrl-C."))?;
+    }
+    Ok(())
+}
+
+/// The demo is for the person at this machine: loopback, no tokens, links that open here.
+fn keep_to_this_machine(config: &mut Config) {
+    config.auth.tokens.clear();
+    config.server.public_base_url = None;
+    config.server.toolsets.clear();
+    config.server.tools.clear();
+    config.server.exclude_tools.clear();
+    config.server.read_only = false;
+    for address in [Some(&mut config.server.listen), config.server.content_listen.as_mut()] {
+        if let Some(address) = address
+            && !address.ip().is_loopback()
+        {
+            *address = SocketAddr::from(([127, 0, 0, 1], address.port()));
+        }
+    }
+}
+
+/// The usual address, or a free one while it is taken.
+async fn main_listener(address: SocketAddr) -> Result<TcpListener, PortError> {
+    match bind_exclusive(address, LISTEN_FLAG).await {
+        Err(PortError::InUse { .. }) => {
+            bind_exclusive(SocketAddr::new(address.ip(), 0), LISTEN_FLAG).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// The usual address of hosted apps, or the installation's own while it is taken.
+async fn content_listener(app: &Arc<App>, address: SocketAddr) -> Result<Beside, PortError> {
+    match Beside::start(app, PortWish::Fixed { address, flag: CONTENT_FLAG }).await {
+        Err(PortError::InUse { .. }) => Beside::start(app, PortWish::Kept).await,
+        outcome => outcome,
+    }
+}
