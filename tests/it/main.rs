@@ -1,12 +1,12 @@
 //! Integration tests: one binary.
 
-#[cfg(test)]
+mod agent;
 mod content;
+mod documents;
 mod jobs;
 mod llm;
 mod patch;
 mod product;
 mod storage;
-#[cfg(test)]
 mod support;
 mod transport;
