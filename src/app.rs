@@ -9,7 +9,8 @@ use crate::content_urls::ContentUrls;
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
-use crate::llm::resolve::Models;
+use crate::llm::models::TableError;
+use crate::llm::resolve::{Models, system_calendar};
 use crate::registry::{Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
@@ -60,6 +61,9 @@ pub enum AppError {
     /// The tools cannot be offered as configured.
     #[error("{}{}", .0.message, .0.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default())]
     Tools(#[from] ToolError),
+    /// The model table of the configuration cannot be used.
+    #[error(transparent)]
+    Models(#[from] TableError),
 }
 
 /// The outside things, each replaceable in tests.
@@ -86,7 +90,7 @@ impl App {
         let in_folder = |source| AppError::Storage { path: folder.clone(), source };
         let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
-        let models = Arc::new(Models::new(&config.llm));
+        let models = Arc::new(Models::new(&config.llm, system_calendar())?);
         let ports = Ports { catalog: Arc::new(catalog), blobs, models, further_tools: Vec::new() };
         Self::with_ports(config, ports).await
     }

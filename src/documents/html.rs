@@ -60,7 +60,7 @@ pub(crate) enum ReplyProblem {
 
 /// Why a page written by the caller is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum GivenProblem {
+pub enum GivenProblem {
     /// Nothing at all.
     #[error("`html` is empty")]
     Empty,

@@ -8,9 +8,22 @@
 //! checked, with one repair round -> name -> publish -> URL.
 
 pub mod address;
-pub(crate) mod dependencies;
-pub(crate) mod html;
-pub(crate) mod markup;
-pub(crate) mod media;
-pub(crate) mod names;
-pub(crate) mod svg;
+pub mod attachments;
+mod dependencies;
+mod error;
+pub mod fetch;
+mod generate;
+mod html;
+mod markup;
+mod media;
+mod model;
+mod names;
+mod service;
+mod svg;
+pub mod tools;
+
+pub use attachments::{Attachments, Collected, CollectedFile};
+pub use error::DocumentError;
+pub use html::GivenProblem;
+pub use model::CreateWebApp;
+pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp, Writer};

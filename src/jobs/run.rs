@@ -165,28 +165,40 @@ impl Run {
             .choose(ask.model.as_deref(), &inner.context.models)
             .await
             .map_err(tool_error)?;
+        let suspend = |ask: Ask, by_sampling| {
+            Err(Failure::Suspend(Box::new(CompletionRequest {
+                step: ask.step,
+                request: ask.request,
+                attempt: ask.attempt,
+                max_attempts: ask.max_attempts,
+                errors: ask.errors,
+                by_sampling,
+            })))
+        };
         let (model, note) = match choice {
             Choice::Model { model, note } => (model, note),
-            Choice::Sampling | Choice::Host => {
-                return Err(Failure::Suspend(Box::new(CompletionRequest {
-                    step: ask.step,
-                    request: ask.request,
-                    attempt: ask.attempt,
-                    max_attempts: ask.max_attempts,
-                    errors: ask.errors,
-                    by_sampling: matches!(choice, Choice::Sampling),
-                })));
-            }
+            Choice::Sampling => return suspend(ask, true),
+            Choice::Host => return suspend(ask, false),
         };
         self.check_daily_tokens().await?;
         let run = self.clone();
-        let mut outcome = inner
+        let answer = inner
             .models
             .complete(model.as_ref(), &ask.request, &inner.cancel, &|bytes| {
                 run.report_bytes(bytes);
             })
-            .await
-            .map_err(tool_error)?;
+            .await;
+        let mut outcome = match answer {
+            Ok(outcome) => outcome,
+            // The user of the client declined its model; the host may still write the text.
+            Err(error)
+                if error.code == LlmErrorCode::SamplingDenied
+                    && inner.context.models.host_completion =>
+            {
+                return suspend(ask, false);
+            }
+            Err(error) => return Err(Failure::Error(tool_error(error))),
+        };
         outcome.model_note = note;
         self.store(&ask.step, &outcome).await?;
         self.count_daily_tokens(&outcome).await?;

@@ -8,6 +8,7 @@
 //! turns the adapter's events into one [`Outcome`] or one [`LlmError`] with a stable code. Only
 //! [`genai`] knows the crate of that name.
 
+pub mod attributes;
 pub mod cli;
 pub mod genai;
 pub mod guard;
@@ -173,6 +174,8 @@ impl Request {
 /// What arrives from a model while it answers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The model that answers, where that is known only now.
+    Model(String),
     /// A piece of the answer.
     Text(String),
     /// A piece of reasoning; shown as progress, never part of the answer.
@@ -232,6 +235,19 @@ pub enum Route {
     Command,
     /// The host writes the text and submits it.
     Host,
+}
+
+impl Route {
+    /// The name as results show it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Sampling => "sampling",
+            Self::Local => "local",
+            Self::Command => "command",
+            Self::Host => "host",
+        }
+    }
 }
 
 /// A complete, guarded answer.

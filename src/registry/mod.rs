@@ -20,4 +20,5 @@ pub use context::{CallContext, Origin, Rights};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, SamplingAsk};
+pub(crate) use tool::structured;
 pub use tool::{Annotations, Call, DirectReply, Handler, Tool, ToolBuilder, Toolset};

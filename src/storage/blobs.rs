@@ -3,6 +3,7 @@
 //! Only create-if-absent is used, since that is what every object store offers; a blob that is
 //! there already has the same content by its name.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use super::{Sha256Hex, StorageError, StorageResult, is_no_space};
 #[derive(Clone, Debug)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    /// Where the files are, when they are files.
+    folder: Option<Arc<Path>>,
 }
 
 impl Blobs {
@@ -27,12 +30,12 @@ impl Blobs {
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(|error| from_object_store(&error))?
             .with_fsync(true);
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), folder: Some(folder.into()) })
     }
 
     /// Blobs in memory, for tests.
     pub fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()) }
+        Self { store: Arc::new(InMemory::new()), folder: None }
     }
 
     /// Stores bytes and returns their hash.
@@ -41,16 +44,41 @@ impl Blobs {
         let sha = sha256_hex(&bytes);
         let options = PutOptions::from(PutMode::Create);
         match self.store.put_opts(&object_path(&sha), PutPayload::from(bytes), options).await {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(sha),
-            Err(error) => Err(from_object_store(&error)),
+            Ok(_) => {}
+            Err(object_store::Error::AlreadyExists { .. }) => self.sync_name(&sha).await?,
+            Err(error) => return Err(from_object_store(&error)),
+        }
+        Ok(sha)
+    }
+
+    /// Makes the name of a blob durable that another writer has just made: it syncs its folder
+    /// after the name can be seen, so it may not have done so yet.
+    async fn sync_name(&self, sha: &Sha256Hex) -> StorageResult<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let path = folder.join(object_path(sha).as_ref());
+        let synced = tokio::task::spawn_blocking(move || {
+            path.ancestors().skip(1).take(2).try_for_each(|folder| File::open(folder)?.sync_all())
+        });
+        match synced.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if is_no_space(&error) => Err(StorageError::Full),
+            Ok(Err(error)) => {
+                Err(StorageError::Unavailable(format!("a blob cannot be made durable: {error}")))
+            }
+            Err(stopped) => Err(StorageError::Unavailable(stopped.to_string())),
         }
     }
 
-    /// Reads a blob.
+    /// Reads a blob and checks it: bytes that a disk or a person changed are not passed on.
     pub async fn get(&self, sha: &Sha256Hex) -> StorageResult<Bytes> {
         let result =
             self.store.get(&object_path(sha)).await.map_err(|error| from_object_store(&error))?;
-        result.bytes().await.map_err(|error| from_object_store(&error))
+        let bytes = result.bytes().await.map_err(|error| from_object_store(&error))?;
+        if sha256_hex(&bytes) == *sha {
+            Ok(bytes)
+        } else {
+            Err(StorageError::Corrupt(format!("the content of blob `{sha}` differs from its name")))
+        }
     }
 
     /// Stores a value as JSON.

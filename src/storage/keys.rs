@@ -1,4 +1,4 @@
-//! Ids and secrets: made from the operating system's random source, never from time.
+//! Ids and secrets, from the operating system's random source. No secret contains a time.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -80,5 +80,24 @@ mod tests {
         let token = content_token().unwrap();
         assert_eq!(token.len(), 22);
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    }
+
+    #[test]
+    fn call_ids_are_8_hex_digits() {
+        let id = call_id().unwrap();
+        assert_eq!(id.0.len(), 8);
+        assert!(id.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+    }
+
+    #[test]
+    fn nothing_is_made_twice() {
+        let made = |make: &dyn Fn() -> String| {
+            (0..200).map(|_| make()).collect::<std::collections::HashSet<_>>().len()
+        };
+        assert_eq!(made(&|| content_token().unwrap()), 200);
+        assert_eq!(made(&|| secret().unwrap()), 200);
+        assert_eq!(made(&|| completion_handle().unwrap().0), 200);
+        assert_eq!(made(&|| job_id().0), 200);
+        assert_eq!(made(&|| document_id().0), 200);
     }
 }

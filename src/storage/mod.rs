@@ -188,9 +188,9 @@ pub trait Catalog: Send + Sync + 'static {
     // --- documents ----------------------------------------------------------------------------
 
     /// Publishes a version in one transaction: makes the document or moves its head, inserts the
-    /// version, links its attachments, and remembers it as this job's (`UNIQUE (job)`: a job that publishes twice gets its
-    /// first version back). Fenced. [`StorageError::Conflict`] when `expected_head` is given and
-    /// the head is another.
+    /// version, links its attachments, and remembers it as this job's (`UNIQUE (job)`: a job that
+    /// publishes twice gets its first version back). Fenced. [`StorageError::Conflict`] when
+    /// `expected_head` is given and the head is another.
     async fn publish_version(
         &self,
         fence: &Fence,

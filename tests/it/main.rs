@@ -3,6 +3,10 @@
 mod architecture;
 mod cli;
 mod config;
+mod content;
 mod jobs;
+#[cfg(test)]
+mod storage;
 mod support;
 mod tool_schemas;
+mod transport;

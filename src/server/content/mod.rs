@@ -81,8 +81,13 @@ impl ContentState {
     /// A state with empty caches.
     pub fn new(parts: ContentParts) -> Self {
         let ContentParts { catalog, blobs, urls, hosts, frame_ancestors } = parts;
+        let rows = Arc::clone(&catalog);
+        let ask = move |token: String| {
+            let rows = Arc::clone(&rows);
+            Box::pin(async move { rows.document_by_token(&token).await }) as _
+        };
         let inner = Inner {
-            heads: Heads::new(Arc::clone(&catalog)),
+            heads: Heads::new(Arc::new(ask)),
             catalog,
             hosts,
             policy: AppPolicy::new(urls, &frame_ancestors),

@@ -136,10 +136,14 @@ impl Write {
         .await
         .map_err(from_sqlx)?;
         moved.ok_or_else(|| {
-            StorageError::Conflict(format!(
-                "`{}` is at version {} now, and this change was made on version {expected}",
-                document.name, document.head
-            ))
+            let Document { name, head, .. } = document;
+            StorageError::Conflict(match expected {
+                0 => format!("the name `{name}` is taken"),
+                _ => format!(
+                    "`{name}` is at version {head} now, and this change was made on version \
+                     {expected}"
+                ),
+            })
         })
     }
 

@@ -90,3 +90,88 @@ fn from_database(error: &dyn DatabaseError) -> StorageError {
         _ => StorageError::Corrupt(format!("code {code}: {}", error.message())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::storage::sqlite::SqliteCatalog;
+    use crate::storage::{Catalog as _, StorageResult};
+
+    /// What a write says after the connection was set up to fail.
+    async fn write_after(pragma: &str) -> StorageResult<()> {
+        let catalog = SqliteCatalog::in_memory().await.unwrap();
+        catalog.set_setting("key", "value").await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(pragma.to_owned())).execute(&catalog.writer).await.unwrap();
+        let result = catalog.set_setting("key", &"large".repeat(100_000)).await;
+        // The failure leaves what was there.
+        assert_eq!(catalog.setting("key").await.unwrap().as_deref(), Some("value"));
+        result
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_such() {
+        let result = write_after("PRAGMA max_page_count = 1").await;
+        assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_written_is_told_as_such() {
+        let result = write_after("PRAGMA query_only = ON").await;
+        let Err(StorageError::Unavailable(cause)) = result else { panic!("{result:?}") };
+        assert!(cause.contains("cannot be written by this user"), "{cause}");
+    }
+
+    #[tokio::test]
+    async fn a_schema_that_is_not_ours_is_damage() {
+        let catalog = SqliteCatalog::in_memory().await.unwrap();
+        sqlx::raw_sql("DROP TABLE setting").execute(&catalog.writer).await.unwrap();
+        let result = catalog.setting("key").await;
+        let Err(StorageError::Corrupt(cause)) = result else { panic!("{result:?}") };
+        assert!(cause.contains("no such table: setting"), "{cause}");
+    }
+
+    #[tokio::test]
+    async fn a_word_that_is_not_ours_is_damage() {
+        let catalog = SqliteCatalog::in_memory().await.unwrap();
+        sqlx::raw_sql(
+            "PRAGMA ignore_check_constraints = ON; \
+             INSERT INTO job (id, principal, tool, args_sha, call_id, mode, state, attempt, \
+             created_at, updated_at) VALUES ('j', 'p', 't', 'a', 'c', 'plain', 'paused', 1, 0, 0)",
+        )
+        .execute(&catalog.writer)
+        .await
+        .unwrap();
+        let result = catalog.jobs(&"p".into(), 1).await;
+        let Err(StorageError::Corrupt(cause)) = result else { panic!("{result:?}") };
+        assert!(cause.contains("the word `paused` is unknown"), "{cause}");
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_stays_is_told_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("atelier.db");
+        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        let other = SqliteCatalog::open(&path).await.unwrap();
+        sqlx::raw_sql("PRAGMA busy_timeout = 1").execute(&catalog.writer).await.unwrap();
+        let held = other.write().await.unwrap();
+        let result = catalog.set_setting("key", "value").await;
+        let Err(StorageError::Unavailable(cause)) = result else { panic!("{result:?}") };
+        assert!(cause.contains("another process has kept the database locked"), "{cause}");
+        // Readers go on, and so does the writer once the lock is free.
+        assert_eq!(catalog.setting("key").await.unwrap(), None);
+        drop(held);
+        other.ping().await.unwrap();
+        catalog.set_setting("key", "value").await.unwrap();
+    }
+
+    #[test]
+    fn the_operating_system_s_words_for_a_full_disk_are_known() {
+        // ENOSPC, EDQUOT and EFBIG of Linux; then EACCES.
+        for (number, full) in [(28, true), (122, true), (27, true), (13, false)] {
+            let error = from_io(&std::io::Error::from_raw_os_error(number), "here");
+            assert_eq!(matches!(error, StorageError::Full), full, "{error:?}");
+        }
+    }
+}

@@ -1,4 +1,5 @@
 //! What tests share.
 
 pub(crate) mod command;
+pub(crate) mod browser;
 pub(crate) mod workshop;

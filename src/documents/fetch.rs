@@ -1,0 +1,316 @@
+//! Fetches one file from the public internet, and from nowhere else.
+//!
+//! A name is resolved once, every address is checked, and the connection goes to exactly those
+//! addresses, so that a name cannot point elsewhere between the check and the use. Redirects are
+//! followed by hand, each checked like the first address. Bytes are counted after decompression,
+//! while they come.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::dns::{Name, Resolving};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use tokio::time::Instant;
+use url::{Host, Url};
+
+use super::address::AddressPolicy;
+
+/// Finds the addresses of a host name.
+#[async_trait]
+pub trait Resolve: Send + Sync + 'static {
+    /// All addresses of the host.
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The resolver of the operating system.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemResolver;
+
+#[async_trait]
+impl Resolve for SystemResolver {
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let found = tokio::net::lookup_host((host, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
+
+/// What one call may fetch.
+#[derive(Debug, Clone)]
+pub struct FetchLimits {
+    /// Time for all of it, redirects and bodies included.
+    pub total: Duration,
+    /// Bytes of one file.
+    pub file_bytes: usize,
+    /// Bytes of all files of a call.
+    pub call_bytes: usize,
+    /// Files of a call.
+    pub files: usize,
+    /// Redirects of one file.
+    pub redirects: usize,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self {
+            total: Duration::from_secs(10),
+            file_bytes: 10 * 1024 * 1024,
+            call_bytes: 25 * 1024 * 1024,
+            files: 20,
+            redirects: 5,
+        }
+    }
+}
+
+/// Why a file could not be fetched. Addresses appear without their query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchProblem {
+    /// Not an address.
+    #[error("it is not a URL")]
+    NotAUrl,
+    /// Not of the web.
+    #[error("`{0}:` addresses are not fetched, only http and https")]
+    Scheme(String),
+    /// It carries a login.
+    #[error("the address carries a user name or password")]
+    Login,
+    /// Nobody knows the name.
+    #[error("the host `{0}` has no address")]
+    Unresolved(String),
+    /// Not the public internet.
+    #[error("the host `{host}` is not on the public internet ({range} address)")]
+    NotPublic {
+        /// The host.
+        host: String,
+        /// The kind of its range.
+        range: &'static str,
+    },
+    /// Led on too often.
+    #[error("it redirects more than {0} times")]
+    Redirects(usize),
+    /// A redirect to nowhere.
+    #[error("it redirects without a usable address")]
+    RedirectTarget,
+    /// The server declined.
+    #[error("the server answers with status {0}")]
+    Status(u16),
+    /// Nobody listens.
+    #[error("the host `{0}` does not answer")]
+    Unreachable(String),
+    /// The connection ended early, or the content cannot be unpacked.
+    #[error("the transfer broke off")]
+    BrokenOff,
+    /// Too slow.
+    #[error("it did not arrive within {0} seconds")]
+    TooSlow(u64),
+    /// Too much.
+    #[error("it has more than {0} bytes")]
+    TooLarge(usize),
+    /// Too much together with the others.
+    #[error("the files of this call have more than {0} bytes together")]
+    TooLargeTogether(usize),
+    /// No client could be made.
+    #[error("no secure connection can be set up here")]
+    NoClient,
+}
+
+/// A fetched file.
+#[derive(Debug)]
+pub(crate) struct FetchedFile {
+    /// Its bytes, decompressed.
+    pub(crate) bytes: Vec<u8>,
+    /// Its type, as the server says.
+    pub(crate) declared: Option<String>,
+}
+
+/// What is left of a call's limits.
+pub(crate) struct Allowance {
+    bytes: AtomicUsize,
+    deadline: Instant,
+}
+
+/// Fetches files.
+#[derive(Clone)]
+pub struct Fetcher {
+    resolver: Arc<dyn Resolve>,
+    policy: AddressPolicy,
+    limits: FetchLimits,
+}
+
+impl Fetcher {
+    /// A fetcher for the public internet.
+    pub fn new() -> Self {
+        Self::with(Arc::new(SystemResolver), AddressPolicy::public_only(), FetchLimits::default())
+    }
+
+    /// A fetcher with its own resolver, policy and limits.
+    pub fn with(resolver: Arc<dyn Resolve>, policy: AddressPolicy, limits: FetchLimits) -> Self {
+        // The first to set it wins, and every part of the program sets the same.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Self { resolver, policy, limits }
+    }
+
+    /// Its limits.
+    pub(crate) const fn limits(&self) -> &FetchLimits {
+        &self.limits
+    }
+
+    /// Opens the allowance of one call.
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance {
+            bytes: AtomicUsize::new(self.limits.call_bytes),
+            deadline: Instant::now() + self.limits.total,
+        }
+    }
+
+    /// Fetches a file.
+    ///
+    /// # Errors
+    /// Why it could not be had.
+    pub(crate) async fn fetch(
+        &self,
+        url: Url,
+        allowance: &Allowance,
+    ) -> Result<FetchedFile, FetchProblem> {
+        tokio::time::timeout_at(allowance.deadline, self.follow(url, allowance))
+            .await
+            .unwrap_or(Err(FetchProblem::TooSlow(self.limits.total.as_secs())))
+    }
+
+    async fn follow(
+        &self,
+        mut url: Url,
+        allowance: &Allowance,
+    ) -> Result<FetchedFile, FetchProblem> {
+        for _ in 0..=self.limits.redirects {
+            check_url(&url)?;
+            let response = self.request(&url).await?;
+            let status = response.status();
+            if status.is_success() {
+                return self.read(response, allowance).await;
+            }
+            if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Err(FetchProblem::Status(status.as_u16()));
+            }
+            url = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|location| location.to_str().ok())
+                .and_then(|location| url.join(location).ok())
+                .ok_or(FetchProblem::RedirectTarget)?;
+        }
+        Err(FetchProblem::Redirects(self.limits.redirects))
+    }
+
+    /// One request, to addresses that were checked.
+    async fn request(&self, url: &Url) -> Result<Response, FetchProblem> {
+        let host = url.host_str().ok_or(FetchProblem::NotAUrl)?;
+        let addresses = self.checked_addresses(url).await?;
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .pool_max_idle_per_host(0)
+            // Names that are not pinned are not resolved at all.
+            .dns_resolver(NoResolver)
+            .resolve_to_addrs(host, &addresses)
+            .build()
+            .map_err(|_| FetchProblem::NoClient)?;
+        client
+            .get(url.clone())
+            .header(USER_AGENT, concat!("Atelier/", env!("CARGO_PKG_VERSION")))
+            .header(ACCEPT, "*/*")
+            .send()
+            .await
+            .map_err(|_| FetchProblem::Unreachable(host.to_owned()))
+    }
+
+    async fn checked_addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, FetchProblem> {
+        let host = url.host().ok_or(FetchProblem::NotAUrl)?;
+        let port = url.port_or_known_default().ok_or(FetchProblem::NotAUrl)?;
+        let found = match &host {
+            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
+            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
+            Host::Domain(name) => self.resolver.resolve(name).await.unwrap_or_default(),
+        };
+        if found.is_empty() {
+            return Err(FetchProblem::Unresolved(host.to_string()));
+        }
+        let addresses: Vec<SocketAddr> =
+            found.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        self.policy
+            .check(&addresses)
+            .map_err(|range| FetchProblem::NotPublic { host: host.to_string(), range })?;
+        Ok(addresses)
+    }
+
+    async fn read(
+        &self,
+        mut response: Response,
+        allowance: &Allowance,
+    ) -> Result<FetchedFile, FetchProblem> {
+        let limit = self.limits.file_bytes;
+        if response.content_length().is_some_and(|announced| announced > limit as u64) {
+            return Err(FetchProblem::TooLarge(limit));
+        }
+        let declared = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| FetchProblem::BrokenOff)? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(FetchProblem::TooLarge(limit));
+            }
+            if !allowance.take(chunk.len()) {
+                return Err(FetchProblem::TooLargeTogether(self.limits.call_bytes));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(FetchedFile { bytes, declared })
+    }
+}
+
+impl Default for Fetcher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Allowance {
+    /// Takes bytes from what the call may still have.
+    fn take(&self, bytes: usize) -> bool {
+        self.bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
+            .is_ok()
+    }
+}
+
+/// Whether an address may be asked for at all.
+///
+/// # Errors
+/// When it is of another scheme, or carries a login.
+pub(crate) fn check_url(url: &Url) -> Result<(), FetchProblem> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(FetchProblem::Scheme(url.scheme().to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(FetchProblem::Login);
+    }
+    Ok(())
+}
+
+/// Resolves nothing: everything that is connected to was resolved and checked before.
+struct NoResolver;
+
+impl reqwest::dns::Resolve for NoResolver {
+    fn resolve(&self, _name: Name) -> Resolving {
+        Box::pin(std::future::ready(Err("names are resolved before the connection".into())))
+    }
+}

@@ -1,0 +1,149 @@
+//! What a call asks for, once it is checked.
+
+use super::error::DocumentError;
+
+/// Key of callers that name no user.
+pub(crate) const DEFAULT_USER_NUMBER: &str = "+17145986105";
+
+/// What older clients send when there is no user.
+const NO_USER_NUMBER: &str = "--user_number_not_needed--";
+
+/// Default of the context on creation, which says nothing.
+pub(crate) const NO_CONTEXT: &str = "No additional context provided";
+
+/// Default of the context on edits, which some clients send everywhere.
+const NO_CONTEXT_FOR_EDIT: &str = "No additional context provided for edit";
+
+/// Longest key of a user, in characters.
+const USER_CHARACTERS: usize = 200;
+
+/// Largest request or context: far more than any model reads with care.
+const TEXT_BYTES: usize = 1024 * 1024;
+
+/// A call of `create_web_app`.
+#[derive(Debug, Clone, Default)]
+pub struct CreateWebApp {
+    /// Key of the user.
+    pub user_number: String,
+    /// Name that the caller wants.
+    pub app_name: Option<String>,
+    /// Addresses of files.
+    pub attachments: Vec<String>,
+    /// What the app should do.
+    pub user_request: Option<String>,
+    /// What was said before.
+    pub context: Option<String>,
+    /// Model that the caller names.
+    pub model: String,
+    /// The page, written by the caller.
+    pub html: Option<String>,
+}
+
+/// What to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Brief {
+    /// What the app should do.
+    pub(crate) request: String,
+    /// What was said before.
+    pub(crate) context: Option<String>,
+}
+
+/// The key of a user: what the caller gave, or the default for those who have none.
+///
+/// # Errors
+/// When it is too long or cannot be a key.
+pub(crate) fn user_key(user_number: &str) -> Result<String, DocumentError> {
+    let user = user_number.trim();
+    if user.is_empty() || user == NO_USER_NUMBER {
+        return Ok(DEFAULT_USER_NUMBER.to_owned());
+    }
+    if user.chars().count() > USER_CHARACTERS || user.chars().any(char::is_control) {
+        return Err(DocumentError::UserNumber(USER_CHARACTERS));
+    }
+    Ok(user.to_owned())
+}
+
+/// The request and its context. Some clients put the request into the context, so a context
+/// alone is the request.
+///
+/// # Errors
+/// When neither says anything, or one is too long.
+pub(crate) fn brief(call: &CreateWebApp) -> Result<Brief, DocumentError> {
+    let request = meaningful(call.user_request.as_deref());
+    let context = meaningful(call.context.as_deref());
+    for (argument, text) in [("user_request", request), ("client_injected_context", context)] {
+        let bytes = text.map_or(0, str::len);
+        if bytes > TEXT_BYTES {
+            return Err(DocumentError::ArgumentTooLarge { argument, bytes, limit: TEXT_BYTES });
+        }
+    }
+    match (request, context) {
+        (Some(request), context) => {
+            Ok(Brief { request: request.to_owned(), context: context.map(str::to_owned) })
+        }
+        (None, Some(context)) => Ok(Brief { request: context.to_owned(), context: None }),
+        (None, None) => Err(DocumentError::NoRequest),
+    }
+}
+
+/// A text that says something: neither empty nor a default.
+fn meaningful(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim)
+        .filter(|text| !text.is_empty() && *text != NO_CONTEXT && *text != NO_CONTEXT_FOR_EDIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(request: Option<&str>, context: Option<&str>) -> CreateWebApp {
+        CreateWebApp {
+            user_request: request.map(str::to_owned),
+            context: context.map(str::to_owned),
+            ..CreateWebApp::default()
+        }
+    }
+
+    #[test]
+    fn users_without_a_number_share_the_default_key() {
+        for given in ["", "  ", "--user_number_not_needed--", DEFAULT_USER_NUMBER] {
+            assert_eq!(user_key(given).unwrap(), DEFAULT_USER_NUMBER);
+        }
+        assert_eq!(user_key(" ../../etc ").unwrap(), "../../etc");
+        assert!(matches!(user_key("a\0b"), Err(DocumentError::UserNumber(200))));
+        assert!(matches!(user_key(&"1".repeat(201)), Err(DocumentError::UserNumber(200))));
+    }
+
+    #[test]
+    fn a_context_alone_is_the_request() {
+        let brief = brief(&call(None, Some("a tip calculator"))).unwrap();
+        assert_eq!(brief, Brief { request: "a tip calculator".into(), context: None });
+    }
+
+    #[test]
+    fn defaults_say_nothing() {
+        let with_default = brief(&call(Some(" a clock "), Some(NO_CONTEXT))).unwrap();
+        assert_eq!(with_default, Brief { request: "a clock".into(), context: None });
+        for (request, context) in [
+            (None, None),
+            (Some(""), Some("  \n")),
+            (None, Some(NO_CONTEXT)),
+            (Some(" "), Some(NO_CONTEXT_FOR_EDIT)),
+        ] {
+            assert!(matches!(brief(&call(request, context)), Err(DocumentError::NoRequest)));
+        }
+    }
+
+    #[test]
+    fn endless_texts_are_refused_by_name() {
+        let long = "x".repeat(TEXT_BYTES + 1);
+        assert!(matches!(
+            brief(&call(Some(&long), None)),
+            Err(DocumentError::ArgumentTooLarge { argument: "user_request", .. })
+        ));
+        assert!(matches!(
+            brief(&call(Some("a"), Some(&long))),
+            Err(DocumentError::ArgumentTooLarge { argument: "client_injected_context", .. })
+        ));
+    }
+}

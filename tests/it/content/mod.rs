@@ -1,0 +1,10 @@
+//! Hosted apps, the gallery, and who listens where.
+
+mod apps;
+mod files;
+mod gallery;
+mod hosting;
+mod isolation;
+mod looks;
+mod ports;
+mod storage_shim;

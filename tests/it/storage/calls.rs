@@ -1,0 +1,66 @@
+//! Rules of calls.
+
+use atelier::storage::{CallId, NewCall, PrincipalId};
+
+use super::fixtures::*;
+use super::{Store, eventually};
+
+fn new_call(principal: PrincipalId, id: &str) -> NewCall {
+    NewCall { id: CallId::from(id), principal, tool: "ask_ai".into(), ttl_ms: LONG }
+}
+
+pub(super) async fn a_call_id_is_had_once_per_principal(store: &Store) {
+    assert!(store.catalog.reserve_call(new_call(alice(), "00000001")).await.unwrap());
+    assert!(!store.other.reserve_call(new_call(alice(), "00000001")).await.unwrap());
+    assert!(store.other.reserve_call(new_call(bob(), "00000001")).await.unwrap());
+    assert!(store.other.reserve_call(new_call(alice(), "00000002")).await.unwrap());
+    // A refused reservation does not touch the call that is there.
+    store.catalog.record_call(&alice(), &"00000001".into(), &sha("result")).await.unwrap();
+    assert!(!store.catalog.reserve_call(new_call(alice(), "00000001")).await.unwrap());
+    let call = store.catalog.call(&alice(), &"00000001".into()).await.unwrap().unwrap();
+    assert_eq!(call.result_sha, Some(sha("result")));
+    let call = store.catalog.call(&bob(), &"00000001".into()).await.unwrap().unwrap();
+    assert_eq!(call.result_sha, None);
+}
+
+pub(super) async fn results_are_read_until_they_expire(store: &Store) {
+    let id = CallId::from("00000001");
+    store.catalog.reserve_call(new_call(alice(), "00000001")).await.unwrap();
+    let call = store.other.call(&alice(), &id).await.unwrap().unwrap();
+    assert_eq!((call.id, call.tool.as_str(), call.result_sha), (id.clone(), "ask_ai", None));
+    store.catalog.record_call(&alice(), &id, &sha("result")).await.unwrap();
+    let call = store.other.call(&alice(), &id).await.unwrap().unwrap();
+    assert_eq!(call.result_sha, Some(sha("result")));
+    assert!(store.catalog.call(&bob(), &id).await.unwrap().is_none());
+
+    let short = NewCall { ttl_ms: 1, ..new_call(alice(), "00000002") };
+    store.catalog.reserve_call(short).await.unwrap();
+    store.catalog.record_call(&alice(), &"00000002".into(), &sha("result")).await.unwrap();
+    eventually("the call expires", async || {
+        store.catalog.call(&alice(), &"00000002".into()).await.unwrap().is_none()
+    })
+    .await;
+    let recent = store.catalog.recent_calls(&alice(), 10).await.unwrap();
+    assert_eq!(recent.iter().map(|call| &call.id).collect::<Vec<_>>(), [&id]);
+}
+
+pub(super) async fn recent_calls_have_results_and_come_newest_first(store: &Store) {
+    let mut expected = Vec::new();
+    for n in 0..4 {
+        let id = CallId(format!("0000000{n}"));
+        store.catalog.reserve_call(new_call(alice(), id.as_str())).await.unwrap();
+        if n != 1 {
+            store.catalog.record_call(&alice(), &id, &sha("result")).await.unwrap();
+            expected.insert(0, id);
+        }
+    }
+    let recent = async |limit| {
+        let calls = store.other.recent_calls(&alice(), limit).await.unwrap();
+        assert!(calls.is_sorted_by(|a, b| a.created_at >= b.created_at));
+        calls.into_iter().map(|call| call.id).collect::<Vec<_>>()
+    };
+    // Ids rise with time here, and break ties of one millisecond.
+    assert_eq!(recent(10).await, expected);
+    assert_eq!(recent(2).await, expected[..2]);
+    assert!(store.catalog.recent_calls(&bob(), 10).await.unwrap().is_empty());
+}

@@ -1,0 +1,13 @@
+//! The doors: MCP over stdio and streamable HTTP in both eras, the HTTP API, and their faults.
+
+mod api;
+mod bench;
+#[cfg(feature = "conformance-fixtures")]
+mod conformance;
+mod http;
+mod http_auth;
+mod http_client;
+mod stdio;
+mod stdio_client;
+mod stdio_faults;
+mod tasks;
