@@ -1,5 +1,5 @@
 //! What tests share.
 
-pub(crate) mod command;
 pub(crate) mod browser;
+pub(crate) mod command;
 pub(crate) mod workshop;
