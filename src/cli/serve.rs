@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, ToolArguments, output};
 use crate::app::App;
 use crate::config::Config;
+use crate::documents::LinkLife;
 use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
 use crate::server::pages::{
     BearerCheck, PagesParts, PagesState, pages_listener_router, pages_router,
@@ -72,7 +73,7 @@ pub(super) async fn stdio(
         Some(address) => PortWish::Fixed { address, flag: CONTENT_FLAG },
         None => PortWish::Kept,
     };
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::WhileRunning).await?;
     let mut beside = Beside::start(&app, wish).await?;
     beside.add_pages(&app).await?;
     let served = serve_stdio(Arc::clone(&app), shutdown).await;
@@ -91,7 +92,7 @@ pub(super) async fn serve(
     let listener = bind_exclusive(config.server.listen, LISTEN_FLAG).await?;
     let address = listener.local_addr()?;
     let content = content_address(&config);
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::Lasting).await?;
     let wish = PortWish::Fixed { address: content, flag: CONTENT_FLAG };
     let beside = Beside::start(&app, wish).await?;
     output::note(&format!(

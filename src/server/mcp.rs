@@ -29,6 +29,7 @@ use super::retry::{self, Retries};
 use super::{prompts, tasks};
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
+use crate::llm::sampling::SamplingModel;
 use crate::registry::{CallContext, CallOutcome, Origin, Rights, Tool};
 use crate::storage::{CompletionHandle, JobId};
 
@@ -98,10 +99,11 @@ impl Handler {
     fn client(&self, cx: &RequestContext<RoleServer>) -> Result<Client, ErrorData> {
         let capabilities = cx.client_capabilities().unwrap_or_default();
         let is_modern = is_modern(cx);
-        #[expect(deprecated, reason = "the only way to a client's own model")]
         let samples = capabilities.sampling.is_some();
         let models = ClientModels {
-            sampling: None,
+            sampling: (!is_modern && self.can_ask(cx))
+                .then(|| SamplingModel::of(&cx.peer))
+                .flatten(),
             sampling_by_retry: samples && is_modern,
             host_completion: true,
             local_models: false,

@@ -5,7 +5,8 @@ mod cli;
 mod config;
 mod content;
 mod jobs;
-#[cfg(test)]
+mod patch;
+mod product;
 mod storage;
 mod support;
 mod tool_schemas;

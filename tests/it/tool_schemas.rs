@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use atelier::app::App;
 use atelier::config::Config;
+use atelier::documents::LinkLife;
 use atelier::registry::{Registry, Rights};
 use atelier::server::show;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ async fn registry() -> (Arc<Registry>, TempDir) {
     let folder = TempDir::new().unwrap();
     let mut config = Config::default();
     folder.path().clone_into(&mut config.storage.data_dir);
-    let app = App::open(config).await.unwrap();
+    let app = App::open(config, LinkLife::Lasting).await.unwrap();
     (Arc::clone(&app.registry), folder)
 }
 

@@ -19,6 +19,7 @@ use super::serve::{Beside, CONTENT_FLAG, LISTEN_FLAG, content_address, server};
 use super::{CommandError, output};
 use crate::app::App;
 use crate::config::Config;
+use crate::documents::LinkLife;
 use crate::server::ports::{PortError, PortWish, bind_exclusive};
 
 /// Arguments of `demo`.
@@ -70,7 +71,7 @@ pub(super) async fn run(
     let listener = main_listener(config.server.listen).await?;
     let address = listener.local_addr()?;
     let content = content_address(&config);
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::Lasting).await?;
     let beside = content_listener(&app, content).await?;
     let served = tokio::spawn(server(&app, address)?.serve(listener, shutdown.clone()));
 

@@ -2,4 +2,5 @@
 
 pub(crate) mod browser;
 pub(crate) mod command;
+pub(crate) mod product;
 pub(crate) mod workshop;

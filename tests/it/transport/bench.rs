@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use atelier::app::{App, Ports};
 use atelier::config::Config;
+use atelier::documents::LinkLife;
+use atelier::documents::fetch::Fetcher;
 use atelier::jobs::{Ask, Run, ToolOutput};
-use atelier::llm::resolve::Models;
+use atelier::llm::resolve::{Models, system_calendar};
 use atelier::llm::{ExpectedKind, Expects, Request};
 use atelier::registry::{Annotations, DirectReply, Tool, Toolset};
 use atelier::storage::Catalog;
@@ -115,10 +117,11 @@ impl Bench {
         let ports = Ports {
             catalog: Arc::clone(&stores.0),
             blobs: stores.1.clone(),
-            models: Arc::new(Models::new(&config.llm)),
+            models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
+            fetcher: Fetcher::new(),
             further_tools: vec![echo(), slow(&gate), panicking(), ask()],
         };
-        let app = App::with_ports(config, ports).await.unwrap();
+        let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
         Self { app, gate, stores }
     }
 }
