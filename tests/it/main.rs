@@ -1,6 +1,9 @@
 //! Integration tests: one binary.
 
 mod agent;
+mod architecture;
+mod cli;
+mod config;
 mod content;
 mod documents;
 mod jobs;
@@ -9,4 +12,5 @@ mod patch;
 mod product;
 mod storage;
 mod support;
+mod tool_schemas;
 mod transport;

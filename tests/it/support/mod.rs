@@ -2,5 +2,6 @@
 
 pub(crate) mod studio;
 pub(crate) mod browser;
+pub(crate) mod command;
 pub(crate) mod product;
 pub(crate) mod workshop;
