@@ -73,7 +73,8 @@ impl StudioBuilder {
     /// A studio that reaches nothing.
     pub(crate) fn new() -> Self {
         // Far beyond any machine's slowness: tests of the limit set it themselves.
-        let limits = FetchLimits { total: std::time::Duration::from_secs(120), ..FetchLimits::default() };
+        let limits =
+            FetchLimits { total: std::time::Duration::from_secs(120), ..FetchLimits::default() };
         Self {
             exceptions: Vec::new(),
             limits,
@@ -110,11 +111,14 @@ impl StudioBuilder {
     pub(crate) async fn build(self) -> Studio {
         let stores = WorkshopBuilder::new(Vec::new()).build().await;
         let hosts = Arc::new(Hosts::default());
-        let policy =
-            self.exceptions.into_iter().fold(AddressPolicy::public_only(), AddressPolicy::with_exception);
+        let policy = self
+            .exceptions
+            .into_iter()
+            .fold(AddressPolicy::public_only(), AddressPolicy::with_exception);
         let resolver: Arc<dyn Resolve> = hosts.clone();
         let fetcher = Fetcher::with(resolver, policy, self.limits);
-        let urls = ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"));
+        let urls =
+            ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"));
         let prompts = Arc::new(Prompts::load(None).unwrap());
         let catalog = Arc::clone(&stores.catalog);
         let blobs = stores.blobs.clone();
