@@ -1,22 +1,28 @@
 //! Everything wired together: the only file that names adapters.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::agent::{self, AskAi};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
+use crate::documents::fetch::Fetcher;
+use crate::documents::{self, Attachments, DocumentParts, Documents, LinkLife};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
+use crate::prompts::{PromptError, Prompts};
 use crate::registry::{Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
-use crate::storage::sqlite::SqliteCatalog;
+use crate::storage::sqlite::{SqliteCatalog, check_file};
 use crate::storage::{Catalog, StorageError, keys};
 
+/// The database in the data folder.
+const DATABASE: &str = "atelier.db";
 /// Port of the content listener when nothing says otherwise.
 const DEFAULT_CONTENT_PORT: u16 = 7411;
 
@@ -62,6 +68,9 @@ pub enum AppError {
     /// The model table of the configuration cannot be used.
     #[error(transparent)]
     Models(#[from] TableError),
+    /// The prompts of the configuration cannot be used.
+    #[error(transparent)]
+    Prompts(#[from] PromptError),
 }
 
 /// The outside things, each replaceable in tests.
@@ -72,6 +81,8 @@ pub struct Ports {
     pub blobs: Blobs,
     /// Models.
     pub models: Arc<Models>,
+    /// Fetches files from other servers.
+    pub fetcher: Fetcher,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -81,24 +92,34 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], each with what to do.
-    pub async fn open(config: Config) -> Result<Arc<Self>, AppError> {
+    pub async fn open(config: Config, link_life: LinkLife) -> Result<Arc<Self>, AppError> {
         let folder = config.storage.data_dir.clone();
         prepare_data_dir(&folder)?;
         prepare_data_dir(&folder.join("blobs"))?;
         let in_folder = |source| AppError::Storage { path: folder.clone(), source };
-        let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.map_err(in_folder)?;
+        let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm, system_calendar())?);
-        let ports = Ports { catalog: Arc::new(catalog), blobs, models, further_tools: Vec::new() };
-        Self::with_ports(config, ports).await
+        let ports = Ports {
+            catalog: Arc::new(catalog),
+            blobs,
+            models,
+            fetcher: Fetcher::new(),
+            further_tools: Vec::new(),
+        };
+        Self::with_ports(config, ports, link_life).await
     }
 
     /// Wires the program over given ports.
     ///
     /// # Errors
     /// [`AppError`], each with what to do.
-    pub async fn with_ports(config: Config, ports: Ports) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, further_tools } = ports;
+    pub async fn with_ports(
+        config: Config,
+        ports: Ports,
+        link_life: LinkLife,
+    ) -> Result<Arc<Self>, AppError> {
+        let Ports { catalog, blobs, models, fetcher, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -116,7 +137,21 @@ impl App {
             models: Arc::clone(&models),
             limits: config.limits.clone(),
         });
-        let mut tools = tools(&runner);
+        let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let attachments =
+            Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
+        let documents = Arc::new(Documents::new(DocumentParts {
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            prompts: Arc::clone(&prompts),
+            attachments,
+            urls: urls.clone(),
+            link_life,
+            page_bytes: config.limits.page_bytes,
+        }));
+        let mut tools = documents::tools::tools(&documents);
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);
         let parts = RegistryParts {
             tools,
@@ -133,9 +168,13 @@ impl App {
     }
 }
 
-/// All tools, in the order of the documentation.
-fn tools(runner: &Arc<JobRunner>) -> Vec<Tool> {
-    jobs::tools::tools(runner)
+/// Reads through the database of a data folder and changes nothing; `false` when there is none yet.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub async fn check_database(folder: &Path) -> Result<bool, StorageError> {
+    let file = folder.join(DATABASE);
+    if file.exists() { check_file(&file).await.map(|()| true) } else { Ok(false) }
 }
 
 impl std::fmt::Debug for App {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, output};
 use crate::app::App;
 use crate::config::Config;
+use crate::documents::LinkLife;
 use crate::registry::{CallContext, Origin, Rights};
 use crate::server::ports::{ListenerKind, kept_address};
 use crate::server::{LOCAL_PRINCIPAL, show};
@@ -49,7 +50,7 @@ pub(super) async fn list(
     arguments: ToolsArguments,
     config: Config,
 ) -> Result<ExitCode, CommandError> {
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::WhileRunning).await?;
     let rights = Rights::default();
     if arguments.json {
         let tools: Vec<_> = app.registry.tools(&rights).map(show).collect();
@@ -74,15 +75,17 @@ pub(super) async fn call(
     shutdown: CancellationToken,
 ) -> Result<ExitCode, CommandError> {
     let values = read_arguments(&arguments.arguments)?;
-    let app = App::open(config).await?;
+    let app = App::open(config, LinkLife::WhileRunning).await?;
     if app.registry.tool(&arguments.tool).is_none() {
         return Err(CommandError::usage(
             format!("no tool is named `{}`", arguments.tool),
             "`atelier tools` lists them",
         ));
     }
-    let listener = kept_address(&*app.catalog, ListenerKind::Content).await;
-    app.urls.set_content_address(listener.map_err(CommandError::failed)?);
+    if app.config.server.content_listen.is_none() {
+        app.urls.set_content_address(kept_address(&*app.catalog, ListenerKind::Content).await?);
+    }
+    app.urls.set_pages_address(kept_address(&*app.catalog, ListenerKind::Pages).await?);
     app.runner.start_background();
     let outcome = app.registry.call(&arguments.tool, values, context(&app, shutdown)).await;
     app.runner.shut_down().await;

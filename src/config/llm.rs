@@ -46,6 +46,8 @@ pub struct LlmConfig {
     pub commands: BTreeMap<String, CommandConfig>,
     /// File that replaces or adds rows of the model table.
     pub models_file: Option<PathBuf>,
+    /// Folder whose files replace single prompts of the program.
+    pub prompts_dir: Option<PathBuf>,
     /// Tokens that one principal may use a day over all models; absent: no cap.
     pub daily_tokens: Option<u64>,
     /// Calls to one provider at a time; 0: the default (8).

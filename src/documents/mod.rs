@@ -18,6 +18,7 @@ mod markup;
 mod media;
 mod model;
 mod names;
+pub mod patch;
 mod service;
 mod svg;
 pub mod tools;

@@ -155,11 +155,11 @@ fn sampling_message(message: &Message) -> Result<SamplingMessage, LlmError> {
             Part::ThoughtSignature(_) => continue,
         });
     }
-    // Clients of the protocols before 2025-11-25 know one block alone, and no list.
-    Ok(match blocks.len() {
-        1 => SamplingMessage::new(role, blocks.remove(0)),
-        _ => SamplingMessage::new_multiple(role, blocks),
-    })
+    // Clients of earlier protocols know a single block only.
+    match <[SamplingMessageContentBlock; 1]>::try_from(blocks) {
+        Ok([block]) => Ok(SamplingMessage::new(role, block)),
+        Err(blocks) => Ok(SamplingMessage::new_multiple(role, blocks)),
+    }
 }
 
 /// A client's result as the events of an answer.

@@ -90,7 +90,6 @@ mod tests {
     }
 
     #[derive(serde::Deserialize, JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is read")]
     enum Kind {
         Small,
         Large,

@@ -34,7 +34,7 @@ mod sessions;
 mod stdio;
 mod tasks;
 
-pub use auth::{LOCAL_PRINCIPAL, check_listen_address};
+pub use auth::{LOCAL_PRINCIPAL, bearer_check, check_listen_address};
 pub use error::ServeError;
 pub use http::{HttpServer, serve_http};
 pub use mcp::show;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use atelier::app::{App, Ports};
 use atelier::config::Config;
+use atelier::documents::LinkLife;
+use atelier::documents::fetch::Fetcher;
 use atelier::jobs::{Ask, Run, ToolOutput};
 use atelier::llm::resolve::{Models, system_calendar};
 use atelier::llm::{ExpectedKind, Expects, Request};
@@ -127,9 +129,10 @@ impl Bench {
             catalog: Arc::clone(&stores.0),
             blobs: stores.1.clone(),
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
+            fetcher: Fetcher::new(),
             further_tools,
         };
-        let app = App::with_ports(config, ports).await.unwrap();
+        let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
         Self { app, gate, stores }
     }
 }
