@@ -49,10 +49,8 @@ step 'toolchain' components
 step 'format' cargo fmt --all --check
 step 'clippy' cargo clippy --workspace --all-targets --locked --features "$features" -- -D warnings
 step 'build' cargo build --workspace --all-targets --locked --features "$features"
+step 'clients of others' tests/clients/setup.sh
 step 'tests' rust_tests
-for script in tests/clients/run.sh tests/conformance/run.sh; do
-    step "$script" "$script"
-done
 step 'generated documents' target/debug/xtask docs --check
 step 'documentation' env RUSTDOCFLAGS='-D warnings' \
     cargo doc --workspace --no-deps --locked --features "$features" --quiet
