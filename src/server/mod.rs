@@ -18,6 +18,7 @@ mod error;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod health;
+mod hold;
 mod http;
 mod identity;
 mod mcp;
@@ -34,7 +35,7 @@ mod sessions;
 mod stdio;
 mod tasks;
 
-pub use auth::{LOCAL_PRINCIPAL, check_listen_address};
+pub use auth::{LOCAL_PRINCIPAL, bearer_check, check_listen_address};
 pub use error::ServeError;
 pub use http::{HttpServer, serve_http};
 pub use mcp::show;

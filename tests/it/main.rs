@@ -1,11 +1,16 @@
 //! Integration tests: one binary.
 
-#[cfg(test)]
+mod agent;
+mod architecture;
+mod cli;
+mod config;
 mod content;
+mod documents;
 mod jobs;
+mod llm;
 mod patch;
 mod product;
 mod storage;
-#[cfg(test)]
 mod support;
+mod tool_schemas;
 mod transport;
