@@ -263,16 +263,18 @@ impl Fetcher {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
+        let mut share = Share { allowance, taken: 0 };
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|_| FetchProblem::BrokenOff)? {
             if bytes.len() + chunk.len() > limit {
                 return Err(FetchProblem::TooLarge(limit));
             }
-            if !allowance.take(chunk.len()) {
+            if !share.take(chunk.len()) {
                 return Err(FetchProblem::TooLargeTogether(self.limits.call_bytes));
             }
             bytes.extend_from_slice(&chunk);
         }
+        share.keep();
         Ok(FetchedFile { bytes, declared })
     }
 }
@@ -283,12 +285,34 @@ impl Default for Fetcher {
     }
 }
 
-impl Allowance {
-    /// Takes bytes from what the call may still have.
-    fn take(&self, bytes: usize) -> bool {
-        self.bytes
+/// What one file has taken of the call's allowance. A file that fails gives its share back, so
+/// that of files which come side by side and are too large together only some fail.
+struct Share<'a> {
+    allowance: &'a Allowance,
+    taken: usize,
+}
+
+impl Share<'_> {
+    fn take(&mut self, bytes: usize) -> bool {
+        let taken = self
+            .allowance
+            .bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes))
-            .is_ok()
+            .is_ok();
+        if taken {
+            self.taken += bytes;
+        }
+        taken
+    }
+
+    fn keep(mut self) {
+        self.taken = 0;
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.allowance.bytes.fetch_add(self.taken, Ordering::Relaxed);
     }
 }
 

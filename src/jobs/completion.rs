@@ -58,6 +58,11 @@ impl CompletionRequest {
             messages => messages
                 .iter()
                 .map(|message| {
+                    // Whoever is asked again has its own text at hand; repeating it would push
+                    // what is wrong with it behind pages of it.
+                    if self.attempt > 1 && message.role == crate::llm::Role::Assistant {
+                        return format!("[your text, {} bytes]", message_text(message).len());
+                    }
                     let role = match message.role {
                         crate::llm::Role::User => "user",
                         crate::llm::Role::Assistant => "assistant",

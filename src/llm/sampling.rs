@@ -135,7 +135,11 @@ fn sampling_message(message: &Message) -> Result<SamplingMessage, LlmError> {
             Part::ThoughtSignature(_) => continue,
         });
     }
-    Ok(SamplingMessage::new_multiple(role, blocks))
+    // Clients of earlier protocols know a single block only.
+    match <[SamplingMessageContentBlock; 1]>::try_from(blocks) {
+        Ok([block]) => Ok(SamplingMessage::new(role, block)),
+        Err(blocks) => Ok(SamplingMessage::new_multiple(role, blocks)),
+    }
 }
 
 /// A client's result as the events of an answer.

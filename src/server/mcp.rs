@@ -255,7 +255,6 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let _inside = self.door.enter();
         let client = self.client(&cx)?;
         let Some(tool) = self.door.tool(&request.name, &client.caller.rights) else {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
@@ -326,7 +325,6 @@ impl ServerHandler for Handler {
         request: UpdateTaskParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let _inside = self.door.enter();
         let client = self.client(&cx)?;
         let id = JobId(request.task_id);
         tasks::find(&self.door, &client.caller.principal, &id).await?;

@@ -18,6 +18,7 @@ mod error;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod health;
+mod hold;
 mod http;
 mod identity;
 mod mcp;

@@ -19,7 +19,7 @@ use crate::registry::{CallContext, CallOutcome};
 use crate::storage::{Job, JobId, JobState, PrincipalId};
 
 /// How long a call may take before a client with tasks gets a task instead of the result.
-pub(super) const TASK_BUDGET: Duration = Duration::from_secs(1);
+pub(super) const TASK_BUDGET: Duration = Duration::from_millis(250);
 
 /// How often to ask.
 const POLL_INTERVAL_MS: u64 = 2_000;

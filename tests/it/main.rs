@@ -1,10 +1,13 @@
 //! Integration tests: one binary.
 
+mod agent;
 mod architecture;
 mod cli;
 mod config;
 mod content;
+mod documents;
 mod jobs;
+mod llm;
 mod patch;
 mod product;
 mod storage;

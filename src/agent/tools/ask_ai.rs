@@ -39,7 +39,9 @@ fn default_model() -> String {
 /// Result of `ask_ai`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct AskAiOutput {
+    #[schemars(skip)]
     status: &'static str,
+    #[schemars(skip)]
     message: &'static str,
     /// The answer: text, or the JSON value that `json_schema` describes.
     answer: Value,

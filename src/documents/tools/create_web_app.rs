@@ -55,7 +55,9 @@ fn default_context() -> String {
 /// Result of `create_web_app`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CreateWebAppOutput {
+    #[schemars(skip)]
     status: &'static str,
+    #[schemars(skip)]
     message: String,
     /// Address of the app; it stays the same over all versions.
     url: String,

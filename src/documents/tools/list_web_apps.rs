@@ -34,7 +34,9 @@ const fn default_limit() -> u64 {
 /// Result of `list_web_apps`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListWebAppsOutput {
+    #[schemars(skip)]
     status: &'static str,
+    #[schemars(skip)]
     message: String,
     /// The apps, newest change first.
     web_apps: Vec<WebAppOutput>,

@@ -129,7 +129,23 @@ impl FrameWatch {
                     }
                 }
             }
-            Wire::Anthropic | Wire::Ollama => {}
+            Wire::Anthropic => {
+                if data.contains("\"refusal\"") {
+                    let frame = parsed(data).unwrap_or_default();
+                    if let Some(words) = text_at(&frame, "/delta/stop_details/explanation") {
+                        seen.refusal = Some(words.to_owned());
+                    }
+                }
+            }
+            Wire::Ollama => {
+                // The library takes an error for a line without content.
+                if data.contains("\"error\"") {
+                    let frame = parsed(data).unwrap_or_default();
+                    if frame.get("error").is_some() {
+                        seen.failure = Some(from_code(""));
+                    }
+                }
+            }
         }
         Ok(())
     }

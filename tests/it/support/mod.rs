@@ -3,4 +3,5 @@
 pub(crate) mod browser;
 pub(crate) mod command;
 pub(crate) mod product;
+pub(crate) mod studio;
 pub(crate) mod workshop;

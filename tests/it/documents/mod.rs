@@ -1,0 +1,6 @@
+//! Documents: from a request to a published app, and everything that must not be published.
+
+mod answers;
+mod attachments;
+mod create;
+mod prompts;
