@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
 const ARROWS: [(&str, &[&str]); 19] = [
-    ("agent", &[]),
+    ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
         &[
+            "agent",
+            "prompts",
             "browser",
             "config",
             "content_urls",
