@@ -11,7 +11,7 @@ use atelier::llm::{
 };
 use rmcp::model::{
     ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ErrorCode,
-    ErrorData, Implementation, SamplingMessage, ServerCapabilities, ServerConfig,
+    ErrorData, Implementation, RequestId, SamplingMessage, ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{RequestContext, RoleClient, RoleServer, RunningService, ServiceExt};
 use rmcp::{ClientHandler, ServerHandler};
@@ -71,7 +71,8 @@ async fn connect(answer: Answer, declares_sampling: bool) -> Connection {
 
 impl Connection {
     async fn ask(&self, request: &Request) -> Result<Outcome, LlmError> {
-        let model = SamplingModel::of(self.server.peer()).expect("the client has a model");
+        let model = SamplingModel::of(self.server.peer(), &RequestId::Number(1))
+            .expect("the client has a model");
         let cancel = CancellationToken::new();
         Guard::default().complete(model.as_ref(), request, None, &cancel, &|_| {}).await
     }
@@ -101,7 +102,7 @@ async fn the_clients_model_answers() {
 #[tokio::test]
 async fn a_client_without_sampling_has_no_model() {
     let connection = connect(Ok(says("never")), false).await;
-    assert!(SamplingModel::of(connection.server.peer()).is_none());
+    assert!(SamplingModel::of(connection.server.peer(), &RequestId::Number(1)).is_none());
 }
 
 #[tokio::test]
@@ -123,7 +124,7 @@ async fn declining_is_told_apart_from_failing() {
 #[tokio::test]
 async fn a_client_that_left_is_an_error() {
     let connection = connect(Ok(says("never")), true).await;
-    let model = SamplingModel::of(connection.server.peer()).unwrap();
+    let model = SamplingModel::of(connection.server.peer(), &RequestId::Number(1)).unwrap();
     connection.client.cancel().await.unwrap();
     let cancel = CancellationToken::new();
     let result =
