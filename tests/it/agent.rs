@@ -80,7 +80,10 @@ async fn bad_questions_are_refused() {
         (json!({"prompt": "x".repeat(2_000_000)}), "request_too_large"),
         (json!({"prompt": "x", "system": "x".repeat(2_000_000)}), "request_too_large"),
         (json!({"prompt": "x", "json_schema": {"type": "thing"}}), "invalid_json_schema"),
-        (json!({"prompt": "x", "json_schema": {"$ref": "file:///etc/passwd"}}), "invalid_json_schema"),
+        (
+            json!({"prompt": "x", "json_schema": {"$ref": "file:///etc/passwd"}}),
+            "invalid_json_schema",
+        ),
         (json!({"prompt": "x", "json_schema": [1]}), "invalid_arguments"),
     ] {
         let refused = studio.call("ask_ai", arguments).await;

@@ -90,7 +90,9 @@ async fn echo_headers(headers: HeaderMap) -> String {
 async fn files() -> Files {
     let requests = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&requests);
-    let typed = |kind: &'static str, body: Vec<u8>| get(move || async move { ([(CONTENT_TYPE, kind)], body) });
+    let typed = |kind: &'static str, body: Vec<u8>| {
+        get(move || async move { ([(CONTENT_TYPE, kind)], body) })
+    };
     let svg = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'><script>alert(2)</script><circle r='4'/></svg>";
     let router = Router::new()
         .route("/cat.png", typed("image/png", png(2, 3)))
@@ -103,18 +105,24 @@ async fn files() -> Files {
         .route("/table.csv", typed("text/csv", b"a,b\n1,2\n".to_vec()))
         .route("/announced", typed("text/plain", vec![b'x'; 10 * 1024 * 1024 + 1]))
         .route("/endless", get(|| async { zeros(1 << 40) }))
-        .route("/nine/{n}", get(|Path(n): Path<u8>| async move {
-            let mut body = vec![b'x'; 9 * 1024 * 1024];
-            body[0] = n;
-            body
-        }))
+        .route(
+            "/nine/{n}",
+            get(|Path(n): Path<u8>| async move {
+                let mut body = vec![b'x'; 9 * 1024 * 1024];
+                body[0] = n;
+                body
+            }),
+        )
         .route("/bomb", get(bomb))
         .route("/drip", get(drip))
         .route("/headers", get(echo_headers))
         .route("/redirect/{left}", get(redirect))
         .route("/elsewhere/{target}", get(elsewhere))
         .route("/nowhere", get(|| async { StatusCode::FOUND }))
-        .route("/status/{code}", get(|Path(code): Path<u16>| async move { StatusCode::from_u16(code).unwrap() }))
+        .route(
+            "/status/{code}",
+            get(|Path(code): Path<u16>| async move { StatusCode::from_u16(code).unwrap() }),
+        )
         .layer(axum::middleware::from_fn(move |request, next: axum::middleware::Next| {
             counter.fetch_add(1, Ordering::SeqCst);
             next.run(request)
@@ -166,7 +174,11 @@ async fn files_are_stored_with_the_app_and_named_in_the_prompt() {
     assert_eq!(stored["path"], path);
     assert_eq!((&stored["name"], &stored["bytes"]), (&json!("cat.png"), &json!(33)));
     assert!(!format!("{made:?}").contains("secret"));
-    assert_eq!(files.requests.load(Ordering::SeqCst), 2, "the answer's round fetches nothing again");
+    assert_eq!(
+        files.requests.load(Ordering::SeqCst),
+        2,
+        "the answer's round fetches nothing again"
+    );
 
     let token = made.text("url").trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
     let catalog = &studio.workshop.catalog;
@@ -187,8 +199,7 @@ async fn names_are_resolved_once_and_requests_carry_nothing_of_ours() {
     let sha = atelier::storage::Sha256Hex::from(path.trim_start_matches("a/"));
     let seen = studio.workshop.blobs.get(&sha).await.unwrap();
     let seen = String::from_utf8(seen.to_vec()).unwrap();
-    let mut names: Vec<&str> =
-        seen.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let mut names: Vec<&str> = seen.lines().map(|line| line.split(':').next().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["accept", "accept-encoding", "host", "user-agent"], "{seen}");
     assert!(seen.contains(&format!("host: files.example:{}", files.address.port())));
@@ -225,7 +236,10 @@ async fn each_kind_of_bad_file_is_a_warning_with_its_reason() {
         ("http://mixed.example/x.png".to_owned(), "not on the public internet (private address)"),
         ("http://metadata.example/latest".to_owned(), "(link-local address)"),
         ("http://mapped.example/".to_owned(), "(IPv4-mapped address)"),
-        ("http://127.0.0.1:1/x".to_owned(), "`127.0.0.1` is not on the public internet (loopback address)"),
+        (
+            "http://127.0.0.1:1/x".to_owned(),
+            "`127.0.0.1` is not on the public internet (loopback address)",
+        ),
         ("http://2130706433:1/x".to_owned(), "`127.0.0.1` is not on the public internet"),
         ("http://0x7f.1:1/x".to_owned(), "`127.0.0.1` is not on the public internet"),
         ("http://0177.0.0.1:1/x".to_owned(), "`127.0.0.1` is not on the public internet"),
@@ -321,7 +335,11 @@ async fn the_files_of_a_call_have_a_size_together_and_a_number() {
     let made = with_files(&studio, &many).await;
     assert_eq!(files.requests.load(Ordering::SeqCst), 20);
     assert!(made.texts("warnings")[0].contains("50 attachments are too many"), "{made:?}");
-    assert_eq!(made.field("attachments").as_array().unwrap().len(), 1, "the same file is kept once");
+    assert_eq!(
+        made.field("attachments").as_array().unwrap().len(),
+        1,
+        "the same file is kept once"
+    );
 }
 
 #[tokio::test]

@@ -54,7 +54,9 @@ async fn a_given_page_is_refused_only_when_it_is_none() {
         assert!(refused.text("hint").len() > 10);
     }
     assert!(studio.names().await.is_empty());
-    let open = studio.call("create_web_app", json!({"html": "<script src='https://cdn.example/x.js'></script>"})).await;
+    let open = studio
+        .call("create_web_app", json!({"html": "<script src='https://cdn.example/x.js'></script>"}))
+        .await;
     assert_eq!(open.text("status"), "warning");
     assert_eq!(open.texts("warnings").len(), 2, "{open:?}");
 }
@@ -200,7 +202,9 @@ async fn lists_are_newest_first_and_limited() {
     assert_eq!(empty.field("web_apps"), &json!([]));
     assert_eq!(empty.text("status"), "success");
     for n in 0..12 {
-        studio.call("create_web_app", json!({"html": PAGE, "app_name": format!("app{n:02}")})).await;
+        studio
+            .call("create_web_app", json!({"html": PAGE, "app_name": format!("app{n:02}")}))
+            .await;
     }
     studio.call("create_web_app", json!({"html": PAGE, "app_name": "app00"})).await;
     let names = studio.names().await;

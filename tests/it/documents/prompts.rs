@@ -61,13 +61,19 @@ fn rendered_prompts() {
     );
     insta::assert_snapshot!(
         "ask_text",
-        rendered("agent/ask", &[("prompt", "Who?".into()), ("system", "".into()), ("schema", "".into())])
+        rendered(
+            "agent/ask",
+            &[("prompt", "Who?".into()), ("system", "".into()), ("schema", "".into())]
+        )
     );
     insta::assert_snapshot!(
         "ask_repair",
         rendered(
             "agent/repair",
-            &[("problems", "- `/age`: \"x\" is not of type \"integer\"".into()), ("json", true.into())]
+            &[
+                ("problems", "- `/age`: \"x\" is not of type \"integer\"".into()),
+                ("json", true.into())
+            ]
         )
     );
 }
@@ -97,7 +103,8 @@ async fn data_stays_data() {
         // Its announcement, and begin and end of two blocks.
         assert_eq!(prompt.matches(&word).count(), 5, "{prompt}");
         for name in ["request", "context"] {
-            let block = format!("<data-{word} name=\"{name}\">\n{}\n</data-{word}>", injection.trim());
+            let block =
+                format!("<data-{word} name=\"{name}\">\n{}\n</data-{word}>", injection.trim());
             assert!(prompt.contains(&block), "{prompt}");
         }
         let system = asked.field("prompt")["system"].as_str().unwrap();

@@ -13,6 +13,7 @@ use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
 use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
+use atelier::llm::LanguageModel;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Origin};
 use atelier::storage::PrincipalId;
@@ -73,7 +74,8 @@ impl StudioBuilder {
     /// A studio that reaches nothing.
     pub(crate) fn new() -> Self {
         // Far beyond any machine's slowness: tests of the limit set it themselves.
-        let limits = FetchLimits { total: std::time::Duration::from_secs(120), ..FetchLimits::default() };
+        let limits =
+            FetchLimits { total: std::time::Duration::from_secs(120), ..FetchLimits::default() };
         Self {
             exceptions: Vec::new(),
             limits,
@@ -110,11 +112,14 @@ impl StudioBuilder {
     pub(crate) async fn build(self) -> Studio {
         let stores = WorkshopBuilder::new(Vec::new()).build().await;
         let hosts = Arc::new(Hosts::default());
-        let policy =
-            self.exceptions.into_iter().fold(AddressPolicy::public_only(), AddressPolicy::with_exception);
+        let policy = self
+            .exceptions
+            .into_iter()
+            .fold(AddressPolicy::public_only(), AddressPolicy::with_exception);
         let resolver: Arc<dyn Resolve> = hosts.clone();
         let fetcher = Fetcher::with(resolver, policy, self.limits);
-        let urls = ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"));
+        let urls =
+            ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"));
         let prompts = Arc::new(Prompts::load(None).unwrap());
         let catalog = Arc::clone(&stores.catalog);
         let blobs = stores.blobs.clone();
@@ -183,6 +188,18 @@ impl Studio {
     /// Calls a tool as a principal.
     pub(crate) async fn call_as(&self, principal: &str, tool: &str, arguments: Value) -> Reply {
         let context = CallContext::new(PrincipalId::from(principal), Origin::Client);
+        Reply(self.workshop.registry.call(tool, arguments, context).await)
+    }
+
+    /// Calls a tool as `ann`, whose client offers a model of its own.
+    pub(crate) async fn call_with(
+        &self,
+        model: Arc<dyn LanguageModel>,
+        tool: &str,
+        arguments: Value,
+    ) -> Reply {
+        let mut context = CallContext::new(PrincipalId::from("ann"), Origin::Client);
+        context.models.sampling = Some(model);
         Reply(self.workshop.registry.call(tool, arguments, context).await)
     }
 
