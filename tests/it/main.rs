@@ -1,8 +1,8 @@
 //! Integration tests: one binary.
 
 mod agent;
-mod documents;
 mod content;
+mod documents;
 mod jobs;
 mod patch;
 mod product;

@@ -1,6 +1,6 @@
 //! What tests share.
 
-pub(crate) mod studio;
 pub(crate) mod browser;
 pub(crate) mod product;
+pub(crate) mod studio;
 pub(crate) mod workshop;
