@@ -364,6 +364,7 @@ fn override_files(folder: &Path) -> Result<Vec<(String, String)>, PromptError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write files")]
 mod tests {
     use proptest::prelude::*;
 

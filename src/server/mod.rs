@@ -30,7 +30,6 @@ pub mod ports;
 mod progress;
 mod prompts;
 mod retry;
-mod sampling;
 mod sessions;
 mod stdio;
 mod tasks;

@@ -59,11 +59,10 @@ pub(super) async fn get(
         }
         JobState::Waiting | JobState::Done | JobState::Failed => {
             let outcome = door.app.registry.job(id, Duration::ZERO, context).await;
-            match &outcome.sampling {
-                Some(ask) if by_retry => {
-                    TaskPayload::InputRequired { input_requests: retry::questions(ask) }
-                }
-                _ => completed(outcome)?,
+            let ask = outcome.sampling.as_ref().filter(|_| by_retry);
+            match ask.and_then(retry::questions) {
+                Some(input_requests) => TaskPayload::InputRequired { input_requests },
+                None => completed(outcome)?,
             }
         }
     };

@@ -1,4 +1,6 @@
-//! Integration tests: one binary. The lints take helpers for test code below `cfg(test)` only.
+//! Integration tests: one binary.
+//!
+//! `cfg(test)` on the modules tells clippy that all of it is test code, helpers included.
 #![expect(clippy::disallowed_methods, reason = "tests start programs and look at files themselves")]
 
 #[cfg(test)]
