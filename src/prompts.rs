@@ -155,13 +155,12 @@ impl Prompts {
         let mut texts = [String::new(), String::new()];
         for (text, section) in texts.iter_mut().zip(["system", "user"]) {
             if head.sections.contains(&section) {
-                *text = self
+                let rendered = self
                     .environment
                     .get_template(&format!("{id}#{section}"))
                     .and_then(|template| template.render(Value::from(context.clone())))
-                    .map_err(|error| failed(error.to_string()))?
-                    .trim()
-                    .to_owned();
+                    .map_err(|error| failed(error.to_string()))?;
+                text.push_str(rendered.trim());
             }
         }
         let [system, user] = texts;
@@ -352,6 +351,7 @@ fn override_files(folder: &Path) -> Result<Vec<(String, String)>, PromptError> {
                     known: known.join(", "),
                 });
             }
+            #[expect(clippy::disallowed_methods, reason = "the operator's prompts, read once")]
             let source = std::fs::read_to_string(&path).map_err(|cause| {
                 PromptError::Unreadable { file: path.display().to_string(), cause }
             })?;
@@ -363,6 +363,7 @@ fn override_files(folder: &Path) -> Result<Vec<(String, String)>, PromptError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write files")]
 mod tests {
     use proptest::prelude::*;
 

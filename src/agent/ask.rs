@@ -86,7 +86,6 @@ impl AskAi {
         };
         let mut request = Request::new(prompt.system, prompt.user, expects);
         let mut problems: Vec<String> = Vec::new();
-        let mut model = None;
         for attempt in 1..=ATTEMPTS {
             let outcome = run
                 .complete(Ask {
@@ -120,9 +119,8 @@ impl AskAi {
             let said = if is_blank { "(no answer)".to_owned() } else { outcome.text };
             request.messages.push(Message::assistant(said));
             request.messages.push(Message::user(repair.user));
-            model = outcome.model_used;
         }
-        Err(AskError::Unusable { problems, model }.into())
+        Err(AskError::Unusable { problems }.into())
     }
 }
 

@@ -30,8 +30,6 @@ pub enum AskError {
     Unusable {
         /// What was wrong with the last answer.
         problems: Vec<String>,
-        /// The model, when it is known.
-        model: Option<String>,
     },
     /// A prompt could not be made.
     #[error(transparent)]
@@ -53,11 +51,10 @@ impl From<AskError> for ToolError {
             AskError::Schema(_) => Self::invalid("invalid_json_schema", message).hint(
                 "give one self-contained JSON Schema object, without references to other documents",
             ),
-            AskError::Unusable { problems, model } => {
+            AskError::Unusable { problems } => {
                 Self::new(ErrorKind::Unavailable, "unusable_answer", message)
                     .hint("call again, name another `model`, or ask for a simpler shape")
                     .detail("problems", json!(problems))
-                    .detail("model_used", json!(model))
             }
             AskError::Prompt(error) => error.into(),
         }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::html::{GivenProblem, ReplyProblem};
+use super::html::GivenProblem;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
@@ -38,8 +38,6 @@ pub enum DocumentError {
     Unusable {
         /// What was wrong with the last answer.
         problems: Vec<String>,
-        /// The model, when it is known.
-        model: Option<String>,
     },
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
@@ -79,11 +77,10 @@ impl From<DocumentError> for ToolError {
                     .hint("give public http(s) addresses of files, or leave `attachments` out")
                     .detail("warnings", json!(warnings))
             }
-            DocumentError::Unusable { problems, model } => {
+            DocumentError::Unusable { problems } => {
                 Self::new(ErrorKind::Unavailable, "unusable_answer", message)
                     .hint("call again, name another `model`, or write the page yourself and give it in `html`")
                     .detail("problems", json!(problems))
-                    .detail("model_used", json!(model))
             }
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
@@ -96,11 +93,5 @@ impl From<DocumentError> for ToolError {
 impl From<DocumentError> for Failure {
     fn from(error: DocumentError) -> Self {
         Self::Error(error.into())
-    }
-}
-
-impl DocumentError {
-    pub(crate) fn unusable(problem: &ReplyProblem, model: Option<String>) -> Self {
-        Self::Unusable { problems: vec![problem.to_string()], model }
     }
 }

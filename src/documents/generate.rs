@@ -10,12 +10,24 @@ use super::dependencies::Severity;
 use super::error::DocumentError;
 use super::html::{Page, ReplyProblem, page_from_reply};
 use super::model::Brief;
+use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, Message, Outcome, Request};
+use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request};
 use crate::prompts::{Prompts, RenderedPrompt};
 
 /// Answers that a model may give: the first, and one that puts it right.
 const ATTEMPTS: u32 = 2;
+
+/// Codes of model calls that ended without a whole answer, where a shorter one may come through.
+const UNFINISHED: [&str; 3] = [
+    LlmErrorCode::Incomplete.as_str(),
+    LlmErrorCode::Truncated.as_str(),
+    LlmErrorCode::Empty.as_str(),
+];
+
+/// What such a model is told.
+const UNFINISHED_ADVICE: &str =
+    "the answer broke off before its end; write a shorter document that is complete";
 
 /// A page and who wrote it.
 #[derive(Debug)]
@@ -68,39 +80,43 @@ pub(crate) async fn generate(
                 errors: errors.clone(),
             })
             .await;
-        let outcome = match (asked, fallback.take()) {
-            (Ok(outcome), earlier) => {
-                fallback = earlier;
-                outcome
+        let is_last = attempt == ATTEMPTS;
+        let (reply, judged) = match asked {
+            Ok(outcome) => (outcome.text.clone(), judge(outcome, &prompt, page_bytes)),
+            Err(Failure::Error(error)) => {
+                if error.kind == ErrorKind::Cancelled {
+                    return Err(error.into());
+                }
+                // A repair that only was to make a whole page better is not worth losing the page.
+                if let Some(page) = fallback {
+                    tracing::warn!(error.code = %error.code, "no repair of a page; its first form is kept");
+                    return Ok(page);
+                }
+                if is_last || !UNFINISHED.contains(&error.code.as_ref()) {
+                    return Err(error.into());
+                }
+                (String::new(), Err(vec![UNFINISHED_ADVICE.to_owned()]))
             }
-            // A repair that only was to make a whole page better is not worth losing the page.
-            (Err(Failure::Error(error)), Some(page)) if error.code != "cancelled" => {
-                tracing::warn!(error.code = %error.code, "no repair of a page; its first form is kept");
-                return Ok(page);
-            }
-            (Err(failure), _) => return Err(failure),
+            Err(suspended @ Failure::Suspend(_)) => return Err(suspended),
         };
-        let reply = outcome.text.clone();
-        errors = match page_from_reply(&reply, page_bytes) {
-            Ok(page) => {
-                let wanted: Vec<String> = page
-                    .findings
-                    .iter()
-                    .filter(|finding| finding.severity == Severity::Repair)
-                    .map(|finding| finding.message.clone())
-                    .collect();
-                let generated = GeneratedPage { page, outcome, prompt: prompt_facts(&prompt) };
+        errors = match judged {
+            Ok(generated) => {
+                let wanted = repairs(&generated);
                 if wanted.is_empty() {
                     return Ok(generated);
                 }
-                fallback = Some(fewer_repairs(fallback, generated));
+                fallback = Some(match fallback {
+                    // Of two pages the one that leans less on others; of equal ones the newer.
+                    Some(earlier) if repairs(&earlier).len() < wanted.len() => earlier,
+                    Some(_) | None => generated,
+                });
                 wanted
             }
-            Err(problem) if attempt == ATTEMPTS && fallback.is_none() => {
-                return Err(DocumentError::unusable(&problem, outcome.model_used).into());
-            }
-            Err(problem) => vec![advice(&problem)],
+            Err(problems) => problems,
         };
+        if is_last {
+            break;
+        }
         let repair = prompts
             .render(
                 "documents/repair",
@@ -113,40 +129,44 @@ pub(crate) async fn generate(
         request.messages.push(Message::assistant(said));
         request.messages.push(Message::user(repair.user));
     }
-    fallback.ok_or_else(|| DocumentError::unusable(&ReplyProblem::Empty, None).into())
+    fallback.ok_or_else(|| DocumentError::Unusable { problems: errors }.into())
 }
 
-/// The page that leans less on other servers; of two equal ones the newer.
-fn fewer_repairs(earlier: Option<GeneratedPage>, later: GeneratedPage) -> GeneratedPage {
-    let repairs = |generated: &GeneratedPage| {
-        generated
-            .page
-            .findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Repair)
-            .count()
-    };
-    match earlier {
-        Some(earlier) if repairs(&earlier) < repairs(&later) => earlier,
-        Some(_) | None => later,
+/// The page in an answer, or what is wrong with it in words for the model.
+fn judge(
+    outcome: Outcome,
+    prompt: &RenderedPrompt,
+    page_bytes: usize,
+) -> Result<GeneratedPage, Vec<String>> {
+    match page_from_reply(&outcome.text, page_bytes) {
+        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt) }),
+        Err(problem) => {
+            let what = match problem {
+                ReplyProblem::MissingEnd | ReplyProblem::TooLarge { .. } => {
+                    "; write a shorter document that is complete"
+                }
+                ReplyProblem::Patch => "; write the whole document, not its changes",
+                ReplyProblem::Empty
+                | ReplyProblem::NoDocument { .. }
+                | ReplyProblem::Fragment
+                | ReplyProblem::SeveralDocuments
+                | ReplyProblem::MarkupAfterEnd
+                | ReplyProblem::EmptyBody => "",
+            };
+            Err(vec![format!("{problem}{what}")])
+        }
     }
 }
 
-/// A problem with what to do about it, for the model.
-fn advice(problem: &ReplyProblem) -> String {
-    let what = match problem {
-        ReplyProblem::MissingEnd | ReplyProblem::TooLarge { .. } => {
-            "; write a shorter document that is complete"
-        }
-        ReplyProblem::Patch => "; write the whole document, not its changes",
-        ReplyProblem::Empty
-        | ReplyProblem::NoDocument { .. }
-        | ReplyProblem::Fragment
-        | ReplyProblem::SeveralDocuments
-        | ReplyProblem::MarkupAfterEnd
-        | ReplyProblem::EmptyBody => "",
-    };
-    format!("{problem}{what}")
+/// What another round should put right.
+fn repairs(generated: &GeneratedPage) -> Vec<String> {
+    generated
+        .page
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Repair)
+        .map(|finding| finding.message.clone())
+        .collect()
 }
 
 fn list(errors: &[String]) -> String {

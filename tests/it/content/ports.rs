@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::hosting::open;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Data folder of a helper process.
 const FOLDER: &str = "ATELIER_TEST_PORT_FOLDER";
 
@@ -84,7 +84,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(folder: &Path) -> Self {
+    fn start(folder: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "content::ports::helper_process", "--ignored", "--nocapture"])
             .env(FOLDER, folder)
@@ -154,12 +154,12 @@ async fn helper_process() {
 #[tokio::test]
 async fn another_process_takes_the_port_over_when_its_owner_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let mut first = Process::start(folder.path()).await;
+    let mut first = Process::start(folder.path());
     let (role, address) = first.reported().await;
     assert_eq!(role, "Owner");
     assert!(address.ip().is_loopback());
     assert!(address.port() < 32_768, "{address} may be taken for an outgoing connection");
-    let mut second = Process::start(folder.path()).await;
+    let mut second = Process::start(folder.path());
     assert_eq!(second.reported().await, ("Follower".to_owned(), address));
     let answer = fetch(address, "/", "localhost").await.unwrap();
     assert!(answer.ends_with(&first.greets_as()), "{answer}");
@@ -168,7 +168,7 @@ async fn another_process_takes_the_port_over_when_its_owner_ends() {
     let _open = TcpStream::connect(address).await.unwrap();
     first.kill().await;
     assert_eq!(second.reported().await, ("Owner".to_owned(), address));
-    let mut third = Process::start(folder.path()).await;
+    let mut third = Process::start(folder.path());
     assert_eq!(third.reported().await, ("Follower".to_owned(), address));
     let answer = fetch(address, "/", "localhost").await.unwrap();
     assert!(answer.ends_with(&second.greets_as()), "{answer}");
@@ -177,7 +177,7 @@ async fn another_process_takes_the_port_over_when_its_owner_ends() {
     assert_eq!(third.reported().await, ("Owner".to_owned(), address));
     third.leave().await;
     assert_eq!(fetch(address, "/", "localhost").await, None);
-    let mut later = Process::start(folder.path()).await;
+    let mut later = Process::start(folder.path());
     assert_eq!(later.reported().await, ("Owner".to_owned(), address), "links survive a restart");
     later.leave().await;
 }
@@ -187,7 +187,7 @@ async fn processes_that_start_together_agree_on_one_port() {
     let folder = tempfile::tempdir().unwrap();
     let mut processes = Vec::new();
     for _ in 0..4 {
-        processes.push(Process::start(folder.path()).await);
+        processes.push(Process::start(folder.path()));
     }
     let mut reports = Vec::new();
     for process in &mut processes {
@@ -264,15 +264,13 @@ async fn a_follower_moves_when_a_foreign_program_was_faster() {
     let cancel = CancellationToken::new();
     let listener = loop {
         owner.stop().await;
-        match TcpListener::bind(address).await {
-            Ok(listener) => break listener,
-            // The follower was faster; it owns the port now, and another one follows.
-            Err(_) => {
-                until(&follower, |status| status.role == PortRole::Owner).await;
-                owner = follower;
-                follower = keep(Arc::clone(&catalog), PortWish::Kept).await.unwrap();
-            }
+        if let Ok(listener) = TcpListener::bind(address).await {
+            break listener;
         }
+        // The follower was faster; it owns the port now, and another one follows.
+        until(&follower, |status| status.role == PortRole::Owner).await;
+        owner = follower;
+        follower = keep(Arc::clone(&catalog), PortWish::Kept).await.unwrap();
     };
     let router = Router::new().fallback(|| async { "not Atelier" });
     tokio::spawn(atelier::server::ports::serve_until(listener, router, cancel.clone()));

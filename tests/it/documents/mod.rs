@@ -3,4 +3,5 @@
 mod answers;
 mod attachments;
 mod create;
+mod models;
 mod prompts;

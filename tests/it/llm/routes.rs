@@ -1,9 +1,12 @@
 //! Model servers that are found by asking them.
 
+use atelier::config::Secret;
 use atelier::config::llm::LlmConfig;
 use atelier::llm::resolve::{Choice, Step};
 use atelier::llm::{ClientModels, Route};
 use fake_llm::{FakeLlm, Fault, Reply, Rule, Script};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -102,4 +105,42 @@ async fn a_compatible_server_needs_no_key() {
     assert_eq!(outcome.text, "hi");
     assert_eq!(server.model_requests()[0].path, "/v1/chat/completions");
     assert_eq!(server.model_requests()[0].model.as_deref(), Some("qwen3-32b"));
+}
+
+/// The first line that a proxy is told when a vendor's API is asked through it.
+async fn told_to_the_proxy(no_proxy: Option<&str>) -> Option<String> {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let vendor = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = |listener: &TcpListener, scheme: &str| {
+        Url::parse(&format!("{scheme}://{}", listener.local_addr().unwrap())).unwrap()
+    };
+    let config = LlmConfig {
+        anthropic_api_key: Some(Secret::new("key".to_owned())),
+        anthropic_base_url: Some(address(&vendor, "https")),
+        https_proxy: Some(address(&proxy, "http")),
+        no_proxy: no_proxy.map(str::to_owned),
+        ..LlmConfig::default()
+    };
+    let models = models(&config);
+    let model = super::named(&models, "claude-sonnet-5-5").await;
+    let (cancel, request) = (CancellationToken::new(), question());
+    let first_line = async {
+        let told = tokio::select! {
+            accepted = proxy.accept() => {
+                let mut lines = BufReader::new(accepted.unwrap().0).lines();
+                lines.next_line().await.unwrap()
+            }
+            _ = vendor.accept() => None,
+        };
+        cancel.cancel();
+        told
+    };
+    tokio::join!(models.complete(model.as_ref(), &request, &cancel, &|_| {}), first_line).1
+}
+
+#[tokio::test]
+async fn vendors_are_asked_through_the_configured_proxy() {
+    let line = told_to_the_proxy(None).await.unwrap();
+    assert!(line.starts_with("CONNECT 127.0.0.1:"), "{line}");
+    assert_eq!(told_to_the_proxy(Some("127.0.0.1")).await, None);
 }

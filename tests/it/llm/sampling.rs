@@ -3,12 +3,16 @@
 
 use std::sync::{Arc, Mutex};
 
+use atelier::jobs::{Ask, Run, ToolOutput};
+use atelier::llm::ClientModels;
 use atelier::llm::guard::Guard;
 use atelier::llm::sampling::{SamplingModel, create_message, read_result};
 use atelier::llm::{
     Event, ExpectedKind, Expects, LlmError, Message, Outcome, Part, Request, Role, Route, Stop,
     ToolCall, ToolDeclaration,
 };
+use atelier::registry::{CallContext, Origin, Tool, Toolset};
+use atelier::storage::PrincipalId;
 use rmcp::model::{
     ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult, ErrorCode,
     ErrorData, Implementation, RequestId, SamplingMessage, ServerCapabilities, ServerConfig,
@@ -19,6 +23,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{PROMPT, question};
+use crate::support::workshop::WorkshopBuilder;
 
 struct Server;
 
@@ -204,4 +209,53 @@ fn results_are_read_as_events() {
     }))
     .unwrap();
     assert_eq!(read_result(picture).unwrap_err().code.as_str(), "model_request_rejected");
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct NoParams {}
+
+#[derive(schemars::JsonSchema)]
+#[schemars(with = "std::collections::BTreeMap<String, String>")]
+struct Written(String);
+
+impl From<Written> for ToolOutput {
+    fn from(written: Written) -> Self {
+        Self::structured(json!({"text": written.0}))
+    }
+}
+
+fn writer() -> Tool {
+    Tool::builder("writer", "Writer", Toolset::Agent).description("Writes").job(
+        |run: Run, _params: NoParams| async move {
+            let ask = Ask {
+                step: "llm#1".to_owned(),
+                model: None,
+                request: question(),
+                attempt: 1,
+                max_attempts: 1,
+                errors: Vec::new(),
+            };
+            Ok(Written(run.complete(ask).await?.text))
+        },
+    )
+}
+
+#[tokio::test]
+async fn the_host_writes_when_the_user_declines_and_a_page_gets_the_error() {
+    let refusal = Err(ErrorData::new(ErrorCode(-1), "User rejected sampling request", None));
+    let connection = connect(refusal, true).await;
+    let workshop = WorkshopBuilder::new(vec![writer()]).build().await;
+    for (name, host_completion, key, expected) in
+        [("ann", true, "status", "needs_completion"), ("page", false, "code", "sampling_denied")]
+    {
+        let mut context = CallContext::new(PrincipalId(name.to_owned()), Origin::Client);
+        context.models = ClientModels {
+            sampling: SamplingModel::of(connection.server.peer(), &RequestId::Number(1)),
+            host_completion,
+            ..ClientModels::default()
+        };
+        let outcome = workshop.registry.call("writer", json!({}), context).await;
+        assert_eq!(outcome.structured[key], expected, "{:?}", outcome.structured);
+    }
+    assert_eq!(connection.asked().len(), 2);
 }

@@ -72,7 +72,7 @@ fn a_backslash_makes_a_marker_line_content() {
             "\\n and \\\\ stay".into(),
         ],
     };
-    assert_eq!(blocks(reply), [expected.clone()]);
+    assert_eq!(blocks(reply), std::slice::from_ref(&expected));
     assert_eq!(blocks(&expected.to_string()), [expected]);
 }
 

@@ -13,6 +13,7 @@ use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
 use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
+use atelier::llm::LanguageModel;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Origin};
 use atelier::storage::PrincipalId;
@@ -187,6 +188,18 @@ impl Studio {
     /// Calls a tool as a principal.
     pub(crate) async fn call_as(&self, principal: &str, tool: &str, arguments: Value) -> Reply {
         let context = CallContext::new(PrincipalId::from(principal), Origin::Client);
+        Reply(self.workshop.registry.call(tool, arguments, context).await)
+    }
+
+    /// Calls a tool as `ann`, whose client offers a model of its own.
+    pub(crate) async fn call_with(
+        &self,
+        model: Arc<dyn LanguageModel>,
+        tool: &str,
+        arguments: Value,
+    ) -> Reply {
+        let mut context = CallContext::new(PrincipalId::from("ann"), Origin::Client);
+        context.models.sampling = Some(model);
         Reply(self.workshop.registry.call(tool, arguments, context).await)
     }
 
