@@ -1,7 +1,7 @@
 //! Everything wired together: the only file that names adapters.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{self, AskAi};
@@ -18,9 +18,11 @@ use crate::prompts::{PromptError, Prompts};
 use crate::registry::{Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
-use crate::storage::sqlite::SqliteCatalog;
+use crate::storage::sqlite::{SqliteCatalog, check_file};
 use crate::storage::{Catalog, StorageError, keys};
 
+/// The database in the data folder.
+const DATABASE: &str = "atelier.db";
 /// Port of the content listener when nothing says otherwise.
 const DEFAULT_CONTENT_PORT: u16 = 7411;
 
@@ -95,7 +97,7 @@ impl App {
         prepare_data_dir(&folder)?;
         prepare_data_dir(&folder.join("blobs"))?;
         let in_folder = |source| AppError::Storage { path: folder.clone(), source };
-        let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.map_err(in_folder)?;
+        let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm, system_calendar())?);
         let ports = Ports {
@@ -164,6 +166,15 @@ impl App {
         let config = Arc::new(config);
         Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key, metrics }))
     }
+}
+
+/// Reads through the database of a data folder and changes nothing; `false` when there is none yet.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub async fn check_database(folder: &Path) -> Result<bool, StorageError> {
+    let file = folder.join(DATABASE);
+    if file.exists() { check_file(&file).await.map(|()| true) } else { Ok(false) }
 }
 
 impl std::fmt::Debug for App {

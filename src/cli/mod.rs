@@ -83,7 +83,7 @@ enum Command {
     Call(tools::CallArguments),
     ClientConfig(client_config::ClientConfigArguments),
     /// Look at the configuration
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  atelier config check")]
     Config(config_check::ConfigCommand),
 }
 

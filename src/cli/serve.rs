@@ -1,5 +1,6 @@
 //! `atelier stdio` and `atelier serve`: the doors, and what runs beside them.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, ToolArguments, output};
 use crate::app::App;
 use crate::config::Config;
-use crate::content_urls::ContentUrls;
 use crate::documents::LinkLife;
 use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
-use crate::server::ports::{
-    Announce, ListenerKind, PortError, PortKeeper, PortPlan, PortWish, bind_exclusive,
+use crate::server::pages::{
+    BearerCheck, PagesParts, PagesState, pages_listener_router, pages_router,
 };
-use crate::server::{HttpServer, check_listen_address, serve_stdio};
+use crate::server::ports::{
+    ListenerKind, PortError, PortKeeper, PortPlan, PortWish, bind_exclusive,
+};
+use crate::server::{HttpServer, LOCAL_PRINCIPAL, bearer_check, check_listen_address, serve_stdio};
 
 /// Port of hosted apps beside `serve`.
 const CONTENT_PORT: u16 = 7411;
@@ -71,7 +74,8 @@ pub(super) async fn stdio(
         None => PortWish::Kept,
     };
     let app = App::open(config, LinkLife::WhileRunning).await?;
-    let beside = Beside::start(&app, wish).await?;
+    let mut beside = Beside::start(&app, wish).await?;
+    beside.add_pages(&app).await?;
     let served = serve_stdio(Arc::clone(&app), shutdown).await;
     beside.stop(&app).await;
     served.map_err(CommandError::failed)?;
@@ -95,20 +99,28 @@ pub(super) async fn serve(
         "MCP at http://{address}/mcp, hosted apps at {}",
         app.urls.bases().content
     ));
-    let served = server(&app, &arguments).serve(listener, shutdown).await;
+    let server = with_fixtures(server(&app, address)?, &arguments);
+    let served = server.serve(listener, shutdown).await;
     beside.stop(&app).await;
     served.map_err(CommandError::failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// The HTTP server with the pages beside MCP, to be served at this address.
+pub(super) fn server(app: &Arc<App>, address: SocketAddr) -> Result<HttpServer, CommandError> {
+    app.urls.set_pages_address(address);
+    let bearer = bearer_check(&app.config.auth).map_err(CommandError::failed)?;
+    let state = pages_state(app, Some(address), bearer);
+    Ok(HttpServer::new(Arc::clone(app)).with_pages(pages_router(state)))
+}
+
 #[cfg(not(feature = "conformance-fixtures"))]
-fn server(app: &Arc<App>, _arguments: &ServeArguments) -> HttpServer {
-    HttpServer::new(Arc::clone(app))
+fn with_fixtures(server: HttpServer, _arguments: &ServeArguments) -> HttpServer {
+    server
 }
 
 #[cfg(feature = "conformance-fixtures")]
-fn server(app: &Arc<App>, arguments: &ServeArguments) -> HttpServer {
-    let server = HttpServer::new(Arc::clone(app));
+fn with_fixtures(server: HttpServer, arguments: &ServeArguments) -> HttpServer {
     if arguments.conformance_fixtures { server.with_fixtures() } else { server }
 }
 
@@ -118,42 +130,76 @@ pub(super) fn content_address(config: &Config) -> SocketAddr {
     config.server.content_listen.unwrap_or_else(default)
 }
 
-/// What runs beside a door: the content listener, and the care for jobs.
+/// What runs beside a door: the listeners of hosted apps and pages, and the care for jobs.
 pub(super) struct Beside {
-    content: PortKeeper,
+    listeners: Vec<PortKeeper>,
 }
 
 impl Beside {
+    /// Starts the content listener and the care for jobs.
     pub(super) async fn start(app: &Arc<App>, wish: PortWish) -> Result<Self, PortError> {
+        let state = ContentState::new(ContentParts {
+            catalog: Arc::clone(&app.catalog),
+            blobs: app.blobs.clone(),
+            urls: app.urls.clone(),
+            hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
+            frame_ancestors: app.config.server.frame_ancestors.clone(),
+        });
         let urls = app.urls.clone();
-        let announce: Announce = Arc::new(move |address| urls.set_content_address(address));
-        let plan = PortPlan {
+        let content = PortKeeper::start(PortPlan {
             catalog: Arc::clone(&app.catalog),
             key: app.key.clone(),
             kind: ListenerKind::Content,
             wish,
-            router: content::router(content_state(app, &app.urls)),
-            announce,
-        };
-        let content = PortKeeper::start(plan).await?;
+            router: content::router(state),
+            announce: Arc::new(move |address| urls.set_content_address(address)),
+        })
+        .await?;
         app.runner.start_background();
-        Ok(Self { content })
+        Ok(Self { listeners: vec![content] })
+    }
+
+    /// Starts a listener for the pages, where no HTTP server carries them.
+    async fn add_pages(&mut self, app: &Arc<App>) -> Result<(), PortError> {
+        let urls = app.urls.clone();
+        let pages = PortKeeper::start(PortPlan {
+            catalog: Arc::clone(&app.catalog),
+            key: app.key.clone(),
+            kind: ListenerKind::Pages,
+            wish: PortWish::Kept,
+            router: pages_listener_router(pages_state(app, None, None)),
+            announce: Arc::new(move |address| urls.set_pages_address(address)),
+        })
+        .await?;
+        self.listeners.push(pages);
+        Ok(())
     }
 
     /// Ends everything in order: jobs first, since pages may be looked at until the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
         app.runner.shut_down().await;
-        self.content.stop().await;
+        for listener in self.listeners {
+            listener.stop().await;
+        }
     }
 }
 
-fn content_state(app: &Arc<App>, urls: &ContentUrls) -> ContentState {
-    let server = &app.config.server;
-    ContentState::new(ContentParts {
+fn pages_state(
+    app: &Arc<App>,
+    listen: Option<SocketAddr>,
+    bearer: Option<BearerCheck>,
+) -> PagesState {
+    let principals = if bearer.is_some() {
+        app.config.auth.tokens.iter().map(|token| token.principal.as_str().into()).collect()
+    } else {
+        BTreeSet::from([LOCAL_PRINCIPAL.into()])
+    };
+    PagesState::new(PagesParts {
         catalog: Arc::clone(&app.catalog),
-        blobs: app.blobs.clone(),
-        urls: urls.clone(),
-        hosts: AllowedHosts::new(server, server.content_listen),
-        frame_ancestors: server.frame_ancestors.clone(),
+        urls: app.urls.clone(),
+        hosts: AllowedHosts::new(&app.config.server, listen),
+        key: app.key.clone(),
+        principals,
+        bearer,
     })
 }

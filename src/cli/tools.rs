@@ -82,8 +82,10 @@ pub(super) async fn call(
             "`atelier tools` lists them",
         ));
     }
-    let listener = kept_address(&*app.catalog, ListenerKind::Content).await;
-    app.urls.set_content_address(listener.map_err(CommandError::failed)?);
+    if app.config.server.content_listen.is_none() {
+        app.urls.set_content_address(kept_address(&*app.catalog, ListenerKind::Content).await?);
+    }
+    app.urls.set_pages_address(kept_address(&*app.catalog, ListenerKind::Pages).await?);
     app.runner.start_background();
     let outcome = app.registry.call(&arguments.tool, values, context(&app, shutdown)).await;
     app.runner.shut_down().await;

@@ -198,7 +198,8 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 3] = ["storage.data_dir", "browser.chrome", "llm.models_file"];
+const PATHS: [&str; 4] =
+    ["storage.data_dir", "browser.chrome", "llm.models_file", "llm.prompts_dir"];
 
 /// Makes a path absolute: one in a file is meant from its folder, others from the working folder.
 fn absolute(mut assignment: Assignment, environment: &Environment) -> Result<Assignment, Problem> {

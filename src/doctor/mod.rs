@@ -5,6 +5,7 @@
 
 mod chrome;
 mod elixir;
+mod model;
 mod ports;
 mod probe;
 mod python;
@@ -42,12 +43,15 @@ pub struct Check {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+    /// How the finding came about, where that is worth telling.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 impl Check {
     /// A check that found things as they should be.
     pub fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Ok, detail: detail.into(), fix: None }
+        Self { name, status: Status::Ok, detail: detail.into(), fix: None, reasons: Vec::new() }
     }
 
     /// A check that found something, and what to do about it.
@@ -57,7 +61,7 @@ impl Check {
         detail: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { name, status, detail: detail.into(), fix: Some(fix.into()) }
+        Self { name, status, detail: detail.into(), fix: Some(fix.into()), reasons: Vec::new() }
     }
 }
 
@@ -87,6 +91,9 @@ impl fmt::Display for Report {
                 Status::Failed => "FAILED",
             };
             writeln!(formatter, "{mark:<9} {:<14} {}", check.name, check.detail)?;
+            for reason in &check.reasons {
+                writeln!(formatter, "{:<24} {reason}", "")?;
+            }
             if let Some(fix) = &check.fix {
                 writeln!(formatter, "{:<24} fix: {fix}", "")?;
             }
@@ -102,11 +109,13 @@ pub async fn examine(resolved: &Resolved) -> Report {
     let mut checks = vec![configuration(resolved)];
     checks.extend(storage::checks(&config.storage.data_dir).await);
     checks.extend(ports::checks(&config.server).await);
-    let (chrome, python, elixir) = tokio::join!(
+    let (model, chrome, python, elixir) = tokio::join!(
+        model::check(&config.llm),
         chrome::check(config.browser.chrome.as_deref()),
         python::checks(),
         elixir::check()
     );
+    checks.push(model);
     checks.push(chrome);
     checks.extend(python);
     checks.push(elixir);

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Check, Status};
+use crate::app::check_database;
 use crate::config::prepare_data_dir;
-use crate::storage::sqlite::check_file;
 
 /// Below this much room, writing will soon fail.
 const LITTLE_ROOM_BYTES: u64 = 512 * 1024 * 1024;
@@ -22,7 +22,7 @@ pub(super) async fn checks(folder: &Path) -> Vec<Check> {
     };
     let mut checks = vec![writable, room(folder)];
     checks.extend(network_share(folder));
-    checks.push(database(&folder.join("atelier.db")).await);
+    checks.push(database(folder).await);
     checks
 }
 
@@ -91,16 +91,14 @@ fn network_share(_folder: &Path) -> Option<Check> {
     None
 }
 
-async fn database(file: &Path) -> Check {
-    if !file.exists() {
-        return Check::ok("database", "none yet, made at the first start");
-    }
-    match check_file(file).await {
-        Ok(()) => Check::ok("database", format!("{} is sound", file.display())),
+async fn database(folder: &Path) -> Check {
+    match check_database(folder).await {
+        Ok(true) => Check::ok("database", "SQLite finds no damage"),
+        Ok(false) => Check::ok("database", "none yet, made at the first start"),
         Err(error) => Check::finding(
             "database",
             Status::Failed,
-            format!("{}: {error}", file.display()),
+            error.to_string(),
             "stop Atelier, then restore the data folder from a backup, or name another one with `--data-dir PATH`",
         ),
     }

@@ -22,7 +22,7 @@ use super::{Event, LanguageModel, LlmError, LlmErrorCode, Message, Part, Request
 use crate::config::llm::CommandConfig;
 
 /// How long `claude` and `codex` may take.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A model behind a command.
 #[derive(Debug, Clone)]

@@ -284,9 +284,12 @@ impl Answer {
         let seen = self.watch.seen();
         let usage = end.captured_usage.take().map(read_usage);
         self.ready.extend(usage.map(|usage| Ok(Event::Usage(usage))));
-        // Some wires get an end from the library although the vendor sent none.
-        let reason = end.captured_stop_reason.take();
-        let reason = reason.filter(|_| self.wire != Wire::GeminiIx || seen.completed);
+        // Some wires get an end from the library although the vendor sent none; on Interactions the
+        // status at the start of the answer then passes for a reason.
+        let reason = end.captured_stop_reason.take().filter(|reason| {
+            self.wire != Wire::GeminiIx
+                || (seen.completed && !matches!(reason, StopReason::Other(_)))
+        });
         let Some(reason) = reason else {
             self.cut();
             return;

@@ -47,7 +47,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            total: Duration::from_secs(900),
+            total: Duration::from_mins(15),
             text_bytes: 4 * 1024 * 1024,
             calls: 128,
             tries: 3,
@@ -188,7 +188,7 @@ impl Guard {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let Some(wait) = retries.after(&failure, &self.backoff) else {
+            let Some(wait) = retries.after(&failure, self.backoff) else {
                 return Err(failure.error);
             };
             if Instant::now() + wait >= call.deadline {

@@ -115,7 +115,10 @@ pub struct Models {
 
 impl std::fmt::Debug for Models {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Models").field("default_model", &self.default_model).finish()
+        formatter
+            .debug_struct("Models")
+            .field("default_model", &self.default_model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -316,7 +319,7 @@ impl Models {
             }
             if let Some(row) = self.providers.table().default_of(provider, self.today()) {
                 let model = self.providers.api_model(row.clone())?;
-                let setting = self.providers.key_setting(provider);
+                let setting = provider.setting();
                 return Ok(somebody(model, &format!("`{setting}` is set")));
             }
         }
@@ -385,7 +388,7 @@ impl Models {
             let note = is_alias.then(|| format!("`{plain}` stands for `{}` now", row.id));
             return choice(self.providers.api_model(row)?, note);
         }
-        let setting = self.providers.key_setting(row.provider);
+        let setting = row.provider.setting();
         if inherited {
             return Ok(Named::Unreachable(format!(
                 "`{plain}` stands for `{}`, but `{setting}` is not set",

@@ -14,10 +14,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use rmcp::model::{
-    ContentBlock, CreateMessageRequestParams, CreateMessageResult, ErrorCode, ImageContent,
-    JsonObject, Role as McpRole, SamplingMessage, SamplingMessageContentBlock, Tool, ToolChoice,
+    ClientResult, ContentBlock, CreateMessageRequest, CreateMessageRequestParams,
+    CreateMessageResult, ErrorCode, ImageContent, JsonObject, RequestId, Role as McpRole,
+    SamplingMessage, SamplingMessageContentBlock, ServerRequest, Tool, ToolChoice,
 };
-use rmcp::service::{Peer, RoleServer, ServiceError};
+use rmcp::service::{OriginatingRequestId, Peer, RoleServer, ServiceError};
 use serde_json::Value;
 
 use super::{
@@ -34,13 +35,31 @@ const REJECTED: ErrorCode = ErrorCode(-1);
 /// The model of a connected client.
 pub struct SamplingModel {
     peer: Peer<RoleServer>,
+    /// The client's request that is being answered. Over HTTP it decides on which stream the
+    /// question travels; the client may listen to no other.
+    origin: RequestId,
 }
 
 impl SamplingModel {
     /// The model of this client, when it declared that it has one.
-    pub fn of(peer: &Peer<RoleServer>) -> Option<Arc<dyn LanguageModel>> {
+    pub fn of(peer: &Peer<RoleServer>, origin: &RequestId) -> Option<Arc<dyn LanguageModel>> {
         peer.peer_info()?.capabilities.sampling.as_ref()?;
-        Some(Arc::new(Self { peer: peer.clone() }))
+        Some(Arc::new(Self { peer: peer.clone(), origin: origin.clone() }))
+    }
+
+    /// Sends the question. rmcp's own method knows the origin only inside the request's task, and
+    /// jobs run in their own.
+    async fn ask(
+        peer: &Peer<RoleServer>,
+        origin: RequestId,
+        params: CreateMessageRequestParams,
+    ) -> Result<CreateMessageResult, ServiceError> {
+        let mut request = CreateMessageRequest::new(params);
+        request.extensions.insert(OriginatingRequestId(origin));
+        match peer.send_request(ServerRequest::CreateMessageRequest(request)).await? {
+            ClientResult::CreateMessageResult(result) => Ok(*result),
+            _ => Err(ServiceError::UnexpectedResponse),
+        }
     }
 }
 
@@ -67,8 +86,9 @@ impl LanguageModel for SamplingModel {
             return Err(denied("the client's model cannot call tools"));
         }
         let peer = self.peer.clone();
+        let origin = self.origin.clone();
         let answer = async move {
-            let result = match peer.create_message(params).await {
+            let result = match Self::ask(&peer, origin, params).await {
                 Ok(result) => read_result(result),
                 Err(error) => Err(refusal(&error)),
             };
@@ -135,7 +155,11 @@ fn sampling_message(message: &Message) -> Result<SamplingMessage, LlmError> {
             Part::ThoughtSignature(_) => continue,
         });
     }
-    Ok(SamplingMessage::new_multiple(role, blocks))
+    // Clients of earlier protocols know a single block only.
+    match <[SamplingMessageContentBlock; 1]>::try_from(blocks) {
+        Ok([block]) => Ok(SamplingMessage::new(role, block)),
+        Err(blocks) => Ok(SamplingMessage::new_multiple(role, blocks)),
+    }
 }
 
 /// A client's result as the events of an answer.

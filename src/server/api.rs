@@ -90,12 +90,7 @@ async fn call(
         ..CallContext::new(caller.principal, Origin::Api)
     };
     // The call runs on its own, so that it sees the end of the client instead of vanishing.
-    let inside = door.enter();
-    let running = tokio::spawn(async move {
-        let outcome = door.call(&name, arguments, context).await;
-        drop(inside);
-        outcome
-    });
+    let running = tokio::spawn(async move { door.call(&name, arguments, context).await });
     match running.await {
         Ok(outcome) => answer(outcome),
         Err(error) => {

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::error::ServeError;
+use super::pages::BearerCheck;
 use crate::config::auth::AuthConfig;
 use crate::registry::Rights;
 use crate::storage::PrincipalId;
@@ -137,6 +138,17 @@ impl Authenticator {
             rights: Rights { toolsets: known.toolsets.clone(), ..Rights::default() },
         })
     }
+}
+
+/// Tells the pages whose bearer token a request carries; `None` where no tokens are configured.
+///
+/// # Errors
+/// When a hash is not 64 hex digits or a principal is empty.
+pub fn bearer_check(config: &AuthConfig) -> Result<Option<BearerCheck>, ServeError> {
+    let authenticator = Authenticator::new(config)?;
+    Ok(authenticator.is_required().then(|| -> BearerCheck {
+        Arc::new(move |headers| authenticator.caller(headers).ok().map(|caller| caller.principal))
+    }))
 }
 
 /// Lets a request in with its [`Caller`], or answers 401.

@@ -14,7 +14,10 @@ use crate::storage::StorageError;
 /// The health routes.
 pub(super) fn routes(door: Arc<Door>) -> Router {
     Router::new()
-        .route("/health/live", routing::get(async || Json(json!({"status": "ok"}))))
+        .route(
+            "/health/live",
+            routing::get(async || Json(json!({"status": "ok", "name": "atelier"}))),
+        )
         .route("/health/ready", routing::get(ready))
         .with_state(door)
 }

@@ -26,7 +26,7 @@ use super::edge::{self, Edge};
 use super::error::ServeError;
 use super::mcp::{Channel, Handler};
 use super::sessions::CatalogSessions;
-use super::{api, health};
+use super::{api, health, hold};
 use crate::app::App;
 
 /// Largest request body.
@@ -101,6 +101,7 @@ impl HttpServer {
             .layer(middleware::from_fn_with_state(Arc::clone(&sessions), own_sessions))
             .merge(api::routes(Arc::clone(&door)))
             .route("/metrics", routing::get(metrics).with_state(Arc::clone(&door)))
+            .layer(middleware::from_fn_with_state(Arc::clone(&door), hold::until_answered))
             .layer(DefaultBodyLimit::max(BODY_BYTES))
             .layer(middleware::from_fn_with_state(authenticator, auth::authenticate));
         let router = guarded

@@ -101,8 +101,8 @@ impl Handler {
         let is_modern = is_modern(cx);
         let samples = capabilities.sampling.is_some();
         let models = ClientModels {
-            sampling: (!is_modern && self.can_ask(cx))
-                .then(|| SamplingModel::of(&cx.peer))
+            sampling: (samples && !is_modern && self.can_ask(cx))
+                .then(|| SamplingModel::of(&cx.peer, &cx.id))
                 .flatten(),
             sampling_by_retry: samples && is_modern,
             host_completion: true,
@@ -198,8 +198,8 @@ impl Handler {
         let principal = &client.caller.principal;
         if let Some(ask) = &outcome.sampling
             && client.models.sampling_by_retry
+            && let Some(mut question) = self.retries.question(ask, principal, tool)?
         {
-            let mut question = self.retries.question(ask, principal, tool)?;
             sign(&mut question.meta, client.is_modern);
             return Ok(question.into());
         }
@@ -255,7 +255,6 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let _inside = self.door.enter();
         let client = self.client(&cx)?;
         let Some(tool) = self.door.tool(&request.name, &client.caller.rights) else {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
@@ -326,7 +325,6 @@ impl ServerHandler for Handler {
         request: UpdateTaskParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        let _inside = self.door.enter();
         let client = self.client(&cx)?;
         let id = JobId(request.task_id);
         tasks::find(&self.door, &client.caller.principal, &id).await?;

@@ -40,8 +40,8 @@ impl Metrics {
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         registry.register("tool_calls", "Tool calls by tool and outcome", calls.clone());
         registry.register(
-            "calls_in_flight",
-            "Calls of clients that are being answered",
+            "http_requests_in_flight",
+            "HTTP requests to MCP and the API that are being answered",
             in_flight.clone(),
         );
         registry.register_with_unit(
@@ -58,13 +58,13 @@ impl Metrics {
         Arc::new(Self { registry, calls, in_flight, durations })
     }
 
-    /// Counts a client's call that begins; dropped, the call has left.
+    /// Counts a request that came in; dropped, it has left.
     pub(super) fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.inc();
         InFlight { metrics: Arc::clone(self) }
     }
 
-    /// Calls of clients that are being answered.
+    /// HTTP requests that are being answered.
     pub(super) fn in_flight(&self) -> i64 {
         self.in_flight.get()
     }
@@ -81,7 +81,7 @@ impl Metrics {
 }
 
 impl CallObserver for Metrics {
-    /// Calls in flight are counted at the door, where a client that leaves is noticed too.
+    /// Requests in flight are counted at the door, where a client that leaves is noticed too.
     fn started(&self, _tool: &str) {}
 
     fn finished(&self, tool: &str, outcome: &str, duration: Duration) {
@@ -97,7 +97,7 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// A call that is being answered.
+/// A request that is being answered.
 pub(super) struct InFlight {
     metrics: Arc<Metrics>,
 }

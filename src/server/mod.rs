@@ -18,6 +18,7 @@ mod error;
 #[cfg(feature = "conformance-fixtures")]
 mod fixtures;
 mod health;
+mod hold;
 mod http;
 mod identity;
 mod mcp;
@@ -29,12 +30,11 @@ pub mod ports;
 mod progress;
 mod prompts;
 mod retry;
-mod sampling;
 mod sessions;
 mod stdio;
 mod tasks;
 
-pub use auth::{LOCAL_PRINCIPAL, check_listen_address};
+pub use auth::{LOCAL_PRINCIPAL, bearer_check, check_listen_address};
 pub use error::ServeError;
 pub use http::{HttpServer, serve_http};
 pub use mcp::show;

@@ -4,18 +4,20 @@
 //! The state that travels with the question is the completion's handle, sealed for the principal
 //! and the tool: a client can give back only what it was given.
 
+#![expect(deprecated, reason = "sampling is the only way to a client's own model")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    ErrorData, InputRequest, InputRequests, InputRequiredResult, InputResponses, RequestStateCodec,
-    SealOptions,
+    CreateMessageRequest, ErrorData, InputRequest, InputRequests, InputRequiredResult,
+    InputResponses, RequestStateCodec, SealOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::ServeError;
-use super::sampling;
+use crate::llm::sampling;
 use crate::registry::SamplingAsk;
 use crate::storage::{Catalog, CompletionHandle, PrincipalId, keys};
 
@@ -48,7 +50,7 @@ impl Retries {
         Ok(Self { codec, ttl })
     }
 
-    /// The question to the client's model.
+    /// The question to the client's model; `None` when sampling has no form for it.
     ///
     /// # Errors
     /// Never in practice: the state is text.
@@ -57,7 +59,8 @@ impl Retries {
         ask: &SamplingAsk,
         principal: &PrincipalId,
         tool: &str,
-    ) -> Result<InputRequiredResult, ErrorData> {
+    ) -> Result<Option<InputRequiredResult>, ErrorData> {
+        let Some(questions) = questions(ask) else { return Ok(None) };
         let bound_to = bound_to(principal, tool);
         let options = SealOptions::new().associated_data(&bound_to).ttl(self.ttl);
         let state = State { handle: ask.handle.clone() };
@@ -65,7 +68,7 @@ impl Retries {
             .codec
             .seal_json_with(&state, &options)
             .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
-        Ok(InputRequiredResult::new(Some(questions(ask)), Some(sealed)))
+        Ok(Some(InputRequiredResult::new(Some(questions), Some(sealed))))
     }
 
     /// The handle that a repeated call brings back.
@@ -88,10 +91,12 @@ impl Retries {
     }
 }
 
-/// The input requests of a question, for results and for tasks.
-pub(super) fn questions(ask: &SamplingAsk) -> InputRequests {
-    let request = sampling::create_message_request(&ask.request);
-    InputRequests::from([(QUESTION.to_owned(), InputRequest::CreateMessage(request))])
+/// The input requests of a question, for results and for tasks; `None` when it carries something
+/// that sampling has no form for.
+pub(super) fn questions(ask: &SamplingAsk) -> Option<InputRequests> {
+    let params = sampling::create_message(&ask.request).ok()?;
+    let request = InputRequest::CreateMessage(CreateMessageRequest::new(params));
+    Some(InputRequests::from([(QUESTION.to_owned(), request)]))
 }
 
 /// The text that the client's model wrote; `None` when it declined or answered something else.
@@ -155,14 +160,14 @@ mod tests {
             ),
         };
         let ada = PrincipalId::from("ada");
-        let sealed = retries.question(&ask, &ada, "t").unwrap().request_state.unwrap();
+        let sealed = retries.question(&ask, &ada, "t").unwrap().unwrap().request_state.unwrap();
         assert_eq!(retries.open(&sealed, &ada, "t").unwrap().0, "cmp_x");
         assert!(retries.open(&sealed, &"bob".into(), "t").is_err());
         assert!(retries.open(&sealed, &ada, "u").is_err());
         assert!(retries.open(&sealed.replace('a', "b"), &ada, "t").is_err());
         assert!(retries.open("", &ada, "t").is_err());
         let expired = Retries { ttl: Duration::ZERO, ..retries };
-        let sealed = expired.question(&ask, &ada, "t").unwrap().request_state.unwrap();
+        let sealed = expired.question(&ask, &ada, "t").unwrap().unwrap().request_state.unwrap();
         std::thread::sleep(Duration::from_millis(2));
         let error = expired.open(&sealed, &ada, "t").unwrap_err();
         assert!(error.message.contains("expired"), "{}", error.message);

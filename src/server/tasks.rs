@@ -19,7 +19,7 @@ use crate::registry::{CallContext, CallOutcome};
 use crate::storage::{Job, JobId, JobState, PrincipalId};
 
 /// How long a call may take before a client with tasks gets a task instead of the result.
-pub(super) const TASK_BUDGET: Duration = Duration::from_secs(1);
+pub(super) const TASK_BUDGET: Duration = Duration::from_millis(250);
 
 /// How often to ask.
 const POLL_INTERVAL_MS: u64 = 2_000;
@@ -59,11 +59,10 @@ pub(super) async fn get(
         }
         JobState::Waiting | JobState::Done | JobState::Failed => {
             let outcome = door.app.registry.job(id, Duration::ZERO, context).await;
-            match &outcome.sampling {
-                Some(ask) if by_retry => {
-                    TaskPayload::InputRequired { input_requests: retry::questions(ask) }
-                }
-                _ => completed(outcome)?,
+            let ask = outcome.sampling.as_ref().filter(|_| by_retry);
+            match ask.and_then(retry::questions) {
+                Some(input_requests) => TaskPayload::InputRequired { input_requests },
+                None => completed(outcome)?,
             }
         }
     };

@@ -1,11 +1,32 @@
 //! Integration tests: one binary.
+//!
+//! `cfg(test)` on the modules tells clippy that all of it is test code, helpers included.
 
+#[cfg(test)]
 mod agent;
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
 mod content;
+#[cfg(test)]
 mod documents;
+#[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod llm;
+#[cfg(test)]
 mod patch;
+#[cfg(test)]
 mod product;
+#[cfg(test)]
 mod storage;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tool_schemas;
+#[cfg(test)]
 mod transport;

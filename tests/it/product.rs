@@ -40,7 +40,11 @@ fn wires(base: &str) -> Vec<(&'static str, Vec<(&'static str, String)>, &'static
         ),
         (
             "openai responses",
-            vec![("OPENAI_API_KEY", key()), ("OPENAI_BASE_URL", base.clone())],
+            vec![
+                ("OPENAI_API_KEY", key()),
+                ("OPENAI_BASE_URL", base.clone()),
+                ("ATELIER_LLM__DEFAULT_MODEL", "gpt-6.1-sol".to_owned()),
+            ],
             "gpt-6.1-sol",
         ),
         (
@@ -51,6 +55,28 @@ fn wires(base: &str) -> Vec<(&'static str, Vec<(&'static str, String)>, &'static
                 ("ATELIER_LLM__DEFAULT_MODEL", "gpt-4.1-2025-04-14".to_owned()),
             ],
             "gpt-4.1-2025-04-14",
+        ),
+        (
+            "openrouter",
+            vec![
+                ("OPENROUTER_API_KEY", key()),
+                ("OPENROUTER_BASE_URL", format!("{base}/api")),
+                ("ATELIER_LLM__DEFAULT_MODEL", "openrouter/some/model".to_owned()),
+            ],
+            "some/model",
+        ),
+        (
+            "a compatible server that lists its model",
+            vec![("OPENAI_BASE_URL", base.clone())],
+            "fake-model",
+        ),
+        (
+            "ollama",
+            vec![
+                ("OLLAMA_HOST", base.clone()),
+                ("ATELIER_LLM__DEFAULT_MODEL", "ollama/fake-model".to_owned()),
+            ],
+            "fake-model",
         ),
         (
             "a compatible server without a key",
@@ -242,14 +268,14 @@ async fn bad_input_gets_a_clear_error_and_lists_nothing() {
     let mut client = installation.stdio().await;
     let long = "x".repeat(10 * 1024 * 1024);
     for (arguments, code) in [
-        (json!({}), "empty_request"),
-        (json!({"user_request": " \n "}), "empty_request"),
+        (json!({}), "request_missing"),
+        (json!({"user_request": " \n "}), "request_missing"),
         (json!({"user_request": long}), "arguments_too_large"),
         (json!({"user_request": "x", "model": "no-such-model"}), "invalid_model"),
         (json!({"user_request": "x", "model": "gemini-x/../../evil#"}), "invalid_model"),
         (json!({"user_request": "x", "model": "claude-sonnet-5-5"}), "model_key_missing"),
-        (json!({"html": ""}), "empty_html"),
-        (json!({"html": "just words"}), "not_html"),
+        (json!({"html": ""}), "invalid_html"),
+        (json!({"html": "just words"}), "invalid_html"),
         (json!({"user_request": "x", "attachments": "no"}), "invalid_arguments"),
         (
             json!({"user_request": "x", "attachments": ["http://127.0.0.1:1/a.png"]}),

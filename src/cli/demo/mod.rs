@@ -15,13 +15,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
-use super::serve::{Beside, CONTENT_FLAG, LISTEN_FLAG, content_address};
+use super::serve::{Beside, CONTENT_FLAG, LISTEN_FLAG, content_address, server};
 use super::{CommandError, output};
 use crate::app::App;
 use crate::config::Config;
 use crate::documents::LinkLife;
 use crate::server::ports::{PortError, PortWish, bind_exclusive};
-use crate::server::serve_http;
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -74,7 +73,7 @@ pub(super) async fn run(
     let content = content_address(&config);
     let app = App::open(config, LinkLife::Lasting).await?;
     let beside = content_listener(&app, content).await?;
-    let served = tokio::spawn(serve_http(Arc::clone(&app), listener, shutdown.clone()));
+    let served = tokio::spawn(server(&app, address)?.serve(listener, shutdown.clone()));
 
     let made = tokio::select! {
         made = make_everything(address) => made,

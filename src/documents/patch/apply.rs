@@ -65,7 +65,7 @@ pub struct Failure {
     pub reason: Reason,
     /// What resembles its SEARCH part, when that was not found.
     pub nearest: Option<Region>,
-    /// The first places where an ambiguous SEARCH part stands.
+    /// The first places where an ambiguous SEARCH part stands, or the line it is a part of.
     pub places: Vec<Region>,
 }
 
@@ -170,13 +170,23 @@ fn refuse(document: &str, blocks: &[Block]) -> Option<Refusal> {
     }
 }
 
+/// A block that failed at its turn.
+struct Pending {
+    block: usize,
+    reason: Reason,
+    /// Splices that came before it: with no more, there is nothing new to say about it.
+    splices: usize,
+}
+
 struct Session<'a> {
     original: Vec<Line<'a>>,
     /// For every line of the original, the block that replaced it.
     taken_by: Vec<Option<usize>>,
     working: Lines<'a>,
     placed: Vec<Placed>,
-    pending: Vec<(usize, Reason)>,
+    pending: Vec<Pending>,
+    /// Splices done so far.
+    splices: usize,
     notes: Vec<String>,
     work: Work,
 }
@@ -190,6 +200,7 @@ impl<'a> Session<'a> {
             working,
             placed: Vec::new(),
             pending: Vec::new(),
+            splices: 0,
             notes: Vec::new(),
             work: Work::default(),
         }
@@ -200,7 +211,7 @@ impl<'a> Session<'a> {
         let mut planned = plan(&self.working, block, &mut self.work);
         if let Some(first) = earlier.iter().position(|other| other == block) {
             let first = first + 1;
-            if self.pending.iter().any(|(failed, _)| *failed == first) {
+            if self.pending.iter().any(|failed| failed.block == first) {
                 planned = Err(Reason::RepeatsFailed { earlier: first });
             } else if repeats(block, &planned) {
                 self.done_nothing(number, Level::NothingToDo, &format!("it repeats block {first}"));
@@ -218,15 +229,19 @@ impl<'a> Session<'a> {
                 self.commit(number, level, splices);
             }
             Ok(Plan::Rewrite(_)) if self.placed.iter().any(|placed| placed.line.is_some()) => {
-                self.pending.push((number, Reason::RewriteAfterEdits));
+                self.fail(number, Reason::RewriteAfterEdits);
             }
             Ok(Plan::Rewrite(lines)) => {
                 let splice = rewritten(&self.working, lines);
                 self.commit(number, Level::WholeDocument, vec![splice]);
             }
             Ok(Plan::Nothing { level, note }) => self.done_nothing(number, level, note),
-            Err(reason) => self.pending.push((number, reason)),
+            Err(reason) => self.fail(number, reason),
         }
+    }
+
+    fn fail(&mut self, block: usize, reason: Reason) {
+        self.pending.push(Pending { block, reason, splices: self.splices });
     }
 
     fn done_nothing(&mut self, block: usize, level: Level, note: &str) {
@@ -240,6 +255,7 @@ impl<'a> Session<'a> {
         for splice in splices.into_iter().rev() {
             let kept: Vec<Option<usize>> = splice.lines.iter().map(|line| line.origin).collect();
             let mut kept = kept.into_iter().flatten().peekable();
+            self.splices += 1;
             for removed in self.working.splice(splice) {
                 let Some(origin) = removed.origin else { continue };
                 // Both sides keep the order of the document.
@@ -259,11 +275,12 @@ impl<'a> Session<'a> {
         let pending = std::mem::take(&mut self.pending);
         let nearest = Nearest::in_lines(self.working.lines());
         let mut failed = Vec::with_capacity(pending.len());
-        for (number, reason) in pending {
+        for pending in pending {
+            let number = pending.block;
             let Some(block) = number.checked_sub(1).and_then(|index| blocks.get(index)) else {
                 continue;
             };
-            let reason = self.diagnose(block, reason, &mut work);
+            let reason = self.diagnose(block, pending, &mut work);
             let found = matches!(reason, Reason::NotFound | Reason::Overlaps { .. })
                 .then(|| nearest.region(&block.search, &mut work))
                 .flatten();
@@ -273,6 +290,8 @@ impl<'a> Session<'a> {
             | Reason::ElisionPiece { lines, .. } = &reason
             {
                 lines.as_slice()
+            } else if let Reason::PartOfLine { line } = &reason {
+                std::slice::from_ref(line)
             } else {
                 &[]
             };
@@ -296,7 +315,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn diagnose(&self, block: &Block, reason: Reason, work: &mut Work) -> Reason {
+    fn diagnose(&self, block: &Block, failed: Pending, work: &mut Work) -> Reason {
+        let mut reason = failed.reason;
         let stays = matches!(
             reason,
             Reason::EmptySearch
@@ -304,14 +324,16 @@ impl<'a> Session<'a> {
                 | Reason::RepeatsFailed { .. }
                 | Reason::TooMuchWork
         );
-        if stays {
+        if stays || self.splices == 0 {
             return reason;
         }
-        let reason = match plan(&self.working, block, work) {
-            Ok(Plan::Edit { .. } | Plan::Rewrite(_)) => return Reason::OutOfOrder,
-            Ok(Plan::Nothing { .. }) => reason,
-            Err(now) => now,
-        };
+        if failed.splices < self.splices {
+            match plan(&self.working, block, work) {
+                Ok(Plan::Edit { .. } | Plan::Rewrite(_)) => return Reason::OutOfOrder,
+                Ok(Plan::Nothing { .. }) => {}
+                Err(now) => reason = now,
+            }
+        }
         let absent = matches!(reason, Reason::NotFound | Reason::PartOfLine { .. });
         if absent
             && let Located::Once(place) = locate(&self.original, &block.search, work)

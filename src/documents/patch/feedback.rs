@@ -101,16 +101,17 @@ impl Failures {
             Audience::Model { .. } => ".",
             Audience::Caller => ", so the document was not changed.",
         });
+        if fresh.is_empty() {
+            return text;
+        }
         let fresh = fresh.join(", ");
         // A `String` takes every write.
         let _ = match audience {
-            Audience::Model { .. } if fresh.is_empty() => Ok(()),
             Audience::Model { .. } => write!(
                 text,
                 " These blocks of your answer match and are kept; do not send them again: {fresh}. \
                  Lines below are those of the document with every kept block applied."
             ),
-            Audience::Caller if fresh.is_empty() => Ok(()),
             Audience::Caller => write!(
                 text,
                 " These blocks match: {fresh}. Lines below are those of the document with these \

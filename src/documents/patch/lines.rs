@@ -24,7 +24,7 @@ pub(super) struct Line<'a> {
 /// A document taken apart.
 #[derive(Debug, Clone)]
 pub(super) struct Lines<'a> {
-    lines: Vec<Line<'a>>,
+    all: Vec<Line<'a>>,
     /// A byte-order mark is kept but never searched.
     has_mark: bool,
     ends_with_newline: bool,
@@ -65,20 +65,20 @@ impl<'a> Lines<'a> {
         let count = |ending| lines.iter().filter(|line| line.ending == ending).count();
         let usual = if count(Ending::CrLf) > count(Ending::Lf) { Ending::CrLf } else { Ending::Lf };
         let ends_with_newline = text.is_empty() || text.ends_with('\n');
-        Self { lines, has_mark, ends_with_newline, usual }
+        Self { all: lines, has_mark, ends_with_newline, usual }
     }
 
     pub(super) fn lines(&self) -> &[Line<'a>] {
-        &self.lines
+        &self.all
     }
 
     pub(super) fn is_blank(&self) -> bool {
-        self.lines.iter().all(|line| line.text.trim().is_empty())
+        self.all.iter().all(|line| line.text.trim().is_empty())
     }
 
     /// The ending that new lines get in a range: that of its first line.
     pub(super) fn ending_at(&self, index: usize) -> Ending {
-        match self.lines.get(index).map(|line| line.ending) {
+        match self.all.get(index).map(|line| line.ending) {
             Some(ending @ (Ending::Lf | Ending::CrLf)) => ending,
             Some(Ending::Nothing) | None => self.usual,
         }
@@ -86,15 +86,15 @@ impl<'a> Lines<'a> {
 
     /// Puts lines in the place of others and returns those.
     pub(super) fn splice(&mut self, splice: Splice<'a>) -> Vec<Line<'a>> {
-        let end = (splice.start + splice.length).min(self.lines.len());
+        let end = (splice.start + splice.length).min(self.all.len());
         let start = splice.start.min(end);
-        let reaches_end = end == self.lines.len();
+        let reaches_end = end == self.all.len();
         let added_end = start + splice.lines.len();
-        let removed = self.lines.splice(start..end, splice.lines).collect();
+        let removed = self.all.splice(start..end, splice.lines).collect();
         // Context lines bring their own ending along: the last line of a text has none.
         if !reaches_end {
             let usual = self.ending_at(end.saturating_sub(1));
-            for line in self.lines.iter_mut().take(added_end).skip(start) {
+            for line in self.all.iter_mut().take(added_end).skip(start) {
                 if line.ending == Ending::Nothing {
                     line.ending = usual;
                 }
@@ -102,8 +102,8 @@ impl<'a> Lines<'a> {
             return removed;
         }
         let usual = self.usual;
-        let last = self.lines.len().saturating_sub(1);
-        for (index, line) in self.lines.iter_mut().enumerate().skip(start.saturating_sub(1)) {
+        let last = self.all.len().saturating_sub(1);
+        for (index, line) in self.all.iter_mut().enumerate().skip(start.saturating_sub(1)) {
             if index == last && !self.ends_with_newline {
                 line.ending = Ending::Nothing;
             } else if line.ending == Ending::Nothing {
@@ -112,23 +112,22 @@ impl<'a> Lines<'a> {
         }
         // An empty last line without an ending is no line, only the newline before it.
         if self
-            .lines
+            .all
             .last()
             .is_some_and(|line| line.text.is_empty() && line.ending == Ending::Nothing)
         {
-            self.lines.pop();
+            self.all.pop();
             self.ends_with_newline = true;
         }
         removed
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text =
-            String::with_capacity(self.lines.iter().map(|line| line.text.len() + 2).sum());
+        let mut text = String::with_capacity(self.all.iter().map(|line| line.text.len() + 2).sum());
         if self.has_mark {
             text.push(MARK);
         }
-        for line in &self.lines {
+        for line in &self.all {
             text.push_str(&line.text);
             text.push_str(match line.ending {
                 Ending::Nothing => "",
@@ -150,6 +149,6 @@ impl<'a> Lines<'a> {
             }
             text
         };
-        self.lines.iter().skip(start).take(length).map(cut).collect()
+        self.all.iter().skip(start).take(length).map(cut).collect()
     }
 }

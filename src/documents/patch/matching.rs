@@ -67,7 +67,7 @@ impl Default for Work {
     /// Steps allowed for all blocks of one answer: far more than 200 blocks on a page of 1 MB
     /// take, and some seconds for a document made to be searched slowly.
     fn default() -> Self {
-        Self { steps: 0, limit: 500_000_000, nearest_left: Some(50_000_000) }
+        Self { steps: 0, limit: 150_000_000, nearest_left: Some(50_000_000) }
     }
 }
 
@@ -148,7 +148,26 @@ pub(super) fn locate(document: &[Line<'_>], search: &[String], work: &mut Work) 
         (Level::Punctuation, trimmed),
     ];
     for (level, (lines, dropped)) in attempts {
-        if level == Level::BlankEdges && core.len() == search.len() {
+        if work.is_used_up() {
+            return Located::Nowhere;
+        }
+        let is_same_as_before = match level {
+            Level::BlankEdges => core.len() == search.len(),
+            Level::Punctuation => {
+                work.add(document.len());
+                search.iter().all(|line| line.is_ascii())
+                    && document.iter().all(|line| line.text.is_ascii())
+            }
+            Level::Exact
+            | Level::TrailingWhitespace
+            | Level::Indentation
+            | Level::Elision
+            | Level::Fragment
+            | Level::WholeDocument
+            | Level::AlreadyApplied
+            | Level::NothingToDo => false,
+        };
+        if is_same_as_before {
             continue;
         }
         let mut places = find(document, lines, level, work)
@@ -231,14 +250,15 @@ fn borders(keys: &[Cow<'_, str>], work: &mut Work) -> Vec<usize> {
 /// The part of a line that a level compares.
 fn key(line: &str, level: Level) -> Cow<'_, str> {
     match level {
-        Level::Exact => Cow::Borrowed(line),
         Level::TrailingWhitespace => Cow::Borrowed(line.trim_end()),
         Level::Indentation | Level::BlankEdges => Cow::Borrowed(line.trim()),
         Level::Punctuation => match normalise(line) {
             Cow::Borrowed(line) => Cow::Borrowed(line.trim()),
             Cow::Owned(line) => Cow::Owned(line.trim().to_owned()),
         },
-        Level::Elision
+        // The levels behind these compare pieces, or nothing.
+        Level::Exact
+        | Level::Elision
         | Level::Fragment
         | Level::WholeDocument
         | Level::AlreadyApplied
@@ -274,14 +294,23 @@ fn shift_at(
             continue;
         }
         let (there, here) = (indentation(&there.text, level), indentation(here, level));
-        let step = if there == here {
-            Shift::Keep
-        } else if let Some(more) = there.strip_suffix(here.as_ref()) {
-            Shift::Add(more.to_owned())
-        } else {
-            Shift::Strip(here.strip_suffix(there.as_ref())?.to_owned())
+        let is_alike = match &shift {
+            Some(Shift::Keep) => there == here,
+            Some(Shift::Add(more)) => there.strip_suffix(here.as_ref()) == Some(more),
+            Some(Shift::Strip(less)) => here.strip_suffix(there.as_ref()) == Some(less),
+            None if there == here => {
+                shift = Some(Shift::Keep);
+                true
+            }
+            None => {
+                shift = Some(match there.strip_suffix(here.as_ref()) {
+                    Some(more) => Shift::Add(more.to_owned()),
+                    None => Shift::Strip(here.strip_suffix(there.as_ref())?.to_owned()),
+                });
+                true
+            }
         };
-        if shift.get_or_insert_with(|| step.clone()) != &step {
+        if !is_alike {
             return None;
         }
     }

@@ -91,7 +91,7 @@ impl<'a> Nearest<'a> {
             .map(|word| self.ids.get(word).copied())
             .collect();
         let length = search.len();
-        let cost = self.bytes / 4 + 2 * self.tokens + wanted.len();
+        let cost = self.bytes / 4 + 2 * self.tokens + self.ids.len() + wanted.len();
         if wanted.is_empty() || length > self.lines.len() || !work.allows_nearest(cost) {
             return None;
         }
@@ -108,15 +108,17 @@ impl<'a> Nearest<'a> {
     /// Every window whose words alone are alike enough; order can only make it less.
     fn windows(&self, wanted: &[Option<usize>], length: usize) -> Vec<Found> {
         // How many more of each word the window could use; negative when it has too many.
-        let mut open: HashMap<usize, i64> = HashMap::new();
+        let mut open = vec![0_i64; self.ids.len()];
         for id in wanted.iter().flatten() {
-            *open.entry(*id).or_default() += 1;
+            if let Some(left) = open.get_mut(*id) {
+                *left += 1;
+            }
         }
         let (mut common, mut weight) = (0, 0);
         let mut found = Vec::new();
         for (index, line) in self.lines.iter().enumerate() {
             for id in &line.ids {
-                if let Some(left) = open.get_mut(id) {
+                if let Some(left) = open.get_mut(*id) {
                     common += usize::from(*left > 0);
                     *left -= 1;
                 }
@@ -124,7 +126,7 @@ impl<'a> Nearest<'a> {
             weight += line.weight;
             if let Some(leaving) = index.checked_sub(length).and_then(|gone| self.lines.get(gone)) {
                 for id in &leaving.ids {
-                    if let Some(left) = open.get_mut(id) {
+                    if let Some(left) = open.get_mut(*id) {
                         *left += 1;
                         common -= usize::from(*left > 0);
                     }

@@ -35,12 +35,12 @@ pub(super) fn read(
     match reading {
         Reading::Claude => read_claude(name, text),
         Reading::Codex => read_codex(name, text),
-        Reading::Plain => Ok(answer(text.trim_end_matches('\n').to_owned(), None)),
+        Reading::Plain => Ok(answer(text.trim_end_matches('\n'), None)),
     }
 }
 
-fn answer(text: String, usage: Option<Usage>) -> Vec<Event> {
-    let mut events: Vec<_> = pieces(&text).map(|piece| Event::Text(piece.to_owned())).collect();
+fn answer(text: &str, usage: Option<Usage>) -> Vec<Event> {
+    let mut events: Vec<_> = pieces(text).map(|piece| Event::Text(piece.to_owned())).collect();
     events.extend(usage.map(Event::Usage));
     events.push(Event::End(Stop::Complete));
     events
@@ -81,7 +81,7 @@ fn read_claude(name: &str, text: &str) -> Result<Vec<Event>, LlmError> {
         cached_tokens: cached,
         reasoning_tokens: None,
     };
-    Ok(answer(words.to_owned(), Some(usage)))
+    Ok(answer(words, Some(usage)))
 }
 
 fn read_codex(name: &str, text: &str) -> Result<Vec<Event>, LlmError> {
@@ -121,7 +121,7 @@ fn read_codex(name: &str, text: &str) -> Result<Vec<Event>, LlmError> {
         }
     }
     let words = words.ok_or_else(|| unreadable(name, "ended without a message"))?;
-    Ok(answer(words, usage))
+    Ok(answer(&words, usage))
 }
 
 fn asks_for_login(bytes: &[u8]) -> bool {

@@ -114,7 +114,7 @@ impl FrameWatch {
                     }
                 }
             }
-            Wire::OpenAiResponses => self.read_response(data, seen),
+            Wire::OpenAiResponses => read_response(data, seen),
             Wire::GeminiIx => {
                 if data.contains("\"interaction.completed\"") {
                     seen.completed = true;
@@ -129,34 +129,25 @@ impl FrameWatch {
                     }
                 }
             }
-            Wire::Anthropic | Wire::Ollama => {}
+            Wire::Anthropic => {
+                if data.contains("\"refusal\"") {
+                    let frame = parsed(data).unwrap_or_default();
+                    if let Some(words) = text_at(&frame, "/delta/stop_details/explanation") {
+                        seen.refusal = Some(words.to_owned());
+                    }
+                }
+            }
+            Wire::Ollama => {
+                // The library takes an error for a line without content.
+                if data.contains("\"error\"") {
+                    let frame = parsed(data).unwrap_or_default();
+                    if frame.get("error").is_some() {
+                        seen.failure = Some(from_code(""));
+                    }
+                }
+            }
         }
         Ok(())
-    }
-
-    fn read_response(&self, data: &str, seen: &mut Seen) {
-        let says = |word: &str| data.contains(word);
-        if says("\"response.refusal.delta\"") {
-            let frame = parsed(data).unwrap_or_default();
-            if let Some(words) = text_at(&frame, "/delta") {
-                seen.refusal.get_or_insert_default().push_str(words);
-            }
-        } else if says("\"response.failed\"") || says("\"type\":\"error\"") {
-            let frame = parsed(data).unwrap_or_default();
-            let code = text_at(&frame, "/response/error/code").or_else(|| text_at(&frame, "/code"));
-            seen.failure = Some(from_code(code.unwrap_or_default()));
-        } else if says("\"response.incomplete\"") && says("\"content_filter\"") {
-            let frame = parsed(data).unwrap_or_default();
-            let reason = text_at(&frame, "/response/incomplete_details/reason");
-            if reason == Some("content_filter") {
-                seen.refusal.get_or_insert_with(|| "content_filter".to_owned());
-            }
-        } else if says("\"response.output_item.done\"") && says("\"encrypted_content\"") {
-            let frame = parsed(data).unwrap_or_default();
-            if let Some(state) = text_at(&frame, "/item/encrypted_content") {
-                seen.reasoning.push(state.to_owned());
-            }
-        }
     }
 }
 
@@ -165,6 +156,31 @@ impl ChatFrameSink for FrameWatch {
         self.frames.fetch_add(1, Ordering::Relaxed);
         if let Err(halt) = self.note(frame.data) {
             std::panic::resume_unwind(Box::new(halt));
+        }
+    }
+}
+
+fn read_response(data: &str, seen: &mut Seen) {
+    let says = |word: &str| data.contains(word);
+    if says("\"response.refusal.delta\"") {
+        let frame = parsed(data).unwrap_or_default();
+        if let Some(words) = text_at(&frame, "/delta") {
+            seen.refusal.get_or_insert_default().push_str(words);
+        }
+    } else if says("\"response.failed\"") || says("\"type\":\"error\"") {
+        let frame = parsed(data).unwrap_or_default();
+        let code = text_at(&frame, "/response/error/code").or_else(|| text_at(&frame, "/code"));
+        seen.failure = Some(from_code(code.unwrap_or_default()));
+    } else if says("\"response.incomplete\"") && says("\"content_filter\"") {
+        let frame = parsed(data).unwrap_or_default();
+        let reason = text_at(&frame, "/response/incomplete_details/reason");
+        if reason == Some("content_filter") {
+            seen.refusal.get_or_insert_with(|| "content_filter".to_owned());
+        }
+    } else if says("\"response.output_item.done\"") && says("\"encrypted_content\"") {
+        let frame = parsed(data).unwrap_or_default();
+        if let Some(state) = text_at(&frame, "/item/encrypted_content") {
+            seen.reasoning.push(state.to_owned());
         }
     }
 }

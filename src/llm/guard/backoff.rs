@@ -32,7 +32,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    fn wait(&self, failures: u32) -> Duration {
+    fn wait(self, failures: u32) -> Duration {
         let bound = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(8));
         bound.min(LONGEST_WAIT).mul_f64((self.random)().clamp(0.0, 1.0))
     }
@@ -59,11 +59,7 @@ impl Retries {
     }
 
     /// How long to wait before the next try; `None`: there is none.
-    pub(super) fn after(
-        &mut self,
-        failure: &AttemptFailure,
-        backoff: &Backoff,
-    ) -> Option<Duration> {
+    pub(super) fn after(&mut self, failure: &AttemptFailure, backoff: Backoff) -> Option<Duration> {
         self.failures += 1;
         if self.failures >= self.tries {
             return None;

@@ -196,10 +196,9 @@ async fn the_limit_of_output_is_continued_once_by_a_user_turn() {
     assert_eq!(outcome.tries, 2);
     assert_eq!(outcome.usage.output_tokens, Some(10));
     assert_eq!(*written.lock().unwrap(), [7, 14]);
-    let requests = model.requests.lock().unwrap();
+    let requests = std::mem::take(&mut *model.requests.lock().unwrap());
     let roles: Vec<_> = requests[1].messages.iter().map(|message| message.role).collect();
     assert_eq!(roles, [Role::User, Role::Assistant, Role::User]);
-    drop(requests);
 
     assert_eq!(code([cut("a"), cut("b")]).await, (LlmErrorCode::Incomplete, 2));
     assert_eq!(code([cut(" ")]).await, (LlmErrorCode::Incomplete, 1));

@@ -11,14 +11,22 @@ use super::providers::Server;
 use crate::llm::models::{Provider, Wire, is_valid_id};
 
 /// How long an answer holds, also that there is nobody.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_mins(1);
 /// Most bytes of a listing.
 const LISTING_BYTES: usize = 4 * 1024 * 1024;
 
 /// What servers answered, for a minute.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
-    answers: Mutex<HashMap<String, (Instant, Option<String>)>>,
+    answers: Mutex<HashMap<String, Answer>>,
+}
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+struct Answer {
+    since: Instant,
+    /// `None`: it is away, or has no model.
+    model: Option<String>,
 }
 
 impl Probe {
@@ -30,22 +38,22 @@ impl Probe {
         preferred: Option<&str>,
     ) -> Option<String> {
         if let Some(answer) = self.remembered(server.root.as_str()) {
-            return answer;
+            return answer.model;
         }
         let answer = tokio::time::timeout(server.patience, ask(http, server, preferred))
             .await
             .ok()
             .flatten();
         if let Ok(mut answers) = self.answers.lock() {
-            answers.insert(server.root.to_string(), (Instant::now(), answer.clone()));
+            let answer = Answer { since: Instant::now(), model: answer.clone() };
+            answers.insert(server.root.to_string(), answer);
         }
         answer
     }
 
-    fn remembered(&self, root: &str) -> Option<Option<String>> {
+    fn remembered(&self, root: &str) -> Option<Answer> {
         let answers = self.answers.lock().ok()?;
-        let (since, answer) = answers.get(root)?;
-        (since.elapsed() < FRESH).then(|| answer.clone())
+        answers.get(root).filter(|answer| answer.since.elapsed() < FRESH).cloned()
     }
 }
 

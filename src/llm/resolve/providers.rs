@@ -76,11 +76,6 @@ impl Providers {
         self.http.get_or_init(|| client(&self.config)).as_ref().map_err(Clone::clone)
     }
 
-    /// Name of the setting that holds a provider's key.
-    pub(super) const fn key_setting(&self, provider: Provider) -> &'static str {
-        provider.setting()
-    }
-
     /// Whether there is a key of the vendor itself, and no server in its place.
     pub(super) fn has_vendor_key(&self, provider: Provider) -> Result<bool, LlmError> {
         if provider == Provider::OpenAi && self.compatible_url().is_some() {
@@ -206,7 +201,7 @@ impl Providers {
     ) -> Result<Arc<dyn LanguageModel>, LlmError> {
         let endpoint = endpoint(base, row.provider, row.wire);
         let idle = Duration::try_from_secs_f64(self.config.timeouts.idle_s)
-            .unwrap_or(Duration::from_secs(300));
+            .unwrap_or(Duration::from_mins(5));
         let http = self.http()?.clone();
         Ok(Arc::new(ApiModel::new(ApiModelParts { http, row, endpoint, key, route, idle })?))
     }

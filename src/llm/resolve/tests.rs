@@ -15,16 +15,16 @@ fn models(config: &LlmConfig) -> Models {
     Models::new(config, calendar).unwrap().with_local_servers(nowhere(), nowhere())
 }
 
-fn secret(text: &str) -> Option<Secret> {
-    Some(Secret::new(text.to_owned()))
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
 }
 
 fn with_keys() -> LlmConfig {
     LlmConfig {
-        gemini_api_key: secret("g"),
-        anthropic_api_key: secret("a"),
-        openai_api_key: secret("o"),
-        openrouter_api_key: secret("r"),
+        gemini_api_key: Some(secret("g")),
+        anthropic_api_key: Some(secret("a")),
+        openai_api_key: Some(secret("o")),
+        openrouter_api_key: Some(secret("r")),
         ..LlmConfig::default()
     }
 }
@@ -66,7 +66,7 @@ async fn without_anything_the_host_answers_and_a_page_gets_an_error() {
 async fn keys_answer_in_their_order() {
     let mut config = with_keys();
     assert_eq!(chosen(&config, None, &host()).await.0, "gemini-3.8-flash");
-    config.gemini_api_key = secret("  ");
+    config.gemini_api_key = Some(secret("  "));
     assert_eq!(chosen(&config, None, &host()).await.0, "claude-sonnet-5-5");
     config.anthropic_api_key = None;
     assert_eq!(chosen(&config, None, &host()).await.0, "gpt-6.1-sol");
@@ -79,8 +79,8 @@ async fn keys_answer_in_their_order() {
 async fn a_configured_default_comes_before_keys_and_does_not_switch() {
     let mut config = LlmConfig {
         default_model: Some("claude-opus-5-5".to_owned()),
-        gemini_api_key: secret("g"),
-        anthropic_api_key: secret("a"),
+        gemini_api_key: Some(secret("g")),
+        anthropic_api_key: Some(secret("a")),
         ..LlmConfig::default()
     };
     assert_eq!(chosen(&config, None, &host()).await.0, "claude-opus-5-5");
@@ -94,7 +94,7 @@ async fn a_configured_default_comes_before_keys_and_does_not_switch() {
 
 #[tokio::test]
 async fn a_named_model_without_its_key_names_the_setting_and_the_alternatives() {
-    let config = LlmConfig { anthropic_api_key: secret("a"), ..LlmConfig::default() };
+    let config = LlmConfig { anthropic_api_key: Some(secret("a")), ..LlmConfig::default() };
     let error = refused(&config, Some("gpt-6-astra"), &host()).await;
     assert_eq!(error.code, LlmErrorCode::KeyMissing);
     assert!(error.message.contains("`OPENAI_API_KEY`"), "{error}");
@@ -120,7 +120,7 @@ async fn the_old_names_never_fail() {
         assert_eq!(note.is_empty(), name == id, "{note}");
         assert_eq!(chosen(&LlmConfig::default(), Some(name), &host()).await.0, "(host)", "{name}");
     }
-    let config = LlmConfig { anthropic_api_key: secret("a"), ..LlmConfig::default() };
+    let config = LlmConfig { anthropic_api_key: Some(secret("a")), ..LlmConfig::default() };
     let (model, note) = chosen(&config, Some("gemini-2.0-flash"), &host()).await;
     assert_eq!(model, "claude-sonnet-5-5");
     assert!(note.contains("gemini-2.0-flash") && note.contains("GEMINI_API_KEY"), "{note}");
@@ -146,17 +146,17 @@ async fn names_pass_to_the_server_that_may_have_them() {
     assert_eq!(chosen(&config, Some("qwen3-32b"), &host()).await.0, "qwen3-32b");
     let config = LlmConfig { ollama_base_url: base, ..LlmConfig::default() };
     assert_eq!(chosen(&config, Some("qwen3:8b"), &host()).await.0, "qwen3:8b");
-    let config = LlmConfig { openrouter_api_key: secret("r"), ..LlmConfig::default() };
+    let config = LlmConfig { openrouter_api_key: Some(secret("r")), ..LlmConfig::default() };
     assert_eq!(chosen(&config, Some("x-ai/grok"), &host()).await.0, "x-ai/grok");
 }
 
 #[tokio::test]
 async fn a_key_with_a_line_break_is_an_error_of_the_configuration() {
-    let config = LlmConfig { gemini_api_key: secret("abc\ndef"), ..LlmConfig::default() };
+    let config = LlmConfig { gemini_api_key: Some(secret("abc\ndef")), ..LlmConfig::default() };
     let error = refused(&config, None, &host()).await;
     assert_eq!(error.code, LlmErrorCode::KeyRefused);
     assert!(error.message.contains("GEMINI_API_KEY") && !error.message.contains("abc"));
-    let config = LlmConfig { gemini_api_key: secret(" abc\n"), ..LlmConfig::default() };
+    let config = LlmConfig { gemini_api_key: Some(secret(" abc\n")), ..LlmConfig::default() };
     assert_eq!(chosen(&config, None, &host()).await.0, "gemini-3.8-flash");
 }
 
@@ -168,8 +168,11 @@ async fn commands_answer_only_when_enabled_and_before_the_host() {
     let config = LlmConfig { codex_command: true, ..LlmConfig::default() };
     assert_eq!(chosen(&config, None, &host()).await.0, "codex");
     assert_eq!(chosen(&config, Some("codex"), &host()).await.0, "codex");
-    let config =
-        LlmConfig { codex_command: true, gemini_api_key: secret("g"), ..LlmConfig::default() };
+    let config = LlmConfig {
+        codex_command: true,
+        gemini_api_key: Some(secret("g")),
+        ..LlmConfig::default()
+    };
     assert_eq!(chosen(&config, None, &host()).await.0, "gemini-3.8-flash");
 }
 
@@ -184,7 +187,7 @@ async fn sampling_stands_between_keys_and_what_nobody_configured() {
 
 #[tokio::test]
 async fn doctor_says_which_step_wins_and_why_the_earlier_ones_did_not() {
-    let config = LlmConfig { openai_api_key: secret("o"), ..LlmConfig::default() };
+    let config = LlmConfig { openai_api_key: Some(secret("o")), ..LlmConfig::default() };
     let steps = models(&config).explain(&host()).await;
     assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), Step::ORDER);
     assert_eq!(

@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq as _;
 use crate::storage::{Document, StorageError, StorageResult};
 
 /// How long an app stays open while the catalog is away.
-const OUTAGE_GRACE: Duration = Duration::from_secs(300);
+const OUTAGE_GRACE: Duration = Duration::from_mins(5);
 /// How many documents are remembered for an outage.
 const REMEMBERED: u64 = 10_000;
 

@@ -79,11 +79,10 @@ fn tag_length(text: &[u8]) -> Option<usize> {
     for (index, byte) in text.iter().copied().enumerate() {
         match quote {
             Some(open) if byte == open => quote = None,
-            Some(_) => {}
             None if byte == b'>' => return Some(index + 1),
             // A quote opens a value only behind `=`; elsewhere it is part of a name.
             None if matches!(byte, b'"' | b'\'') && previous == b'=' => quote = Some(byte),
-            None => {}
+            Some(_) | None => {}
         }
         if !byte.is_ascii_whitespace() {
             previous = byte;

@@ -116,21 +116,13 @@ fn is_own_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Some(host) = text(headers, &HOST) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
-    let host = Url::parse(&format!("http://{host}")).ok();
-    origin.zip(host).is_some_and(|(origin, host)| {
-        matches!(origin.scheme(), "http" | "https")
-            && origin.host() == host.host()
-            && origin.port_or_known_default() == host_port(&host, origin.scheme())
+    origin.is_some_and(|origin| {
+        let scheme = origin.scheme();
+        // Behind a proxy only the browser knows the scheme, so the origin's is taken for both.
+        matches!(scheme, "http" | "https")
+            && Url::parse(&format!("{scheme}://{host}"))
+                .is_ok_and(|own| own.origin() == origin.origin())
     })
-}
-
-/// The port of a `Host` header; absent, it is the scheme's.
-fn host_port(host: &Url, scheme: &str) -> Option<u16> {
-    match (host.port(), scheme) {
-        (Some(port), _) => Some(port),
-        (None, "https") => Some(443),
-        (None, _) => Some(80),
-    }
 }
 
 /// By what the browser says about the request. A tab that a person opens cannot be read by

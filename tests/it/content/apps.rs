@@ -127,12 +127,11 @@ async fn pages_travel_compressed_and_are_the_same() {
 
 fn decoded(encoding: &str, body: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    match encoding {
-        "br" => brotli::BrotliDecompress(&mut &*body, &mut plain).unwrap(),
-        _ => {
-            let mut decoder = flate2::read::GzDecoder::new(body);
-            std::io::Read::read_to_end(&mut decoder, &mut plain).unwrap();
-        }
+    if encoding == "br" {
+        brotli::BrotliDecompress(&mut &*body, &mut plain).unwrap();
+    } else {
+        let mut decoder = flate2::read::GzDecoder::new(body);
+        std::io::Read::read_to_end(&mut decoder, &mut plain).unwrap();
     }
     plain
 }

@@ -54,7 +54,6 @@ impl Answer {
 
 /// Both listeners on sockets; they end with this value.
 pub(super) struct Listening {
-    pub(super) content: SocketAddr,
     pub(super) pages: SocketAddr,
     _stop: DropGuard,
 }
@@ -180,7 +179,7 @@ impl Hosting {
         let pages = open(self.pages.clone(), &cancel).await;
         self.urls.set_content_address(content);
         self.urls.set_pages_address(pages);
-        Listening { content, pages, _stop: cancel.drop_guard() }
+        Listening { pages, _stop: cancel.drop_guard() }
     }
 }
 

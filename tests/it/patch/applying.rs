@@ -76,7 +76,7 @@ fn nothing_is_placed_by_likeness() {
     assert_eq!(reason("a\n\tb\n\t\tc\n", "a\n    b\n        c", "d"), Reason::NotFound);
     // A line in between.
     assert_eq!(reason(PAGE, "    <p>one</p>\n    <ul>", ""), Reason::NotFound);
-    assert_eq!(reason("  a\n  b\n", "    a\n    b", "    a\n  c"), Reason::Reindent { line: 2 });
+    assert_eq!(reason("  a\n  b\n", "    a\n    b", "    a\n c"), Reason::Reindent { line: 2 });
 }
 
 #[test]

@@ -56,6 +56,12 @@ fn the_nearest_region_has_five_lines_on_either_side_and_is_that_which_is_meant()
 }
 
 #[test]
+fn a_part_of_a_line_is_shown_with_its_line() {
+    let failures = apply(&page(), &[Block::new("<p>en", "<p>")]).expect_err("a part");
+    assert_eq!(failures.failed[0].places[0].lines[2], "<p>end</p>");
+}
+
+#[test]
 fn a_difference_in_blanks_alone_is_said() {
     let document = "a\n\tfirst(1);\n\t\tsecond(2);\n";
     let failures =
@@ -75,7 +81,7 @@ fn marker_lines_are_shown_as_they_must_be_written() {
 #[test]
 fn feedback_stays_compact() {
     let document: String =
-        (0..3000).map(|n| format!("<p>paragraph {n} {}</p>\n", "w ".repeat(100))).collect();
+        (0..400).map(|n| format!("<p>paragraph {n} {}</p>\n", "w ".repeat(100))).collect();
     let blocks: Vec<Block> = (0..200)
         .map(|n| Block::new(&format!("<p>paragraph {n} x{}</p>", "w ".repeat(100)), "y"))
         .collect();

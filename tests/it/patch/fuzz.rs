@@ -106,6 +106,8 @@ proptest! {
         crlf in any::<bool>(),
         final_newline in any::<bool>(),
     ) {
+        // One line without an ending shows no style.
+        prop_assume!(!crlf || final_newline || suffixes.len() > 1);
         let document: Vec<String> =
             suffixes.iter().enumerate().map(|(n, line)| format!("{n:03}{line}")).collect();
         let changes = changes(raw, document.len());
@@ -220,7 +222,20 @@ proptest! {
         }
     }
 
-    /// Applying the blocks of an answer a second time changes nothing more, or is refused.
+    /// Whatever a document holds, every byte outside of an edit stays.
+    #[test]
+    fn bytes_outside_of_an_edit_stay(
+        before in "[\\PC\r\n\t\u{feff}]{0,60}",
+        behind in "[\\PC\r\n\t\u{feff}]{0,60}",
+        ending in prop_oneof![Just("\n"), Just("\r\n")],
+    ) {
+        let document = |line: &str| format!("{before}\n{line}{ending}{behind}");
+        let block = Block::new("only here @@@", "now there");
+        let applied = apply(&document("only here @@@"), &[block]).expect("the line is unique");
+        prop_assert_eq!(applied.text, document("now there"));
+    }
+
+    /// Any answer is read and applied, or refused with words.
     #[test]
     fn arbitrary_answers_end_in_a_result(
         document in lines(0..16),

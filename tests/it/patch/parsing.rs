@@ -72,7 +72,7 @@ fn a_backslash_makes_a_marker_line_content() {
             "\\n and \\\\ stay".into(),
         ],
     };
-    assert_eq!(blocks(reply), [expected.clone()]);
+    assert_eq!(blocks(reply), std::slice::from_ref(&expected));
     assert_eq!(blocks(&expected.to_string()), [expected]);
 }
 
@@ -114,7 +114,7 @@ fn whatever_may_be_a_block_but_is_none_makes_the_answer_unusable() {
         ("<<<<<<<<<<<< SEARCH\nc\n=======\nd\n>>>>>>> REPLACE", Malformed::Unclear { line: 6 }),
         ("<<< SEARCH\nc\n=======\nd\n>>> REPLACE", Malformed::Unclear { line: 6 }),
         ("<<<<<<< HEAD\nc\n=======\nd\n>>>>>>> theirs", Malformed::Unclear { line: 6 }),
-        ("<<<<<<< SEARCH\nc\n=======\nd\n>>>>>>> Replace", Malformed::Unclear { line: 9 }),
+        ("<<<<<<< SEARCH\nc\n=======\nd\n>>>>>>> Replace", Malformed::Unclear { line: 10 }),
     ] {
         assert_eq!(malformed(&format!("{good}{tail}")), expected, "{tail}");
     }

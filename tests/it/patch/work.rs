@@ -68,7 +68,7 @@ fn the_worst_input_ends_within_the_bound() {
     let blocks: Vec<Block> =
         (0..6).map(|n| Block::new(&format!("{search}a"), &format!("b{n}"))).collect();
     let failures = apply(&document, &blocks).expect_err("no match has one shift");
-    assert!(failures.work <= 501_000_000, "{}", failures.work);
+    assert!(failures.work <= 151_000_000, "{}", failures.work);
 }
 
 #[test]

@@ -139,7 +139,7 @@ async fn the_checker_finds_planted_faults() {
     assert!(found[1].starts_with("version 2"), "{found:?}");
 }
 
-/// Lets the checker be used on any catalog: whatever the type, it is closed first.
+/// What was killed or damaged before can be worked with again.
 pub(super) async fn still_works(catalog: &dyn Catalog) {
     catalog.ping().await.unwrap();
     publish(catalog, new_version("afterwards")).await;

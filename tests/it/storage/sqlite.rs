@@ -53,6 +53,20 @@ async fn what_was_written_is_there_after_reopening() {
     assert!(submit(&catalog, &completion.handle, 1, "text").await.is_some());
 }
 
+#[tokio::test]
+async fn folders_of_any_name_hold_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["with space", "ünïcode", "a?mode=ro", "a#b", "100%25", "file:x", "'\""] {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("atelier.db");
+        let catalog = SqliteCatalog::open(&path).await.unwrap();
+        publish(&catalog, new_version("app")).await;
+        catalog.close().await;
+        assert!(std::fs::metadata(&path).unwrap().len() > 0, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_openings_at_once_make_one_schema() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! What tests share.
 
 pub(crate) mod browser;
+pub(crate) mod command;
 pub(crate) mod product;
 pub(crate) mod studio;
 pub(crate) mod workshop;

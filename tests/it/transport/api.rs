@@ -110,7 +110,7 @@ async fn health_and_figures_are_told() {
         figures.contains("atelier_tool_call_duration_seconds_count{tool=\"echo\"} 2"),
         "{figures}"
     );
-    assert!(figures.contains("atelier_calls_in_flight 0"), "{figures}");
+    assert!(figures.contains("atelier_http_requests_in_flight 0"), "{figures}");
     assert!(!figures.contains("made_up"), "{figures}");
     server.stop().await;
 }

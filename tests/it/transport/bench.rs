@@ -102,24 +102,35 @@ impl Bench {
     /// A program with a changed configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let catalog = SqliteCatalog::in_memory().await.unwrap();
-        Self::on((Arc::new(catalog), Blobs::in_memory()), change).await
+        Self::on((Arc::new(catalog), Blobs::in_memory()), Vec::new(), change).await
+    }
+
+    /// A program with further tools.
+    pub(crate) async fn with_tools(tools: Vec<Tool>) -> Self {
+        let catalog = SqliteCatalog::in_memory().await.unwrap();
+        Self::on((Arc::new(catalog), Blobs::in_memory()), tools, |_| {}).await
     }
 
     /// Another process on the same stores.
     pub(crate) async fn beside(&self, change: impl FnOnce(&mut Config)) -> Self {
-        Self::on(self.stores.clone(), change).await
+        Self::on(self.stores.clone(), Vec::new(), change).await
     }
 
-    async fn on(stores: (Arc<dyn Catalog>, Blobs), change: impl FnOnce(&mut Config)) -> Self {
+    async fn on(
+        stores: (Arc<dyn Catalog>, Blobs),
+        mut further_tools: Vec<Tool>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let gate = Gate::new();
+        further_tools.extend([echo(), slow(&gate), panicking(), ask()]);
         let ports = Ports {
             catalog: Arc::clone(&stores.0),
             blobs: stores.1.clone(),
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             fetcher: Fetcher::new(),
-            further_tools: vec![echo(), slow(&gate), panicking(), ask()],
+            further_tools,
         };
         let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
         Self { app, gate, stores }
@@ -139,7 +150,7 @@ struct Params {
 
 #[derive(Debug, JsonSchema)]
 #[schemars(with = "std::collections::BTreeMap<String, String>")]
-struct Output(Value);
+pub(crate) struct Output(pub(crate) Value);
 
 impl From<Output> for ToolOutput {
     fn from(output: Output) -> Self {

@@ -124,6 +124,36 @@ async fn sessions_survive_a_restart_and_end_when_told() {
 }
 
 #[tokio::test]
+async fn a_session_client_model_is_asked_on_the_stream_of_its_call() {
+    let bench = Bench::new().await;
+    let server = HttpBench::serve(&bench).await;
+    let session = server.open_session_as(None, json!({"sampling": {}})).await;
+    let call = json!({"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {
+        "name": "ask", "arguments": {"text": "Why?"},
+    }});
+    let mut stream = send(server.in_session(&session, &call)).await;
+    let mut text = String::new();
+    let question = loop {
+        let chunk = within(stream.chunk()).await.unwrap().expect("the stream ended");
+        text.push_str(&String::from_utf8_lossy(&chunk));
+        let messages = text.lines().filter_map(|line| line.strip_prefix("data:"));
+        let found = messages
+            .filter_map(|data| serde_json::from_str::<Value>(data.trim()).ok())
+            .find(|message| message["method"] == "sampling/createMessage");
+        if let Some(found) = found {
+            break found;
+        }
+    };
+    let content = json!({"type": "text", "text": "Because."});
+    let result = json!({"role": "assistant", "model": "tiny", "content": content});
+    let response = json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
+    assert_eq!(status(server.in_session(&session, &response)).await, 202);
+    let answer = answer_of(stream).await;
+    assert_eq!(answer["result"]["structuredContent"]["answer"], "Because.", "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_stops_its_call() {
     let bench = Bench::new().await;
     let server = HttpBench::serve(&bench).await;

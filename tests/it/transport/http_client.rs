@@ -81,9 +81,14 @@ impl HttpBench {
 
     /// Opens a session of an older protocol and returns its id.
     pub(crate) async fn open_session(&self, token: Option<&str>) -> String {
+        self.open_session_as(token, json!({})).await
+    }
+
+    /// As [`Self::open_session`], with capabilities.
+    pub(crate) async fn open_session_as(&self, token: Option<&str>, capabilities: Value) -> String {
         let message = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-06-18",
-            "capabilities": {},
+            "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "1"},
         }});
         let response = send(with_token(self.mcp(&message), token)).await;

@@ -152,6 +152,24 @@ async fn a_modern_client_model_is_asked_by_a_returned_question() {
 }
 
 #[tokio::test]
+async fn an_older_client_model_is_asked_over_the_connection() {
+    let bench = Bench::new().await;
+    let mut client = StdioClient::legacy(&bench, json!({"sampling": {}})).await;
+    let id =
+        client.start("tools/call", json!({"name": "ask", "arguments": {"text": "Why?"}})).await;
+    let question = client.next().await.unwrap();
+    assert_eq!(question["method"], "sampling/createMessage", "{question}");
+    assert_eq!(question["params"]["systemPrompt"], "Be brief.");
+    // One block, not a list: clients of the oldest protocols know no lists.
+    assert_eq!(question["params"]["messages"][0]["content"]["text"], "Why?");
+    let text = json!({"type": "text", "text": "Because."});
+    let result = json!({"role": "assistant", "model": "tiny", "content": text});
+    client.send(&json!({"jsonrpc": "2.0", "id": question["id"], "result": result})).await;
+    let answer = client.answer(id).await;
+    assert_eq!(answer["result"]["structuredContent"]["answer"], "Because.", "{answer}");
+}
+
+#[tokio::test]
 async fn a_declined_question_falls_to_the_host() {
     let bench = Bench::new().await;
     let mut client = StdioClient::modern(&bench, &json!({"sampling": {}}));

