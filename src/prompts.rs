@@ -351,6 +351,7 @@ fn override_files(folder: &Path) -> Result<Vec<(String, String)>, PromptError> {
                     known: known.join(", "),
                 });
             }
+            #[expect(clippy::disallowed_methods, reason = "the operator's prompts, read once")]
             let source = std::fs::read_to_string(&path).map_err(|cause| {
                 PromptError::Unreadable { file: path.display().to_string(), cause }
             })?;
@@ -362,6 +363,7 @@ fn override_files(folder: &Path) -> Result<Vec<(String, String)>, PromptError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write files")]
 mod tests {
     use proptest::prelude::*;
 

@@ -12,6 +12,7 @@ const USAGE: &str = "usage: fake-llm --script FILE [--listen ADDRESS]";
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;
+    #[expect(clippy::disallowed_methods, reason = "a script is a file of the developer's")]
     let text = std::fs::read_to_string(&options.script)
         .with_context(|| format!("cannot read `{}`", options.script))?;
     let server = FakeLlm::start_on(&options.listen, Script::from_json(&text)?).await?;

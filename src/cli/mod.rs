@@ -9,6 +9,7 @@ mod runtime;
 mod serve;
 mod tools;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -114,8 +115,8 @@ enum CommandError {
 }
 
 impl CommandError {
-    fn failed(cause: impl ToString) -> Self {
-        Self::Failed(cause.to_string())
+    fn failed(cause: impl fmt::Display) -> Self {
+        Self::Failed(format!("{cause}"))
     }
 
     fn usage(message: impl Into<String>, hint: &'static str) -> Self {

@@ -76,7 +76,7 @@ pub(super) async fn stdio(
     let app = App::open(config, LinkLife::WhileRunning).await?;
     let mut beside = Beside::start(&app, wish).await?;
     beside.add_pages(&app).await?;
-    let served = serve_stdio(Arc::clone(&app), shutdown).await;
+    let served = Box::pin(serve_stdio(Arc::clone(&app), shutdown)).await;
     beside.stop(&app).await;
     served.map_err(CommandError::failed)?;
     Ok(ExitCode::SUCCESS)

@@ -27,7 +27,7 @@ pub fn prepare_data_dir(path: &Path) -> Result<(), Problem> {
     })
 }
 
-#[expect(clippy::disallowed_types, reason = "the data folder is made here")]
+#[expect(clippy::disallowed_methods, reason = "the data folder is made here")]
 fn create(path: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);

@@ -1,6 +1,6 @@
 //! The layers of the configuration: what each of them sets, and where it says so.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -253,7 +253,7 @@ fn suggestion(schema: &Schema, path: &[String], show: impl Fn(&[String]) -> Stri
 ///
 /// # Errors
 /// When a line cannot be read; the line itself is not quoted, since it may hold a key.
-pub(super) fn dot_env(path: &PathBuf, text: &str) -> Result<Environment, Problem> {
+pub(super) fn dot_env(path: &Path, text: &str) -> Result<Environment, Problem> {
     let variables: Result<Vec<(String, String)>, dotenvy::Error> =
         dotenvy::from_read_iter(text.as_bytes()).collect();
     variables.map(Environment::from_pairs).map_err(|error| {
@@ -265,7 +265,7 @@ pub(super) fn dot_env(path: &PathBuf, text: &str) -> Result<Environment, Problem
             _ => 1,
         };
         Problem::new(
-            Source::File { path: path.clone(), line },
+            Source::File { path: path.to_owned(), line },
             "this is no line of the form `NAME=value`",
             "put values with spaces, `#` or `$` in single quotes",
         )

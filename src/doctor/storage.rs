@@ -66,7 +66,8 @@ fn room(folder: &Path) -> Check {
 /// SQLite's locks cannot be trusted over a network: two machines would damage the database.
 #[cfg(target_os = "linux")]
 fn network_share(folder: &Path) -> Option<Check> {
-    let kind = rustix::fs::statfs(folder).ok()?.f_type;
+    // The word is signed on some machines and 32 bits wide on all.
+    let kind = u64::try_from(rustix::fs::statfs(folder).ok()?.f_type & 0xFFFF_FFFF).ok()?;
     let name = [
         (0x6969, "NFS"),
         (0x517B, "SMB"),
@@ -76,7 +77,7 @@ fn network_share(folder: &Path) -> Option<Check> {
         (0x00C3_6400, "Ceph"),
     ]
     .into_iter()
-    .find(|(number, _)| i64::from(kind as u32) == *number)
+    .find(|(number, _)| kind == *number)
     .map(|(_, name)| name)?;
     Some(Check::finding(
         "file system",

@@ -211,6 +211,10 @@ impl Fetcher {
     async fn request(&self, url: &Url) -> Result<Response, FetchProblem> {
         let host = url.host_str().ok_or(FetchProblem::NotAUrl)?;
         let addresses = self.checked_addresses(url).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the client of attachments, which dials checked addresses alone"
+        )]
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::none())

@@ -277,6 +277,10 @@ impl ModelTable {
         let mut table = Self::default();
         table.add(EMBEDDED, "of the program")?;
         if let Some(path) = file {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the operator's file of models, read once"
+            )]
             let text = std::fs::read_to_string(path)
                 .map_err(|cause| TableError::Unreadable { path: path.to_owned(), cause })?;
             table.add(&text, &format!("`{}`", path.display()))?;
@@ -419,6 +423,7 @@ fn date<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Date
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write files")]
 mod tests {
     use time::macros::date;
 

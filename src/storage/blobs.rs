@@ -53,6 +53,7 @@ impl Blobs {
 
     /// Makes the name of a blob durable that another writer has just made: it syncs its folder
     /// after the name can be seen, so it may not have done so yet.
+    #[expect(clippy::disallowed_methods, reason = "the adapter of local files")]
     async fn sync_name(&self, sha: &Sha256Hex) -> StorageResult<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let path = folder.join(object_path(sha).as_ref());

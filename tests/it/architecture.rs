@@ -1,7 +1,9 @@
 //! Which way the arrows point: every path that begins with `crate::` against a table.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
 const ARROWS: [(&str, &[&str]); 19] = [
@@ -116,26 +118,6 @@ fn files_are_small_and_suppress_no_lint_silently() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// The sources, by path below `src`.
-fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// The module directly below the crate that a file belongs to.

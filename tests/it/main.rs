@@ -1,6 +1,7 @@
 //! Integration tests: one binary.
 //!
 //! `cfg(test)` on the modules tells clippy that all of it is test code, helpers included.
+#![expect(clippy::disallowed_methods, reason = "tests start programs and look at files themselves")]
 
 #[cfg(test)]
 mod agent;
@@ -14,6 +15,8 @@ mod config;
 mod content;
 #[cfg(test)]
 mod documents;
+#[cfg(test)]
+mod error_codes;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]

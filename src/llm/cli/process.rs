@@ -105,6 +105,10 @@ fn spawn(launch: &Launch, folder: &std::path::Path) -> Result<Child, LlmError> {
     let Some((program, arguments)) = launch.command.split_first() else {
         return Err(broken(&launch.name, "has no program in its configuration"));
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the adapter of commands, which bounds what it starts"
+    )]
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -118,6 +122,10 @@ fn spawn(launch: &Launch, folder: &std::path::Path) -> Result<Child, LlmError> {
     // The environment is handed on by name, not read: `PATH` and `HOME` lead the command to its
     // parts and to the user's login.
     for name in ["PATH", "HOME"].into_iter().chain(launch.env.iter().map(String::as_str)) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a child gets only the variables that were named for it"
+        )]
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

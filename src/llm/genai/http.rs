@@ -29,6 +29,10 @@ pub fn client(config: &LlmConfig) -> Result<reqwest::Client, LlmError> {
     install_crypto();
     let unusable = |what: &str| LlmError::new(LlmErrorCode::Unavailable, what.to_owned());
     let builder = || -> Result<reqwest::ClientBuilder, LlmError> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the client of models: no redirects, own limits"
+        )]
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(

@@ -3,5 +3,6 @@
 pub(crate) mod browser;
 pub(crate) mod command;
 pub(crate) mod product;
+pub(crate) mod sources;
 pub(crate) mod studio;
 pub(crate) mod workshop;
