@@ -155,13 +155,12 @@ impl Prompts {
         let mut texts = [String::new(), String::new()];
         for (text, section) in texts.iter_mut().zip(["system", "user"]) {
             if head.sections.contains(&section) {
-                *text = self
+                let rendered = self
                     .environment
                     .get_template(&format!("{id}#{section}"))
                     .and_then(|template| template.render(Value::from(context.clone())))
-                    .map_err(|error| failed(error.to_string()))?
-                    .trim()
-                    .to_owned();
+                    .map_err(|error| failed(error.to_string()))?;
+                text.push_str(rendered.trim());
             }
         }
         let [system, user] = texts;

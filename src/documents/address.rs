@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// IPv4 ranges that are not the public internet (the IANA special-purpose registry).
-const REFUSED_V4: [(Ipv4Addr, u32, &str); 20] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this network"),
+/// IPv4 ranges that are not the public internet (the IANA special-purpose registry), the narrower
+/// before the wider.
+const REFUSED_V4: [(Ipv4Addr, u32, &str); 19] = [
+    (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
@@ -27,42 +28,42 @@ const REFUSED_V4: [(Ipv4Addr, u32, &str); 20] = [
     (Ipv4Addr::new(198, 51, 100, 0), 24, "documentation"),
     (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation"),
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
-    (Ipv4Addr::new(233, 252, 0, 0), 24, "documentation"),
+    (Ipv4Addr::BROADCAST, 32, "broadcast"),
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
-    (Ipv4Addr::new(255, 255, 255, 255), 32, "broadcast"),
 ];
 
 /// IPv6 ranges that are not the public internet, the narrower before the wider.
 const REFUSED_V6: [(Ipv6Addr, u32, &str); 22] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
-    (v6(0, 0, 0, 0, 0, 0xffff), 96, "IPv4-mapped"),
-    (v6(0, 0, 0, 0, 0xffff, 0), 96, "IPv4-translated"),
-    (v6(0, 0, 0, 0, 0, 0), 96, "IPv4-compatible"),
-    (v6(0x0064, 0xff9b, 0, 0, 0, 0), 96, "NAT64"),
-    (v6(0x0064, 0xff9b, 1, 0, 0, 0), 48, "local NAT64"),
-    (v6(0x0100, 0, 0, 0, 0, 0), 64, "discard"),
-    (v6(0x0100, 0, 0, 1, 0, 0), 64, "dummy"),
-    (v6(0x2001, 0, 0, 0, 0, 0), 32, "Teredo"),
-    (v6(0x2001, 0x0002, 0, 0, 0, 0), 48, "benchmarking"),
-    (v6(0x2001, 0x0db8, 0, 0, 0, 0), 32, "documentation"),
-    (v6(0x2001, 0, 0, 0, 0, 0), 23, "protocol assignments"),
-    (v6(0x2002, 0, 0, 0, 0, 0), 16, "6to4"),
-    (v6(0x2620, 0x004f, 0x8000, 0, 0, 0), 48, "AS112"),
-    (v6(0x3fff, 0, 0, 0, 0, 0), 20, "documentation"),
-    (v6(0x5f00, 0, 0, 0, 0, 0), 16, "segment routing"),
-    (v6(0xfc00, 0, 0, 0, 0, 0), 7, "unique local"),
-    (v6(0xfe80, 0, 0, 0, 0, 0), 10, "link-local"),
-    (v6(0xfec0, 0, 0, 0, 0, 0), 10, "site-local"),
-    (v6(0xff00, 0, 0, 0, 0, 0), 8, "multicast"),
-    (v6(0xfe00, 0, 0, 0, 0, 0), 9, "reserved"),
+    (v6([0, 0, 0, 0, 0, 0xffff]), 96, "IPv4-mapped"),
+    (v6([0, 0, 0, 0, 0xffff, 0]), 96, "IPv4-translated"),
+    (v6([0, 0, 0, 0, 0, 0]), 96, "IPv4-compatible"),
+    (v6([0x0064, 0xff9b, 0, 0, 0, 0]), 96, "NAT64"),
+    (v6([0x0064, 0xff9b, 1, 0, 0, 0]), 48, "local NAT64"),
+    (v6([0x0100, 0, 0, 0, 0, 0]), 64, "discard"),
+    (v6([0x0100, 0, 0, 1, 0, 0]), 64, "dummy"),
+    (v6([0x2001, 0, 0, 0, 0, 0]), 32, "Teredo"),
+    (v6([0x2001, 0x0002, 0, 0, 0, 0]), 48, "benchmarking"),
+    (v6([0x2001, 0x0db8, 0, 0, 0, 0]), 32, "documentation"),
+    (v6([0x2001, 0, 0, 0, 0, 0]), 23, "protocol assignments"),
+    (v6([0x2002, 0, 0, 0, 0, 0]), 16, "6to4"),
+    (v6([0x2620, 0x004f, 0x8000, 0, 0, 0]), 48, "AS112"),
+    (v6([0x3fff, 0, 0, 0, 0, 0]), 20, "documentation"),
+    (v6([0x5f00, 0, 0, 0, 0, 0]), 16, "segment routing"),
+    (v6([0xfc00, 0, 0, 0, 0, 0]), 7, "unique local"),
+    (v6([0xfe80, 0, 0, 0, 0, 0]), 10, "link-local"),
+    (v6([0xfec0, 0, 0, 0, 0, 0]), 10, "site-local"),
+    (v6([0xff00, 0, 0, 0, 0, 0]), 8, "multicast"),
+    (v6([0xfe00, 0, 0, 0, 0, 0]), 9, "reserved"),
 ];
 
 /// All of IPv6 that is given out for the public internet so far; the rest is reserved.
-const GLOBAL_UNICAST: (Ipv6Addr, u32) = (v6(0x2000, 0, 0, 0, 0, 0), 3);
+const GLOBAL_UNICAST: (Ipv6Addr, u32) = (v6([0x2000, 0, 0, 0, 0, 0]), 3);
 
-const fn v6(a: u16, b: u16, c: u16, d: u16, e: u16, f: u16) -> Ipv6Addr {
-    Ipv6Addr::new(a, b, c, d, e, f, 0, 0)
+/// An address by the first six of its eight groups.
+const fn v6(first: [u16; 6]) -> Ipv6Addr {
+    Ipv6Addr::new(first[0], first[1], first[2], first[3], first[4], first[5], 0, 0)
 }
 
 /// Why an address is refused, as the kind of its range. `None`: it is public.

@@ -7,7 +7,7 @@ const MAX_PIXELS: u64 = 40_000_000;
 
 /// A file that may be stored and served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Media {
+pub(crate) struct InspectedFile {
     /// Type by its bytes.
     pub(crate) media_type: String,
     /// The bytes, cleaned where that is needed.
@@ -44,7 +44,10 @@ pub(crate) enum MediaProblem {
 ///
 /// # Errors
 /// Why it may not be stored.
-pub(crate) fn inspect(bytes: Vec<u8>, declared: Option<&str>) -> Result<Media, MediaProblem> {
+pub(crate) fn inspect(
+    bytes: Vec<u8>,
+    declared: Option<&str>,
+) -> Result<InspectedFile, MediaProblem> {
     if bytes.is_empty() {
         return Err(MediaProblem::Empty);
     }
@@ -68,11 +71,11 @@ pub(crate) fn inspect(bytes: Vec<u8>, declared: Option<&str>) -> Result<Media, M
         if clean.changed {
             notes.push("scripts and outside references were taken out of the SVG picture".into());
         }
-        return Ok(Media { media_type, bytes: clean.text.into_bytes(), size: None, notes });
+        return Ok(InspectedFile { media_type, bytes: clean.text.into_bytes(), size: None, notes });
     }
     let size =
         if media_type.starts_with("image/") { Some(pixels(&bytes, &media_type)?) } else { None };
-    Ok(Media { media_type, bytes, size, notes })
+    Ok(InspectedFile { media_type, bytes, size, notes })
 }
 
 fn svg() -> String {
@@ -183,7 +186,7 @@ mod tests {
         bytes
     }
 
-    fn media(bytes: &[u8], declared: &str) -> Media {
+    fn media(bytes: &[u8], declared: &str) -> InspectedFile {
         inspect(bytes.to_vec(), Some(declared)).unwrap()
     }
 

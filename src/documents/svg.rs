@@ -180,7 +180,9 @@ impl SvgWriter {
                 .map_err(|_| SvgProblem::Entity)?;
             match attribute_verdict(&name, &key, &value) {
                 Verdict::Keep => {
-                    self.output.push_str(&format!(" {key}=\"{}\"", escape(value)));
+                    for piece in [" ", &key, "=\"", &escape(value), "\""] {
+                        self.output.push_str(piece);
+                    }
                 }
                 Verdict::Drop => {}
                 Verdict::DropActive => self.changed = true,

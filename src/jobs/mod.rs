@@ -9,7 +9,9 @@
 //! the job, or parks it when no model is at hand ([`Failure::Suspend`]) -> `submit_completion`
 //! stores the text as the step's result and runs the job again.
 
+mod attempt;
 mod completion;
+mod endings;
 mod lease;
 mod progress;
 mod run;

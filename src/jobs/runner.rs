@@ -2,19 +2,19 @@
 //! them, and tells whoever waits.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::attempt::Attempt;
+use super::endings::{completion_expired, ended_error};
 use super::progress::{Progress, ProgressSink};
-use super::run::{Run, RunParts, stopped};
+use super::run::{Run, stopped};
 use super::{CompletionRequest, Failure, JobReply, ToolOutput};
 use crate::config::limits::LimitsConfig;
 use crate::error::{ErrorKind, ToolError};
@@ -23,7 +23,7 @@ use crate::registry::CallContext;
 use crate::storage::blobs::Blobs;
 use crate::storage::{
     CallId, Catalog, Completion, CompletionState, Fence, InsertedJob, Job, JobId, JobMode,
-    JobOutcome, JobState, NewCompletion, NewJob, PrincipalId, StorageError, keys,
+    JobState, NewJob, PrincipalId, StorageError, keys,
 };
 
 /// How long a call that lost its answer can be repeated and go on where it was.
@@ -121,10 +121,10 @@ pub struct RunnerParts {
 pub struct JobRunner {
     pub(super) catalog: Arc<dyn Catalog>,
     pub(super) blobs: Blobs,
-    models: Arc<Models>,
+    pub(super) models: Arc<Models>,
     pub(super) limits: LimitsConfig,
     pub(super) owner: String,
-    executor: OnceLock<Weak<dyn JobExecutor>>,
+    pub(super) executor: OnceLock<Weak<dyn JobExecutor>>,
     live: Mutex<HashMap<JobId, Live>>,
     pub(super) tasks: TaskTracker,
     pub(super) closing: CancellationToken,
@@ -440,123 +440,6 @@ impl JobRunner {
         });
     }
 
-    async fn drive(&self, attempt: Attempt) -> JobReply {
-        let job = attempt.job;
-        let call_id = job.call_id.clone();
-        let fence = job.fence();
-        let Some(executor) = self.executor.get().and_then(Weak::upgrade) else {
-            return JobReply::Failed { call_id, error: stopped() };
-        };
-        let host_completion = attempt.context.models.host_completion;
-        let run = Run::new(RunParts {
-            job: job.clone(),
-            context: attempt.context,
-            cancel: attempt.stop.clone(),
-            catalog: Arc::clone(&self.catalog),
-            blobs: self.blobs.clone(),
-            models: Arc::clone(&self.models),
-            progress: attempt.progress,
-        });
-        let tool = job.tool.clone();
-        let work =
-            AssertUnwindSafe(async { executor.execute(&tool, run, attempt.arguments).await })
-                .catch_unwind();
-        let result = tokio::select! {
-            biased;
-            () = attempt.stop.cancelled() => Err(Failure::Error(stopped())),
-            result = work => result.unwrap_or_else(|panic| Err(Failure::Error(panicked(&tool, &panic)))),
-        };
-        let reply = match result {
-            Ok(output) => self.finish_done(&job, output).await,
-            Err(Failure::Suspend(request)) if host_completion || request.by_sampling => {
-                self.park(&job, *request).await
-            }
-            Err(Failure::Suspend(_)) => {
-                let error = no_language_model();
-                self.finish_failed(&fence, JobState::Failed, &error)
-                    .await
-                    .map(|()| JobReply::Failed { call_id: call_id.clone(), error })
-            }
-            Err(Failure::Error(error)) => {
-                let (state, error) = match attempt.reason.get() {
-                    None => (JobState::Failed, error),
-                    Some(StopReason::Requested) => (JobState::Cancelled, stopped()),
-                    Some(StopReason::CallerGone | StopReason::Shutdown) => {
-                        (JobState::Interrupted, interrupted())
-                    }
-                    Some(StopReason::Lost) => {
-                        return JobReply::Failed { call_id, error: interrupted() };
-                    }
-                };
-                // A task that a shutdown interrupts is left to be adopted; its lease is released.
-                let adopt =
-                    attempt.reason.get() == Some(&StopReason::Shutdown) && self.is_task(&job).await;
-                if adopt {
-                    return JobReply::Failed { call_id, error };
-                }
-                self.finish_failed(&fence, state, &error)
-                    .await
-                    .map(|()| JobReply::Failed { call_id: call_id.clone(), error })
-            }
-        };
-        reply.unwrap_or_else(|error| JobReply::Failed { call_id, error: error.into() })
-    }
-
-    async fn is_task(&self, job: &Job) -> bool {
-        matches!(
-            self.catalog.job(&job.principal, &job.id).await,
-            Ok(Some(Job { mode: JobMode::Task, .. }))
-        )
-    }
-
-    async fn finish_done(&self, job: &Job, output: ToolOutput) -> Result<JobReply, StorageError> {
-        let result_sha = self.blobs.put_json(&output).await?;
-        let value_sha = self.blobs.put_json(&output.structured).await?;
-        let outcome =
-            JobOutcome { state: JobState::Done, result_sha: Some(result_sha), error: None };
-        self.catalog.finish_job(&job.fence(), &outcome).await?;
-        self.catalog.record_call(&job.principal, &job.call_id, &value_sha).await?;
-        Ok(JobReply::Done { call_id: job.call_id.clone(), output })
-    }
-
-    async fn finish_failed(
-        &self,
-        fence: &Fence,
-        state: JobState,
-        error: &ToolError,
-    ) -> Result<(), StorageError> {
-        let outcome =
-            JobOutcome { state, result_sha: None, error: Some(error.to_json().to_string()) };
-        match self.catalog.finish_job(fence, &outcome).await {
-            // Somebody ended it first; the error stands for this caller all the same.
-            Ok(()) | Err(StorageError::Fenced(_)) => Ok(()),
-            Err(storage) => {
-                tracing::warn!(job.id = %fence.job, error.cause = %storage, "a failed job could not be stored");
-                Ok(())
-            }
-        }
-    }
-
-    async fn park(&self, job: &Job, request: CompletionRequest) -> Result<JobReply, StorageError> {
-        let prompt_sha = self.blobs.put_json(&request).await?;
-        let new = NewCompletion {
-            handle: keys::completion_handle()?,
-            step: request.step.clone(),
-            prompt_sha,
-            ttl_ms: seconds_to_ms(self.limits.completion_ttl_s),
-            max_life_ms: seconds_to_ms(self.limits.completion_max_life_s),
-        };
-        let completion = self.catalog.park_job(&job.fence(), new).await?;
-        Ok(JobReply::NeedsCompletion {
-            job: job.id.clone(),
-            call_id: job.call_id.clone(),
-            handle: completion.handle,
-            round: completion.round,
-            expires_at: completion.expires_at,
-            request: Box::new(request),
-        })
-    }
-
     fn stop(&self, id: &JobId, reason: StopReason) {
         if let Some(live) = self.lock().get(id) {
             live.stop(reason);
@@ -579,16 +462,6 @@ impl std::fmt::Debug for JobRunner {
     }
 }
 
-/// One attempt to drive.
-struct Attempt {
-    job: Job,
-    arguments: Value,
-    context: CallContext,
-    stop: CancellationToken,
-    reason: Arc<OnceLock<StopReason>>,
-    progress: ProgressSink,
-}
-
 async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -599,51 +472,4 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 /// Milliseconds of a configured number of seconds.
 pub(super) fn seconds_to_ms(seconds: f64) -> i64 {
     i64::try_from(Duration::from_secs_f64(seconds.max(0.0)).as_millis()).unwrap_or(i64::MAX)
-}
-
-fn panicked(tool: &str, panic: &(dyn std::any::Any + Send)) -> ToolError {
-    let cause = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned());
-    let mut error = ToolError::internal(&format!("tool `{tool}` panicked: {cause}"));
-    error.code = "internal_panic".into();
-    error
-}
-
-fn no_language_model() -> ToolError {
-    ToolError::new(
-        ErrorKind::Unavailable,
-        "no_language_model",
-        "no model is configured, and this caller cannot write the text itself",
-    )
-    .hint("set a model key (for example GEMINI_API_KEY) where Atelier runs; `atelier doctor` shows what is used")
-}
-
-fn interrupted() -> ToolError {
-    ToolError::new(ErrorKind::Cancelled, "interrupted", "the call was interrupted before its end")
-        .hint("repeat the call with the same arguments: what it had paid for is reused")
-}
-
-pub(super) fn completion_expired() -> ToolError {
-    ToolError::new(
-        ErrorKind::NotFound,
-        "completion_expired",
-        "the text was not submitted in time, so the call has ended",
-    )
-    .hint("call the tool again")
-}
-
-/// The error of a job that ended without a result.
-fn ended_error(job: &Job) -> ToolError {
-    if job.state == JobState::Expired {
-        return completion_expired();
-    }
-    let stored = job.error.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
-    match (stored, job.state) {
-        (Some(value), _) => ToolError::from_json(&value),
-        (None, JobState::Cancelled) => stopped(),
-        (None, _) => interrupted(),
-    }
 }

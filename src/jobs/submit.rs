@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::runner::{JobRunner, OnCancel, WaitFor, completion_expired};
+use super::endings::completion_expired;
+use super::runner::{JobRunner, OnCancel, WaitFor};
 use super::{CompletionRequest, JobReply};
 use crate::error::{ErrorKind, ToolError};
 use crate::llm::{Outcome, Route, Stop, Usage};

@@ -255,6 +255,8 @@ pub struct JobOutcome {
     pub state: JobState,
     /// Result (blob of JSON).
     pub result_sha: Option<Sha256Hex>,
+    /// What references to the job's call reach from now on (blob of JSON).
+    pub reference_sha: Option<Sha256Hex>,
     /// Error (JSON).
     pub error: Option<String>,
 }

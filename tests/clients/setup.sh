@@ -16,9 +16,10 @@ esac
 conformance=@modelcontextprotocol/conformance@0.2.0-alpha.12
 inspector=@modelcontextprotocol/inspector@2.12.0
 typescript=@modelcontextprotocol/sdk@1.32.2
+typescript2=@modelcontextprotocol/client@2.3.1
 python=mcp==2.3.0
 
-wanted="$node $conformance $inspector $typescript $python"
+wanted="$node $conformance $inspector $typescript $typescript2 $python"
 if [ -f "$target/ready" ] && [ "$(cat "$target/ready")" = "$wanted" ]; then
     exit 0
 fi
@@ -35,7 +36,7 @@ done
 mkdir -p "$target/npm"
 # The Node that is here may be too old for the tools; it only unpacks them.
 npm install --prefix "$target/npm" --no-save --no-audit --no-fund --loglevel=error \
-    "$node" "$conformance" "$inspector" "$typescript"
+    "$node" "$conformance" "$inspector" "$typescript" "$typescript2"
 ln -sfn "$target/npm/node_modules/${node%@*}" "$target/node"
 
 [ -x "$target/venv/bin/python" ] || python3 -m venv "$target/venv"

@@ -199,6 +199,17 @@ pub(super) async fn finish_job(
     .await
     .map_err(from_sqlx)?;
     fenced(fence, result.rows_affected())?;
+    if let Some(reference) = &outcome.reference_sha {
+        sqlx::query(
+            "UPDATE call SET result_sha = $2 FROM job WHERE job.id = $1 \
+             AND call.principal = job.principal AND call.call_id = job.call_id",
+        )
+        .bind(fence.job.as_str())
+        .bind(reference.as_str())
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(from_sqlx)?;
+    }
     completions::close(&mut write, &fence.job, completion).await?;
     write.commit().await
 }

@@ -250,7 +250,7 @@ async fn the_host_writes_when_the_user_declines_and_a_page_gets_the_error() {
     {
         let mut context = CallContext::new(PrincipalId(name.to_owned()), Origin::Client);
         context.models = ClientModels {
-            sampling: SamplingModel::of(connection.server.peer()),
+            sampling: SamplingModel::of(connection.server.peer(), &RequestId::Number(1)),
             host_completion,
             ..ClientModels::default()
         };

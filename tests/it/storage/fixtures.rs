@@ -58,7 +58,7 @@ pub(super) async fn read(catalog: &dyn Catalog, id: &JobId) -> Job {
 }
 
 pub(super) fn ended(state: JobState) -> JobOutcome {
-    JobOutcome { state, result_sha: None, error: None }
+    JobOutcome { state, result_sha: None, reference_sha: None, error: None }
 }
 
 /// Ends a job as interrupted and claims it again: the first fence is void then.

@@ -137,6 +137,7 @@ pub(super) async fn the_end_of_a_job_is_kept(store: &Store) {
         let outcome = JobOutcome {
             state,
             result_sha: Some(sha("result")),
+            reference_sha: None,
             error: Some(r#"{"code": "x"}"#.into()),
         };
         store.catalog.finish_job(&job.fence(), &outcome).await.unwrap();

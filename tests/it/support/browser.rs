@@ -183,19 +183,28 @@ impl Page {
     /// The value of an expression in the page, as if a person had caused it; a promise is waited
     /// for.
     pub(crate) async fn evaluate(&self, expression: &str) -> Value {
-        let parameters = json!({
-            "expression": expression, "awaitPromise": true, "returnByValue": true,
-            "userGesture": true,
-        });
-        let answer = self.command("Runtime.evaluate", parameters).await;
+        let answer = self.try_evaluate(expression).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{expression}: {error}"));
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"].get("value").cloned().unwrap_or(Value::Null)
     }
 
-    /// Waits until an expression is true.
+    async fn try_evaluate(&self, expression: &str) -> Result<Value, String> {
+        let parameters = json!({
+            "expression": expression, "awaitPromise": true, "returnByValue": true,
+            "userGesture": true,
+        });
+        self.connection.try_command(Some(&self.session), "Runtime.evaluate", parameters).await
+    }
+
+    /// Waits until an expression is true. While the page changes to another one, it is not.
     pub(crate) async fn until(&self, expression: &str) {
+        let is_true = async || {
+            let answer = self.try_evaluate(expression).await;
+            answer.is_ok_and(|answer| answer["result"]["value"] == Value::Bool(true))
+        };
         let waiting = async {
-            while self.evaluate(expression).await != Value::Bool(true) {
+            while !is_true().await {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
@@ -270,6 +279,16 @@ impl Page {
 
 impl Connection {
     async fn command(&self, session: Option<&str>, method: &str, parameters: Value) -> Value {
+        let answer = self.try_command(session, method, parameters).await;
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    async fn try_command(
+        &self,
+        session: Option<&str>,
+        method: &str,
+        parameters: Value,
+    ) -> Result<Value, String> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let mut message = json!({"id": id, "method": method, "params": parameters});
         if let Some(session) = session {
@@ -284,7 +303,6 @@ impl Connection {
             .await
             .unwrap_or_else(|_| panic!("no answer to {method}"))
             .expect("the browser has ended")
-            .unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
     fn take(&self, message: Value) {

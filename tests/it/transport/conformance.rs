@@ -13,19 +13,8 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::bench::{Bench, Output};
+use super::clients;
 use super::http_client::HttpBench;
-
-/// Where `tests/clients/setup.sh` puts Node and the suite.
-fn tools() -> PathBuf {
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients");
-    let folder = std::env::var_os("ATELIER_TEST_CLIENTS").map_or(default, PathBuf::from);
-    assert!(
-        folder.join("ready").exists(),
-        "{} holds no Node with the MCP conformance suite; run `tests/clients/setup.sh`",
-        folder.display()
-    );
-    folder
-}
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Params {
@@ -65,12 +54,12 @@ fn task_tools() -> Vec<Tool> {
 
 /// Runs the scenarios that a revision requires and returns `(passed, failed)` checks.
 async fn run(revision: &str) -> (usize, Vec<String>) {
-    let tools = tools();
+    let folder = clients::folder();
     let bench = Bench::with_tools(task_tools()).await;
     let server = HttpBench::serve_with(HttpServer::new(bench.app.clone()).with_fixtures()).await;
     let output = tempfile::tempdir().unwrap();
-    let result = Command::new(tools.join("node/bin/node"))
-        .arg(tools.join("npm/node_modules/@modelcontextprotocol/conformance/dist/index.js"))
+    let result = Command::new(folder.join("node/bin/node"))
+        .arg(folder.join("npm/node_modules/@modelcontextprotocol/conformance/dist/index.js"))
         .args(["server", "--url", &server.url("/mcp"), "--requirements", revision, "-o"])
         .arg(output.path())
         .stdin(Stdio::null())

@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod clients;
 #[cfg(feature = "conformance-fixtures")]
 mod conformance;
 mod http;
