@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 features=conformance-fixtures
+# A snapshot that changed is a failure, not a file to be looked at later.
+export INSTA_UPDATE=no
 timings=()
 # Tests make their own environment: keys and settings of the person who runs them must not leak in.
 for name in $(compgen -e | grep -E '^ATELIER_|_API_KEY$|_BASE_URL$|^OLLAMA_HOST$' || true); do
@@ -57,7 +59,7 @@ step 'documentation' env RUSTDOCFLAGS='-D warnings' \
 optional cargo-deny cargo deny --offline check licenses bans sources
 optional cargo-machete cargo machete
 optional typos typos
-optional shellcheck shellcheck scripts/*.sh .ci/run
+optional shellcheck shellcheck scripts/*.sh tests/clients/*.sh .ci/run
 
 printf '\n== all passed\n'
 printf '%s\n' "${timings[@]}"

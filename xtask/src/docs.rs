@@ -10,6 +10,9 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, Value};
 
+/// Fields of every result, told once at the top of the page.
+const COMMON: [&str; 5] = ["status", "message", "call_id", "job_id", "handle"];
+
 /// Around the generated part of README.md.
 const BEGIN: &str = "<!-- tools: written by cargo xtask docs -->\n";
 const END: &str = "<!-- end of tools -->";
@@ -97,8 +100,8 @@ fn tools_page(tools: &[Value], codes: &str) -> anyhow::Result<String> {
             if is("openWorldHint") { "reaches outside" } else { "stays inside this server" },
         ];
         write!(page, "\nHints: {}.\n", says.join(", "))?;
-        fields(&mut page, "Parameter", tool.get("inputSchema"))?;
-        fields(&mut page, "Result", tool.get("outputSchema"))?;
+        fields(&mut page, "Parameter", tool.get("inputSchema"), &[])?;
+        fields(&mut page, "Result", tool.get("outputSchema"), &COMMON)?;
     }
     page.push_str("\n## Errors\n\nA tool that fails answers with `isError` and this JSON as text: `status` (`error`), `code`, `message`, `hint`, and for some codes `retry_after_s` or further fields.\n");
     let groups: Map<String, Value> = toml::from_str(codes)?;
@@ -111,8 +114,13 @@ fn tools_page(tools: &[Value], codes: &str) -> anyhow::Result<String> {
     Ok(page)
 }
 
-/// A table of the properties of a schema.
-fn fields(page: &mut String, title: &str, schema: Option<&Value>) -> anyhow::Result<()> {
+/// A table of the properties of a schema but some.
+fn fields(
+    page: &mut String,
+    title: &str,
+    schema: Option<&Value>,
+    but: &[&str],
+) -> anyhow::Result<()> {
     let Some(schema) = schema else { return Ok(()) };
     let required: Vec<&str> = schema
         .get("required")
@@ -122,6 +130,8 @@ fn fields(page: &mut String, title: &str, schema: Option<&Value>) -> anyhow::Res
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return Ok(());
     };
+    let properties: Vec<_> =
+        properties.iter().filter(|(name, _)| !but.contains(&name.as_str())).collect();
     if properties.is_empty() {
         return Ok(());
     }
