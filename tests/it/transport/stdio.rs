@@ -210,3 +210,26 @@ async fn prompts_follow_the_tools() {
         .await;
     assert_eq!(answer["error"]["code"], -32602);
 }
+
+#[tokio::test]
+async fn a_key_marks_repetitions_of_one_call() {
+    let bench = Bench::new().await;
+    bench.gate.open();
+    let mut client = StdioClient::legacy(&bench, json!({})).await;
+    let call = |text: &str, key: &str| {
+        json!({
+            "name": "slow",
+            "arguments": {"text": text},
+            "_meta": {"atelier/idempotency_key": key},
+        })
+    };
+    let first = client.request("tools/call", call("a", "k1")).await;
+    let again = client.request("tools/call", call("a", "k1")).await;
+    let other = client.request("tools/call", call("a", "k2")).await;
+    let id = |answer: &Value| answer["result"]["structuredContent"]["call_id"].clone();
+    assert!(id(&first).is_string(), "{first}");
+    assert_eq!(id(&first), id(&again));
+    assert_ne!(id(&first), id(&other));
+    let changed = client.request("tools/call", call("b", "k1")).await;
+    assert_eq!(text_json(&changed["result"])["code"], "idempotency_conflict");
+}
