@@ -9,9 +9,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, ToolArguments, output};
-use crate::app::App;
+use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::documents::LinkLife;
 use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
 use crate::server::pages::{
     BearerCheck, PagesParts, PagesState, pages_listener_router, pages_router,

@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, output};
-use crate::app::App;
+use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::documents::LinkLife;
 use crate::registry::{CallContext, Origin, Rights};
 use crate::server::ports::{ListenerKind, kept_address};
 use crate::server::{LOCAL_PRINCIPAL, show};

@@ -17,9 +17,8 @@ use tokio_util::sync::CancellationToken;
 use self::client::Client;
 use super::serve::{Beside, CONTENT_FLAG, LISTEN_FLAG, content_address, server};
 use super::{CommandError, output};
-use crate::app::App;
+use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::documents::LinkLife;
 use crate::server::ports::{PortError, PortWish, bind_exclusive};
 
 /// Arguments of `demo`.
