@@ -50,8 +50,8 @@ step 'system packages' scripts/install-packages.sh test
 step 'toolchain' components
 step 'format' cargo fmt --all --check
 step 'clippy' cargo clippy --workspace --all-targets --locked --features "$features" -- -D warnings
-step 'clients of others' tests/clients/setup.sh
 step 'build' cargo build --workspace --all-targets --locked --features "$features"
+step 'clients of others' tests/clients/setup.sh
 step 'tests' rust_tests
 step 'generated documents' target/debug/xtask docs --check
 step 'documentation' env RUSTDOCFLAGS='-D warnings' \

@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn timestamps_are_iso_8601() {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
-        assert_eq!(timestamp(1_795_252_800_250), "2026-11-21T08:00:00.25Z");
+        assert_eq!(timestamp(1_795_248_000_250), "2026-11-21T08:00:00.25Z");
     }
 }

@@ -105,7 +105,8 @@ const scenarios = {
     const stalled = call(
       "create_web_app",
       { user_request: "stall" },
-      { signal: stop.signal, onprogress: () => stop.abort("enough") },
+      // From 10 on the model is writing.
+      { signal: stop.signal, onprogress: ({ progress }) => progress > 10 && stop.abort("enough") },
     );
     await assert.rejects(stalled);
     assert.equal(structured(await call("list_web_apps", {})).web_apps.length, 1);

@@ -75,7 +75,9 @@ async def tools(client, era):
     begun = asyncio.Event()
 
     async def started(value, total, message):
-        begun.set()
+        # From 10 on the model is writing.
+        if value > 10:
+            begun.set()
 
     stalled = asyncio.create_task(
         client.call_tool("create_web_app", {"user_request": "stall"}, progress_callback=started)
@@ -130,7 +132,8 @@ async def main():
     else:
         server = StdioServerParameters(command=target[0], args=target[1:], env=dict(os.environ))
     options = {"sampling_callback": sample} if scenario == "sampling" else {}
-    async with Client(server, mode=era, read_timeout_seconds=60, **options) as client:
+    mode = era if era == "legacy" else "auto"
+    async with Client(server, mode=mode, read_timeout_seconds=60, **options) as client:
         if era != "legacy":
             expect(client.protocol_version == era, client.protocol_version)
         await {"tools": tools, "host": host, "sampling": sampling}[scenario](client, era)

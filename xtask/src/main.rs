@@ -1,23 +1,34 @@
-//! Development tasks: `cargo xtask docs [--check]`.
+//! Development tasks: generated documents and benchmarks.
 
+mod bench;
 mod docs;
 
-use std::process::ExitCode;
+use clap::{Parser, Subcommand};
 
-use anyhow::bail;
+/// Development tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
 
-const USAGE: &str = "usage: cargo xtask docs [--check]
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Writes docs/TOOLS.md and the table of tools in README.md
+    Docs {
+        /// Fail when they are not what would be written, and write nothing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Compares Atelier with its peers in one run and writes docs/BENCHMARKS.md
+    Bench(bench::BenchArgs),
+}
 
-  docs           writes docs/TOOLS.md and the table of tools in README.md
-  docs --check   fails when they are not what would be written";
-
-fn main() -> anyhow::Result<ExitCode> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        ["docs"] => docs::write()?,
-        ["docs", "--check"] => docs::check()?,
-        _ => bail!("{USAGE}"),
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Docs { check: true } => docs::check(),
+        Task::Docs { check: false } => docs::write(),
+        Task::Bench(arguments) => bench::run(&arguments),
     }
-    Ok(ExitCode::SUCCESS)
 }

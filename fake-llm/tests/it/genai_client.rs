@@ -21,6 +21,9 @@ pub(crate) fn adapter(vendor: Vendor) -> AdapterKind {
 }
 
 pub(crate) fn client(server: &FakeLlm, vendor: Vendor) -> Client {
+    // Built with the whole workspace, the HTTP client has no TLS of its own. The first to set it
+    // wins, and all set the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let endpoint = Endpoint::from_owned(server.endpoint(vendor));
     let provider = ProviderConfig::from_endpoint(endpoint).with_auth(AuthData::from_single(KEY));
     Client::builder().append_provider_config(adapter(vendor), provider).build().unwrap()

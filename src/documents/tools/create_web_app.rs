@@ -46,6 +46,10 @@ pub(crate) struct CreateWebAppParams {
     #[serde(default)]
     #[schemars(skip)]
     additional_context: Option<String>,
+    /// Not offered yet; who sends it is told so.
+    #[serde(default)]
+    #[schemars(skip)]
+    mcp_tool_names: Option<Vec<String>>,
 }
 
 fn default_context() -> String {
@@ -107,19 +111,27 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
             let documents = Arc::clone(&documents);
             async move {
                 let model_requested = params.model.clone();
-                let (call, alias_note) = params.into_call();
+                let (call, notes) = params.into_call();
                 let app = documents.create_web_app(&run, call).await?;
-                Ok(CreateWebAppOutput::new(app, model_requested, alias_note))
+                Ok(CreateWebAppOutput::new(app, model_requested, &notes))
             }
         })
 }
 
 impl CreateWebAppParams {
-    /// The call, and what there is to say about two names for one argument.
-    fn into_call(self) -> (CreateWebApp, Option<&'static str>) {
+    /// The call, and what there is to say about arguments that are left aside.
+    fn into_call(self) -> (CreateWebApp, Vec<&'static str>) {
         let context = Some(self.client_injected_context)
             .filter(|context| !context.trim().is_empty() && context != NO_CONTEXT);
-        let both = context.is_some() && self.additional_context.is_some();
+        let mut notes = Vec::new();
+        if context.is_some() && self.additional_context.is_some() {
+            notes.push(
+                "`additional_context` was ignored, since `client_injected_context` was given too.",
+            );
+        }
+        if self.mcp_tool_names.is_some_and(|names| !names.is_empty()) {
+            notes.push("`mcp_tool_names` was ignored: pages cannot call tools yet.");
+        }
         let call = CreateWebApp {
             user_number: self.user_number,
             app_name: self.app_name,
@@ -129,22 +141,17 @@ impl CreateWebAppParams {
             model: self.model,
             html: self.html,
         };
-        let note =
-            "`additional_context` was ignored, since `client_injected_context` was given too.";
-        (call, both.then_some(note))
+        (call, notes)
     }
 }
 
 impl CreateWebAppOutput {
-    fn new(app: PublishedApp, model_requested: String, alias_note: Option<&str>) -> Self {
+    fn new(app: PublishedApp, model_requested: String, notes: &[&str]) -> Self {
         let (model_used, llm_route, model_note) = match app.writer {
             Writer::Caller => (None, "none", None),
             Writer::Model { used, route, note } => (used, route.as_str(), note),
         };
-        let mut message = app.message;
-        if let Some(note) = alias_note {
-            message = format!("{message} {note}");
-        }
+        let message = [&[app.message.as_str()], notes].concat().join(" ");
         Self {
             status: if app.warnings.is_empty() { "success" } else { "warning" },
             message,

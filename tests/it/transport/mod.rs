@@ -8,6 +8,7 @@ mod conformance;
 mod http;
 mod http_auth;
 mod http_client;
+mod process;
 mod stdio;
 mod stdio_client;
 mod stdio_faults;
