@@ -24,7 +24,6 @@ use crate::storage::{Catalog, StorageError, keys};
 
 /// The database in the data folder.
 const DATABASE: &str = "atelier.db";
-pub use crate::documents::LinkLife;
 
 /// Port of the content listener when nothing says otherwise.
 const DEFAULT_CONTENT_PORT: u16 = 7411;
