@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::agent::{self, AskAi};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
+pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::error::ToolError;
@@ -23,7 +24,6 @@ use crate::storage::{Catalog, StorageError, keys};
 
 /// The database in the data folder.
 const DATABASE: &str = "atelier.db";
-pub use crate::documents::LinkLife;
 
 /// Port of the content listener when nothing says otherwise.
 const DEFAULT_CONTENT_PORT: u16 = 7411;

@@ -3,15 +3,17 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use serde_json::Value;
+use fake_llm::{FakeLlm, Reply, Rule, Script};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::support::command::{Finished, World, shake_hands};
+use crate::support::product::{Finished, Installation, StdioClient, get};
 
 const CANARY: &str = "canary-4711-secret";
 
-#[test]
-fn every_help_has_an_example() {
-    let world = World::new();
+#[tokio::test]
+async fn every_help_has_an_example() {
+    let world = Installation::new();
     let commands: [&[&str]; 10] = [
         &[],
         &["stdio"],
@@ -25,46 +27,52 @@ fn every_help_has_an_example() {
         &["config", "check"],
     ];
     for command in commands {
-        let finished = world.run(&[command, &["--help"]].concat());
+        let finished = world.run(&[command, &["--help"]].concat()).await;
         assert_eq!(finished.code, Some(0), "{finished:?}");
         assert!(finished.stdout.contains("Example"), "{command:?}: {}", finished.stdout);
         assert!(finished.stdout.contains("atelier "), "{command:?}: {}", finished.stdout);
     }
-    let listed = world.run(&["--help"]).stdout;
+    let listed = world.run(&["--help"]).await.stdout;
     for command in commands.iter().filter_map(|command| command.first()) {
         assert!(listed.contains(&format!("\n  {command}")), "`{command}` is not listed:\n{listed}");
     }
 }
 
-#[test]
-fn exit_codes_tell_wrong_usage_from_failure() {
-    let world = World::new();
-    let code = |arguments: &[&str]| world.run(arguments).code;
-    assert_eq!(code(&["--version"]), Some(0));
-    assert_eq!(code(&[]), Some(2), "no command");
-    assert_eq!(code(&["nonsense"]), Some(2), "unknown command");
-    assert_eq!(code(&["serve", "--listen", "nonsense"]), Some(2), "malformed flag");
-    assert_eq!(code(&["client-config", "emacs"]), Some(2), "unknown host");
-    assert_eq!(code(&["call", "no_such_tool"]), Some(2), "unknown tool");
-    assert_eq!(code(&["call", "get_job", "{"]), Some(2), "malformed JSON");
-    assert_eq!(code(&["call", "get_job", "[]"]), Some(2), "no object");
-    assert_eq!(code(&["call", "get_job", "{\"job_id\": \"none\"}"]), Some(1), "a tool's error");
-    assert_eq!(code(&["config", "check", "--config", "/nowhere"]), Some(1), "no file");
-    assert_eq!(code(&["config", "check"]), Some(0));
+#[tokio::test]
+async fn exit_codes_tell_wrong_usage_from_failure() {
+    let world = Installation::new();
+    let expected: [(&[&str], i32); 12] = [
+        (&["--version"], 0),
+        (&["config", "check"], 0),
+        (&[], 2),
+        (&["nonsense"], 2),
+        (&["serve", "--listen", "nonsense"], 2),
+        (&["client-config", "emacs"], 2),
+        (&["call", "no_such_tool"], 2),
+        (&["call", "get_job", "{"], 2),
+        (&["call", "get_job", "[]"], 2),
+        (&["call", "get_job", "{\"job_id\": \"none\"}"], 1),
+        (&["config", "check", "--config", "/nowhere"], 1),
+        (&["serve", "--toolsets", "nonsense", "--listen", "127.0.0.1:0"], 1),
+    ];
+    for (arguments, code) in expected {
+        let finished = world.run(arguments).await;
+        assert_eq!(finished.code, Some(code), "{arguments:?}: {finished:?}");
+    }
 }
 
-#[test]
-fn a_tool_error_is_json_on_standard_output() {
-    let finished = World::new().run(&["call", "get_job", "{\"job_id\": \"none\"}"]);
+#[tokio::test]
+async fn a_tool_error_is_json_on_standard_output() {
+    let finished = Installation::new().run(&["call", "get_job", "{\"job_id\": \"none\"}"]).await;
     let error = finished.json();
     assert_eq!(error["status"], "error");
     assert_eq!(error["code"], "job_not_found");
     assert!(error["hint"].is_string());
 }
 
-#[test]
-fn tools_are_listed_as_a_client_sees_them() {
-    let tools = World::new().run(&["tools", "--json"]).json();
+#[tokio::test]
+async fn tools_are_listed_as_a_client_sees_them() {
+    let tools = Installation::new().run(&["tools", "--json"]).await.json();
     let tools = tools["tools"].as_array().unwrap();
     assert!(tools.iter().any(|tool| tool["name"] == "get_job"));
     for tool in tools {
@@ -73,32 +81,38 @@ fn tools_are_listed_as_a_client_sees_them() {
     }
 }
 
-#[test]
-fn client_blocks_start_this_program() {
-    let world = World::new();
+/// Greets the server that a command starts, and lets it end.
+async fn shake_hands(command: tokio::process::Command) {
+    let mut client = StdioClient::start(command);
+    let greeting = client.initialize(json!({})).await;
+    assert_eq!(greeting["serverInfo"]["name"], "atelier", "{greeting}");
+    assert_eq!(client.close().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn client_blocks_start_this_program() {
+    let world = Installation::new();
     for (host, root) in [
         ("claude-desktop", "mcpServers"),
         ("claude-code", "mcpServers"),
         ("vscode", "servers"),
         ("cursor", "mcpServers"),
     ] {
-        let block = world.run(&["client-config", host, "--data-dir", "data"]).json();
+        let block = world.run(&["client-config", host, "--data-dir", "elsewhere"]).await.json();
         let server = &block[root]["atelier"];
         let command = Path::new(server["command"].as_str().unwrap());
         assert!(command.is_absolute(), "{block}");
-        let data = world.path("data");
         let arguments: Vec<&str> =
             server["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        // The temporary folder may have two names.
         assert_eq!(&arguments[..2], ["stdio", "--data-dir"], "{block}");
-        assert!(Path::new(arguments[2]).ends_with(data.file_name().unwrap()), "{block}");
-        let answer = shake_hands(world.program(command, &arguments));
-        assert_eq!(answer["result"]["serverInfo"]["name"], "atelier", "{host}: {answer}");
+        let data = Path::new(arguments[2]);
+        assert!(data.is_absolute() && data.ends_with("elsewhere"), "{block}");
+        shake_hands(world.command_of(command, &arguments)).await;
     }
 }
 
-#[test]
-fn the_example_block_starts_the_program_that_it_names() {
+#[tokio::test]
+async fn the_example_block_starts_the_program_that_it_names() {
     let example: Value = serde_json::from_str(include_str!("../../mcp.json.example")).unwrap();
     let server = &example["mcpServers"]["atelier"];
     let named = Path::new(server["command"].as_str().unwrap());
@@ -107,9 +121,8 @@ fn the_example_block_starts_the_program_that_it_names() {
     assert_eq!(named.file_name(), built.file_name());
     let arguments: Vec<&str> =
         server["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    let world = World::new();
-    let answer = shake_hands(world.command(&arguments));
-    assert_eq!(answer["result"]["serverInfo"]["name"], "atelier", "{answer}");
+    let world = Installation::new();
+    shake_hands(world.command(&arguments)).await;
 }
 
 fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
@@ -117,10 +130,10 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"))
 }
 
-#[test]
-fn the_doctor_says_what_is_here() {
-    let world = World::new();
-    let finished = world.run(&["doctor", "--json"]);
+#[tokio::test]
+async fn the_doctor_says_what_is_here() {
+    let world = Installation::new();
+    let finished = world.run(&["doctor", "--json"]).await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let report = finished.json();
     assert_eq!(report["usable"], true);
@@ -129,53 +142,53 @@ fn the_doctor_says_what_is_here() {
         assert!(check["detail"].is_string(), "{check}");
         assert!(check["status"] == "ok" || check["fix"].is_string(), "no fix: {check}");
     }
-    assert!(!world.path(".local").exists(), "the doctor changes nothing");
+    assert!(!world.data().exists(), "the doctor changes nothing");
     // The same in words.
-    assert!(world.run(&["doctor"]).stdout.ends_with("usable\n"));
+    assert!(world.run(&["doctor"]).await.stdout.ends_with("usable\n"));
 }
 
-#[test]
-fn the_doctor_finds_what_is_broken() {
-    let world = World::new();
+#[tokio::test]
+async fn the_doctor_finds_what_is_broken() {
+    let world = Installation::new();
     world.write("file", "");
-    let finished = world.run(&["doctor", "--json", "--data-dir", "file"]);
+    let finished = world.run(&["doctor", "--json", "--data-dir", "file"]).await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
     let folder = check(&finished.json(), "data folder").clone();
     assert_eq!(folder["status"], "failed");
     assert!(folder["fix"].as_str().unwrap().contains("--data-dir"), "{folder}");
 
     world.write("damaged/atelier.db", &"this is no database ".repeat(500));
-    let finished = world.run(&["doctor", "--json", "--data-dir", "damaged"]);
+    let finished = world.run(&["doctor", "--json", "--data-dir", "damaged"]).await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert_eq!(check(&finished.json(), "database")["status"], "failed");
 
     world.write("atelier.toml", "[server]\nlisen = 'x'\n");
-    let finished = world.run(&["doctor", "--json", "--config", "atelier.toml"]);
+    let finished = world.run(&["doctor", "--json", "--config", "atelier.toml"]).await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
     let configuration = check(&finished.json(), "configuration").clone();
     assert!(configuration["fix"].as_str().unwrap().contains("server.listen"), "{configuration}");
 }
 
-#[test]
-fn the_doctor_tells_who_holds_a_port() {
+#[tokio::test]
+async fn the_doctor_tells_who_holds_a_port() {
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = foreign.local_addr().unwrap().to_string();
-    let world = World::new().variable("ATELIER_SERVER__LISTEN", &address);
-    let report = world.run(&["doctor", "--json"]).json();
+    let world = Installation::new().with("ATELIER_SERVER__LISTEN", &address);
+    let report = world.run(&["doctor", "--json"]).await.json();
     let listen = check(&report, "listen");
     assert_eq!(listen["status"], "warning", "{listen}");
     assert!(listen["detail"].as_str().unwrap().contains("another program"), "{listen}");
     assert!(listen["fix"].as_str().unwrap().contains("--listen"), "{listen}");
 }
 
-#[test]
-fn a_port_of_another_program_stops_serve_with_the_flag_that_helps() {
+#[tokio::test]
+async fn a_port_of_another_program_stops_serve_with_the_flag_that_helps() {
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = foreign.local_addr().unwrap().to_string();
-    let finished = World::new().run(&["serve", "--listen", &address]);
+    let finished = Installation::new().run(&["serve", "--listen", &address]).await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("`--listen`"), "{finished:?}");
-    let finished = World::new().run(&["serve", "--listen", "0.0.0.0:0"]);
+    let finished = Installation::new().run(&["serve", "--listen", "0.0.0.0:0"]).await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("auth.tokens"), "{finished:?}");
 }
@@ -184,14 +197,14 @@ fn shows_canary(finished: &Finished) -> bool {
     finished.stdout.contains(CANARY) || finished.stderr.contains(CANARY)
 }
 
-#[test]
-fn secrets_are_never_printed() {
+#[tokio::test]
+async fn secrets_are_never_printed() {
     let proxy = format!("http://me:{CANARY}@127.0.0.1:9");
-    let world = World::new()
-        .variable("GEMINI_API_KEY", CANARY)
-        .variable("ANTHROPIC_API_KEY", CANARY)
-        .variable("HTTPS_PROXY", &proxy)
-        .variable("ATELIER_LOG", "trace");
+    let world = Installation::new()
+        .with("GEMINI_API_KEY", CANARY)
+        .with("ANTHROPIC_API_KEY", CANARY)
+        .with("HTTPS_PROXY", &proxy)
+        .with("ATELIER_LOG", "trace");
     let commands: [&[&str]; 5] = [
         &["config", "check"],
         &["doctor"],
@@ -200,21 +213,77 @@ fn secrets_are_never_printed() {
         &["call", "get_job", "{\"job_id\": \"none\"}"],
     ];
     for command in commands {
-        let finished = world.run(command);
+        let finished = world.run(command).await;
         assert!(!shows_canary(&finished), "{command:?}: {finished:?}");
     }
-    let masked = world.run(&["config", "check"]).stdout;
+    let masked = world.run(&["config", "check"]).await.stdout;
     assert!(masked.contains("gemini_api_key = \"••••••\""), "{masked}");
-    let broken = World::new().variable("GEMINI_API_KEY", &format!("{CANARY}\n{CANARY}"));
-    let finished = broken.run(&["config", "check"]);
+    let broken = Installation::new().with("GEMINI_API_KEY", &format!("{CANARY}\n{CANARY}"));
+    let finished = broken.run(&["config", "check"]).await;
     assert_eq!(finished.code, Some(1));
     assert!(!shows_canary(&finished), "{finished:?}");
 }
 
-#[test]
-fn standard_output_of_stdio_carries_frames_alone() {
-    let world = World::new().variable("ATELIER_LOG", "debug");
-    let finished = world.run(&["stdio"]);
+#[tokio::test]
+async fn standard_output_of_stdio_carries_frames_alone() {
+    let world = Installation::new().with("ATELIER_LOG", "debug");
+    let finished = world.run(&["stdio"]).await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(finished.stdout, "", "a client that says nothing is told nothing");
+}
+
+/// An installation whose listeners are anywhere.
+fn anywhere() -> Installation {
+    Installation::new()
+        .with("ATELIER_SERVER__LISTEN", "127.0.0.1:0")
+        .with("ATELIER_SERVER__CONTENT_LISTEN", "127.0.0.1:0")
+}
+
+#[tokio::test]
+async fn the_demo_plays_the_host_when_there_is_no_model() {
+    let finished = anywhere().run(&["demo", "--once"]).await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    for part in ["http://127.0.0.1:", "host completion", "version 1", "client-config"] {
+        assert!(finished.stdout.contains(part), "{part}: {finished:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_uses_the_configured_model() {
+    let page = "<!doctype html><html lang=en><title>Costs</title><h1>By a model</h1></html>";
+    let model = FakeLlm::start(Script::new().rule(Rule::reply(Reply::text(page)))).await.unwrap();
+    let world = anywhere()
+        .with("ANTHROPIC_API_KEY", "test-key")
+        .with("ANTHROPIC_BASE_URL", model.base_url());
+    let finished = world.run(&["demo", "--once"]).await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stdout.contains("model: claude-"), "{finished:?}");
+    assert!(!finished.stdout.contains("host completion"), "{finished:?}");
+    assert_eq!(model.model_requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_demo_finds_other_ports_and_serves_until_it_is_told_to_end() {
+    let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
+    let content = TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = Installation::new()
+        .with("ATELIER_SERVER__LISTEN", foreign.local_addr().unwrap().to_string())
+        .with("ATELIER_SERVER__CONTENT_LISTEN", content.local_addr().unwrap().to_string());
+    let mut child = world.command(&["demo"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut url = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some(opened) = line.trim().strip_prefix("open: ") {
+            opened.clone_into(&mut url);
+        }
+        if line.contains("until Ctrl-C") {
+            break;
+        }
+    }
+    let (status, page) = get(&url).await;
+    assert_eq!(status, 200, "{url}");
+    assert!(page.contains("<title>Even"), "{page}");
+    let process = child.id().unwrap().to_string();
+    std::process::Command::new("kill").arg(process).status().unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }

@@ -1,7 +1,6 @@
 //! What tests share.
 
 pub(crate) mod browser;
-pub(crate) mod command;
 pub(crate) mod product;
 pub(crate) mod sources;
 pub(crate) mod studio;

@@ -51,6 +51,7 @@ impl Installation {
         let mut command = Command::new(program);
         command
             .args(arguments)
+            .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
             .env("HOME", self.folder.path())
@@ -64,11 +65,45 @@ impl Installation {
         command
     }
 
+    /// Writes a file outside the data folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Runs the program to its end, with nothing on its input.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Finished {
+        let output = self.command(arguments).output();
+        let output = tokio::time::timeout(ANSWER_LIMIT, output).await.expect("it does not end");
+        let output = output.unwrap();
+        Finished {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// A process on stdio that has been greeted in the old way.
     pub(crate) async fn stdio(&self) -> StdioClient {
         let mut client = StdioClient::start(self.command(&["stdio"]));
         client.initialize(json!({})).await;
         client
+    }
+}
+
+/// What a run of the program left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// What it printed, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 

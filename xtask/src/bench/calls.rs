@@ -118,7 +118,8 @@ pub(super) async fn over_http(
     let sides = compare(&ours, &theirs, effort).await?;
     Ok(Section {
         title: "Tool call round trip over streamable HTTP".to_owned(),
-        note: "The same calls. Both servers on loopback; the peer in its stateless mode.".to_owned(),
+        note: "The same calls. Both servers on loopback; the peer in its stateless mode."
+            .to_owned(),
         unit: "ms",
         sides,
         larger_is_better: false,

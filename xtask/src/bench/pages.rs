@@ -80,11 +80,7 @@ async fn publish(port: u16, page: &str) -> anyhow::Result<String> {
     Ok(url.to_owned())
 }
 
-fn nginx_configuration(
-    folder: &Path,
-    port: u16,
-    page: &str,
-) -> anyhow::Result<std::path::PathBuf> {
+fn nginx_configuration(folder: &Path, port: u16, page: &str) -> anyhow::Result<std::path::PathBuf> {
     let root = folder.join("www");
     std::fs::create_dir_all(&root)?;
     std::fs::write(root.join("page.html"), page)?;

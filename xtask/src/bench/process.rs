@@ -47,8 +47,10 @@ impl Drop for Child {
 
 /// Builds the release binary.
 pub(super) fn build_release(root: &Path) -> anyhow::Result<PathBuf> {
-    let status =
-        Command::new("cargo").args(["build", "--release", "--locked"]).current_dir(root).status()?;
+    let status = Command::new("cargo")
+        .args(["build", "--release", "--locked"])
+        .current_dir(root)
+        .status()?;
     if !status.success() {
         bail!("cargo build --release failed");
     }

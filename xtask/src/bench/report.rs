@@ -36,7 +36,10 @@ pub(super) fn render(sections: &[Section]) -> String {
     let mut text = String::new();
     for section in sections {
         let _ = writeln!(text, "### {}\n\n{}\n", section.title, section.note);
-        let _ = writeln!(text, "| side | median | 95th percentile | samples |\n| --- | --- | --- | --- |");
+        let _ = writeln!(
+            text,
+            "| side | median | 95th percentile | samples |\n| --- | --- | --- | --- |"
+        );
         for (name, samples) in &section.sides {
             let _ = writeln!(
                 text,
@@ -50,7 +53,8 @@ pub(super) fn render(sections: &[Section]) -> String {
         if let [(_, ours), (peer, theirs), ..] = section.sides.as_slice() {
             let (ours, theirs) = (percentile(ours, 0.5), percentile(theirs, 0.5));
             let ratio = if section.larger_is_better { ours / theirs } else { theirs / ours };
-            let _ = writeln!(text, "\nAtelier is {ratio:.2} times as good as {peer} by the medians.\n");
+            let _ =
+                writeln!(text, "\nAtelier is {ratio:.2} times as good as {peer} by the medians.\n");
         }
     }
     text
