@@ -177,15 +177,12 @@ impl Handler {
         client: &Client,
         cx: &RequestContext<RoleServer>,
     ) -> CallOutcome {
-        match retry::answer(request.input_responses.as_ref()) {
-            Some(text) => {
-                let arguments = json!({"handle": handle.0, "text": text});
-                self.call("submit_completion", arguments, client, cx).await
-            }
-            None => {
-                let context = self.context(client, cx, ProgressSink::none());
-                self.door.app.registry.pending(&handle, context).await
-            }
+        if let Some(text) = retry::answer(request.input_responses.as_ref()) {
+            let arguments = json!({"handle": handle.0, "text": text});
+            self.call("submit_completion", arguments, client, cx).await
+        } else {
+            let context = self.context(client, cx, ProgressSink::none());
+            self.door.app.registry.pending(&handle, context).await
         }
     }
 
@@ -259,15 +256,12 @@ impl ServerHandler for Handler {
         let Some(tool) = self.door.tool(&request.name, &client.caller.rights) else {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
         };
-        let outcome = match &request.request_state {
-            Some(sealed) => {
-                let handle = self.retries.open(sealed, &client.caller.principal, tool.name)?;
-                self.resume(handle, &request, &client, &cx).await
-            }
-            None => {
-                let arguments = Value::Object(request.arguments.clone().unwrap_or_default());
-                self.call(tool.name, arguments, &client, &cx).await
-            }
+        let outcome = if let Some(sealed) = &request.request_state {
+            let handle = self.retries.open(sealed, &client.caller.principal, tool.name)?;
+            self.resume(handle, &request, &client, &cx).await
+        } else {
+            let arguments = Value::Object(request.arguments.unwrap_or_default());
+            self.call(tool.name, arguments, &client, &cx).await
         };
         self.response(tool.name, outcome, &client).await
     }

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn states_are_bound_to_caller_and_tool_and_expire() {
         let codec = RequestStateCodec::try_new([7_u8; 32]).unwrap();
-        let retries = Retries { codec, ttl: Duration::from_secs(60) };
+        let retries = Retries { codec, ttl: Duration::from_mins(1) };
         let ask = SamplingAsk {
             handle: CompletionHandle("cmp_x".into()),
             request: crate::llm::Request::new(
@@ -164,7 +164,10 @@ mod tests {
         assert_eq!(retries.open(&sealed, &ada, "t").unwrap().0, "cmp_x");
         assert!(retries.open(&sealed, &"bob".into(), "t").is_err());
         assert!(retries.open(&sealed, &ada, "u").is_err());
-        assert!(retries.open(&sealed.replace('a', "b"), &ada, "t").is_err());
+        let (head, tail) = sealed.split_at(sealed.len() / 2);
+        let other = if tail.starts_with('A') { 'B' } else { 'A' };
+        let forged = format!("{head}{other}{}", &tail[1..]);
+        assert!(retries.open(&forged, &ada, "t").is_err());
         assert!(retries.open("", &ada, "t").is_err());
         let expired = Retries { ttl: Duration::ZERO, ..retries };
         let sealed = expired.question(&ask, &ada, "t").unwrap().unwrap().request_state.unwrap();

@@ -51,7 +51,7 @@ where
     let cut = CancellationToken::new();
     let lines = AsyncRwTransport::new_server(reader, writer).with_max_line_length(LINE_BYTES);
     let transport = Draining::new(lines, shutdown, cut.clone(), grace);
-    let service = match serve_server_with_ct(handler, transport, cut).await {
+    let service = match Box::pin(serve_server_with_ct(handler, transport, cut)).await {
         Ok(service) => service,
         // A client that leaves before it says anything is no fault.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {

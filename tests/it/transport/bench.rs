@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// How long a test waits for anything before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Holds the tool `slow` until the test lets it go.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Bench {
         let mut config = Config::default();
         change(&mut config);
         let gate = Gate::new();
-        further_tools.extend([echo(), slow(&gate), panicking(), ask()]);
+        further_tools.extend([echo(), slow(&gate), panicking(), ask(&gate)]);
         let ports = Ports {
             catalog: Arc::clone(&stores.0),
             blobs: stores.1.clone(),
@@ -202,22 +202,29 @@ fn panicking() -> Tool {
     )
 }
 
-fn ask() -> Tool {
+fn ask(gate: &Arc<Gate>) -> Tool {
+    let gate = Arc::clone(gate);
     Tool::builder("ask", "Ask", Toolset::Agent)
         .description("Has a text written")
         .annotations(Annotations::CREATE)
-        .job(|run: Run, params: Params| async move {
-            let expects = Expects::kind(ExpectedKind::Text);
-            let outcome = run
-                .complete(Ask {
-                    step: "llm#1".to_owned(),
-                    model: None,
-                    request: Request::new("Be brief.", params.text, expects),
-                    attempt: 1,
-                    max_attempts: 1,
-                    errors: Vec::new(),
-                })
-                .await?;
-            Ok(Output(json!({"answer": outcome.text})))
+        .job(move |run: Run, params: Params| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if params.text.starts_with("late") {
+                    gate.open.subscribe().wait_for(|open| *open).await.unwrap();
+                }
+                let expects = Expects::kind(ExpectedKind::Text);
+                let outcome = run
+                    .complete(Ask {
+                        step: "llm#1".to_owned(),
+                        model: None,
+                        request: Request::new("Be brief.", params.text, expects),
+                        attempt: 1,
+                        max_attempts: 1,
+                        errors: Vec::new(),
+                    })
+                    .await?;
+                Ok(Output(json!({"answer": outcome.text})))
+            }
         })
 }

@@ -223,6 +223,6 @@ async fn a_client_that_stops_reading_and_leaves_is_survived() {
         let _ = input.write_all(call(id, "list_web_apps", &json!({})).as_bytes()).await;
     }
     drop(input);
-    let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), child.wait()).await;
     assert!(ended.expect("it does not end").is_ok());
 }

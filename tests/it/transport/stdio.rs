@@ -134,7 +134,9 @@ async fn a_modern_client_model_is_asked_by_a_returned_question() {
         "role": "assistant", "model": "m", "content": {"type": "text", "text": "The sky."},
     });
     let state = asked["requestState"].as_str().unwrap();
-    let forged = format!("{}A", state.get(..state.len() - 1).unwrap());
+    let (head, tail) = state.split_at(state.len() / 2);
+    let other = if tail.starts_with('A') { 'B' } else { 'A' };
+    let forged = format!("{head}{other}{}", &tail[1..]);
     for bad in [forged, String::new(), "rs1.x.y".to_owned()] {
         let answer = client.request("tools/call", retry(json!(bad), text.clone())).await;
         assert_eq!(answer["error"]["code"], -32602, "{answer}");
@@ -207,4 +209,27 @@ async fn prompts_follow_the_tools() {
         .request("completion/complete", json!({"ref": reference, "argument": argument}))
         .await;
     assert_eq!(answer["error"]["code"], -32602);
+}
+
+#[tokio::test]
+async fn a_key_marks_repetitions_of_one_call() {
+    let bench = Bench::new().await;
+    bench.gate.open();
+    let mut client = StdioClient::legacy(&bench, json!({})).await;
+    let call = |text: &str, key: &str| {
+        json!({
+            "name": "slow",
+            "arguments": {"text": text},
+            "_meta": {"atelier/idempotency_key": key},
+        })
+    };
+    let first = client.request("tools/call", call("a", "k1")).await;
+    let again = client.request("tools/call", call("a", "k1")).await;
+    let other = client.request("tools/call", call("a", "k2")).await;
+    let id = |answer: &Value| answer["result"]["structuredContent"]["call_id"].clone();
+    assert!(id(&first).is_string(), "{first}");
+    assert_eq!(id(&first), id(&again));
+    assert_ne!(id(&first), id(&other));
+    let changed = client.request("tools/call", call("b", "k1")).await;
+    assert_eq!(text_json(&changed["result"])["code"], "idempotency_conflict");
 }

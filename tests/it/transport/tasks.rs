@@ -66,8 +66,36 @@ async fn a_task_asks_the_client_model_and_goes_on() {
         "extensions": {"io.modelcontextprotocol/tasks": {}},
     });
     let mut client = StdioClient::modern(&bench, &capabilities);
+    // Asked at once, it is a question in place of the result.
     let answer = client.call("ask", json!({"text": "Why?"})).await;
     assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
+
+    // Asked when it is a task already, it is the task's question.
+    let answer = client.call("ask", json!({"text": "late: why?"})).await;
+    assert_eq!(answer["result"]["resultType"], "task", "{answer}");
+    let id = answer["result"]["taskId"].clone();
+    bench.gate.open();
+    let asked = loop {
+        let answer = client.request("tasks/get", json!({"taskId": id})).await;
+        if answer["result"]["status"] != "working" {
+            break answer["result"].clone();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert_eq!(asked["status"], "input_required", "{asked}");
+    let question = &asked["inputRequests"]["completion"]["params"];
+    assert_eq!(question["messages"][0]["content"]["text"], "late: why?", "{asked}");
+    let response = json!({
+        "role": "assistant", "model": "m", "content": {"type": "text", "text": "Because."},
+    });
+    let params = json!({"taskId": id, "inputResponses": {"completion": response}});
+    let answer = client.request("tasks/update", params).await;
+    assert_eq!(answer["result"]["resultType"], "complete", "{answer}");
+    client.call("get_job", json!({"job_id": id})).await;
+    let answer = client.request("tasks/get", json!({"taskId": id})).await;
+    assert_eq!(answer["result"]["status"], "completed", "{answer}");
+    let result = &answer["result"]["result"]["structuredContent"];
+    assert_eq!(result["answer"], "Because.");
 }
 
 #[tokio::test]
