@@ -173,12 +173,36 @@ async fn the_doctor_finds_what_is_broken() {
 async fn the_doctor_tells_who_holds_a_port() {
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = foreign.local_addr().unwrap().to_string();
-    let world = Installation::new().with("ATELIER_SERVER__LISTEN", &address);
+    let world = Installation::new().with("ATELIER_SERVER__LISTEN", address);
     let report = world.run(&["doctor", "--json"]).await.json();
     let listen = check(&report, "listen");
     assert_eq!(listen["status"], "warning", "{listen}");
     assert!(listen["detail"].as_str().unwrap().contains("another program"), "{listen}");
     assert!(listen["fix"].as_str().unwrap().contains("--listen"), "{listen}");
+}
+
+#[tokio::test]
+async fn the_doctor_knows_its_own_listeners() {
+    let world = anywhere();
+    let mut server = world.command(&["serve"]).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let addresses: Vec<&str> = line
+        .split("http://")
+        .skip(1)
+        .map(|rest| rest.split(['/', ',', ' ']).next().unwrap())
+        .collect();
+    assert_eq!(addresses.len(), 2, "{line}");
+    let other = Installation::new()
+        .with("ATELIER_SERVER__LISTEN", addresses[0])
+        .with("ATELIER_SERVER__CONTENT_LISTEN", addresses[1]);
+    let report = other.run(&["doctor", "--json"]).await.json();
+    for name in ["listen", "content listen"] {
+        let check = check(&report, name);
+        assert_eq!(check["status"], "ok", "{check}");
+        assert!(check["detail"].as_str().unwrap().contains("running Atelier"), "{check}");
+    }
+    server.kill().await.unwrap();
 }
 
 #[tokio::test]
@@ -203,7 +227,7 @@ async fn secrets_are_never_printed() {
     let world = Installation::new()
         .with("GEMINI_API_KEY", CANARY)
         .with("ANTHROPIC_API_KEY", CANARY)
-        .with("HTTPS_PROXY", &proxy)
+        .with("HTTPS_PROXY", proxy)
         .with("ATELIER_LOG", "trace");
     let commands: [&[&str]; 5] = [
         &["config", "check"],
@@ -218,7 +242,7 @@ async fn secrets_are_never_printed() {
     }
     let masked = world.run(&["config", "check"]).await.stdout;
     assert!(masked.contains("gemini_api_key = \"••••••\""), "{masked}");
-    let broken = Installation::new().with("GEMINI_API_KEY", &format!("{CANARY}\n{CANARY}"));
+    let broken = Installation::new().with("GEMINI_API_KEY", format!("{CANARY}\n{CANARY}"));
     let finished = broken.run(&["config", "check"]).await;
     assert_eq!(finished.code, Some(1));
     assert!(!shows_canary(&finished), "{finished:?}");

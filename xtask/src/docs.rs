@@ -1,7 +1,5 @@
 //! Documents that are generated from the program: what a client sees is what is written down.
 
-#![expect(clippy::disallowed_methods, reason = "development tasks read files and start programs")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Development tasks: generated documents and benchmarks.
 
+#![expect(clippy::disallowed_methods, reason = "development tasks read files and start programs")]
+
 mod bench;
 mod docs;
 

@@ -1,13 +1,5 @@
 //! Models over real sockets, commands and clients: what the guard makes of every wire and fault.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "these are tests, and a panic is how a test fails"
-)]
-
 mod commands;
 mod guard_rules;
 mod limits;

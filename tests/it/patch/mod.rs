@@ -1,13 +1,5 @@
 //! Edits by search-and-replace blocks, from the outside.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::format_collect,
-    reason = "helpers of tests are tests"
-)]
-
 mod applying;
 mod feedback;
 mod fuzz;
