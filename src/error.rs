@@ -6,13 +6,15 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::llm::LlmError;
 use crate::storage::StorageError;
 
 /// Who can do something about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The caller: change the arguments.
     Invalid,
@@ -119,15 +121,27 @@ impl ToolError {
         Value::Object(object)
     }
 
-    /// Reads back what [`Self::to_json`] wrote, for errors of stored jobs.
+    /// The error as it is stored with a job: the JSON of the answer and its kind.
+    pub fn to_stored_json(&self) -> Value {
+        let mut value = self.to_json();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("kind".into(), json!(self.kind));
+        }
+        value
+    }
+
+    /// Reads back what [`Self::to_stored_json`] wrote.
     pub fn from_json(value: &Value) -> Self {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let mut details = value.as_object().cloned().unwrap_or_default();
-        for key in ["status", "code", "message", "hint", "retry_after_s"] {
+        let kind = details.get("kind").cloned();
+        for key in ["kind", "status", "code", "message", "hint", "retry_after_s"] {
             details.shift_remove(key);
         }
         Self {
-            kind: ErrorKind::Unavailable,
+            kind: kind
+                .and_then(|kind| serde_json::from_value(kind).ok())
+                .unwrap_or(ErrorKind::Unavailable),
             code: Cow::Owned(text("code").unwrap_or_else(|| "failed".to_owned())),
             message: text("message").unwrap_or_else(|| "the job failed".to_owned()),
             hint: text("hint"),

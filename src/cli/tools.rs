@@ -85,7 +85,7 @@ pub(super) async fn call(
         app.urls.set_content_address(kept_address(&*app.catalog, ListenerKind::Content).await?);
     }
     app.urls.set_pages_address(kept_address(&*app.catalog, ListenerKind::Pages).await?);
-    app.runner.start_background();
+    app.runner.start_heartbeat();
     let outcome = app.registry.call(&arguments.tool, values, context(&app, shutdown)).await;
     app.runner.shut_down().await;
     output::json(&outcome.structured)?;

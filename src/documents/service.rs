@@ -133,7 +133,7 @@ impl Documents {
         };
         let name = call.app_name.as_deref().filter(|name| !name.trim().is_empty());
         // All arguments are judged before anything is fetched.
-        let given = match call.html.clone() {
+        let given = match call.html.clone().filter(|html| !html.trim().is_empty()) {
             Some(html) => {
                 Some(page_as_given(html, self.parts.page_bytes).map_err(DocumentError::from)?)
             }

@@ -12,7 +12,7 @@ use super::progress::ProgressSink;
 use super::run::{Run, RunParts, stopped};
 use super::runner::{JobRunner, StopReason, seconds_to_ms};
 use super::{CompletionRequest, Failure, JobReply, ToolOutput};
-use crate::error::ToolError;
+use crate::error::{ErrorKind, ToolError};
 use crate::registry::CallContext;
 use crate::storage::{
     Fence, Job, JobMode, JobOutcome, JobState, NewCompletion, StorageError, keys,
@@ -68,6 +68,8 @@ impl JobRunner {
             }
             Err(Failure::Error(error)) => {
                 let (state, error) = match attempt.reason.get() {
+                    // What fails for a passing reason can be repeated without paying again.
+                    None if is_passing(&error) => (JobState::Interrupted, error),
                     None => (JobState::Failed, error),
                     Some(StopReason::Requested) => (JobState::Cancelled, stopped()),
                     Some(StopReason::CallerGone | StopReason::Shutdown) => {
@@ -88,7 +90,18 @@ impl JobRunner {
                     .map(|()| JobReply::Failed { call_id: call_id.clone(), error })
             }
         };
-        reply.unwrap_or_else(|error| JobReply::Failed { call_id, error: error.into() })
+        match reply {
+            Ok(reply) => reply,
+            // Somebody else ended or took the job; its row says how.
+            Err(StorageError::Fenced(_)) => match self.catalog.job(&job.principal, &job.id).await {
+                Ok(Some(now)) => self
+                    .reply_of(&now)
+                    .await
+                    .unwrap_or_else(|error| JobReply::Failed { call_id, error }),
+                Ok(None) | Err(_) => JobReply::Failed { call_id, error: interrupted() },
+            },
+            Err(error) => JobReply::Failed { call_id, error: error.into() },
+        }
     }
 
     async fn is_task(&self, job: &Job) -> bool {
@@ -121,7 +134,7 @@ impl JobRunner {
             state,
             result_sha: None,
             reference_sha: None,
-            error: Some(error.to_json().to_string()),
+            error: Some(error.to_stored_json().to_string()),
         };
         match self.catalog.finish_job(fence, &outcome).await {
             // Somebody ended it first; the error stands for this caller all the same.
@@ -152,4 +165,19 @@ impl JobRunner {
             request: Box::new(request),
         })
     }
+}
+
+/// Whether the same call may succeed later with the steps that are stored now.
+fn is_passing(error: &ToolError) -> bool {
+    let passing = match error.kind {
+        ErrorKind::Unavailable | ErrorKind::Limit => true,
+        ErrorKind::Invalid
+        | ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Denied
+        | ErrorKind::Cancelled
+        | ErrorKind::Internal => false,
+    };
+    // With these the stored answers themselves are what is wrong.
+    passing && !["unusable_answer", "page_too_large"].contains(&error.code.as_ref())
 }

@@ -73,8 +73,13 @@ impl CompletionRequest {
                 .collect::<Vec<_>>()
                 .join("\n\n"),
         };
-        let room = PART_BYTES.saturating_sub(self.request.system.len()).max(PART_BYTES / 2);
-        PromptParts { system: self.request.system.clone(), parts: split_text(&text, room) }
+        // Instructions that are too long for one result go on in the parts.
+        let mut pieces = split_text(&self.request.system, PART_BYTES / 2).into_iter();
+        let system = pieces.next().unwrap_or_default();
+        let rest: String = pieces.collect();
+        let text = if rest.is_empty() { text } else { format!("{rest}\n\n{text}") };
+        let room = PART_BYTES.saturating_sub(system.len()).max(PART_BYTES / 2);
+        PromptParts { system, parts: split_text(&text, room) }
     }
 }
 

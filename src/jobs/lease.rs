@@ -20,21 +20,29 @@ const SWEEPS_PER_CLEANUP: u32 = 120;
 impl JobRunner {
     /// Starts the heartbeat and the reaper; they end with [`Self::shut_down`].
     pub fn start_background(self: &Arc<Self>) {
+        self.start_heartbeat();
         let lease = Duration::from_secs_f64(self.limits.lease_s.max(0.05));
-        let heartbeat = Arc::clone(self);
-        self.tasks.spawn(async move {
-            while heartbeat.pause(lease / 4).await {
-                heartbeat.beat().await;
-            }
-        });
         let reaper = Arc::clone(self);
         self.tasks.spawn(async move {
             let mut sweeps = 0_u32;
             // Spread over processes that started together, by the random owner name.
             let spread = u64::from(reaper.owner.bytes().next().unwrap_or(0)) * 4;
             while reaper.pause(lease / 4 + Duration::from_millis(spread)).await {
+                // After a sleep of the machine our own leases have run out too: renew them first.
+                reaper.beat().await;
                 reaper.reap(sweeps.is_multiple_of(SWEEPS_PER_CLEANUP)).await;
                 sweeps = sweeps.wrapping_add(1);
+            }
+        });
+    }
+
+    /// Starts the heartbeat alone: for a process that makes one call and adopts nothing.
+    pub fn start_heartbeat(self: &Arc<Self>) {
+        let lease = Duration::from_secs_f64(self.limits.lease_s.max(0.05));
+        let heartbeat = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while heartbeat.pause(lease / 4).await {
+                heartbeat.beat().await;
             }
         });
     }

@@ -201,7 +201,10 @@ impl Run {
         };
         outcome.model_note = note;
         self.store(&ask.step, &outcome).await?;
-        self.count_daily_tokens(&outcome).await?;
+        // The answer is paid and stored; a counter that fails must not cost it.
+        if let Err(error) = self.count_daily_tokens(&outcome).await {
+            tracing::warn!(error.cause = %error, "the daily tokens could not be counted");
+        }
         Ok(outcome)
     }
 
@@ -241,7 +244,7 @@ impl Run {
         }
     }
 
-    async fn count_daily_tokens(&self, outcome: &Outcome) -> Result<(), Failure> {
+    async fn count_daily_tokens(&self, outcome: &Outcome) -> StorageResult<()> {
         if self.inner.models.daily_tokens().is_none() {
             return Ok(());
         }

@@ -195,6 +195,8 @@ impl JobRunner {
                     .hint("use a new key for a new call"));
                 }
                 let id = job.id.clone();
+                // The call that started it may still wait for it.
+                let wait = WaitFor { on_cancel: OnCancel::Leave, ..wait };
                 return match self.go_on(job, &start.context, &wait).await? {
                     Some(reply) => Ok(reply),
                     None => self.wait(&principal, &id, &wait).await,
@@ -207,18 +209,23 @@ impl JobRunner {
     }
 
     /// Runs an earlier job again if it can go on. `None`: it cannot be had by this call.
-    async fn go_on(
+    pub(super) async fn go_on(
         self: &Arc<Self>,
         job: Job,
         context: &CallContext,
         wait: &WaitFor,
     ) -> Result<Option<JobReply>, ToolError> {
         match job.state {
-            JobState::Waiting => Ok(Some(self.reply_of(&job).await?)),
-            JobState::Interrupted => {
+            // A waiting job runs again too: a model may be at hand by now. If not, its round stays.
+            JobState::Waiting | JobState::Interrupted => {
                 let claimed = self
                     .catalog
-                    .claim_job(&job.id, &self.owner, self.lease_ms(), &[JobState::Interrupted])
+                    .claim_job(
+                        &job.id,
+                        &self.owner,
+                        self.lease_ms(),
+                        &[JobState::Interrupted, JobState::Waiting],
+                    )
                     .await?;
                 let Some(claimed) = claimed else { return Ok(None) };
                 self.resume(claimed, context.clone(), wait).await.map(Some)
@@ -418,7 +425,10 @@ impl JobRunner {
             progress,
             done,
         };
-        self.lock().insert(job.id.clone(), live);
+        // After the machine slept, this process may take over its own earlier attempt.
+        if let Some(earlier) = self.lock().insert(job.id.clone(), live) {
+            earlier.stop(StopReason::Lost);
+        }
         let listener = context.progress.clone();
         let sink = ProgressSink::new(move |progress| {
             progress_sender.send_replace(Some(progress.clone()));

@@ -32,6 +32,9 @@ pub struct Text {
     pub text: String,
     /// Whether further parts follow.
     pub more: bool,
+    /// Round that the text answers, where the caller was told; a text for an earlier round is not
+    /// taken for the present one.
+    pub round: Option<i64>,
 }
 
 impl JobRunner {
@@ -46,22 +49,46 @@ impl JobRunner {
         submission: Text,
         context: CallContext,
     ) -> Result<Submitted, ToolError> {
+        // In a task of its own: a caller that leaves between the acceptance of the text and the
+        // start of the job must not strand the job.
+        let runner = Arc::clone(self);
+        let work = self.tasks.spawn(async move { runner.accept(submission, context).await });
+        work.await.unwrap_or_else(|error| {
+            Err(ToolError::internal(&format!("a submission ended: {error}")))
+        })
+    }
+
+    async fn accept(
+        self: &Arc<Self>,
+        submission: Text,
+        context: CallContext,
+    ) -> Result<Submitted, ToolError> {
         let completion = self.pending(&context.principal, &submission.handle).await?;
         let wait = WaitFor {
             budget: context.answer_budget,
             cancel: context.cancel.clone(),
             on_cancel: OnCancel::Leave,
         };
+        if submission.round.is_some_and(|round| round != completion.round) {
+            let job = self.job(&context.principal, &completion.job).await?;
+            return self.reply_of(&job).await.map(Submitted::Reply);
+        }
         let text = self.collected(&completion, &submission.text).await?;
         match completion.state {
             CompletionState::Open => {}
             CompletionState::Checking | CompletionState::Settled => {
                 let same = completion.submitted_sha == Some(sha256_hex(text.as_bytes()));
                 return match (same, completion.state) {
-                    (true, _) => self
-                        .wait(&context.principal, &completion.job, &wait)
-                        .await
-                        .map(Submitted::Reply),
+                    (true, _) => {
+                        // A job that was interrupted with this text goes on with it.
+                        let job = self.job(&context.principal, &completion.job).await?;
+                        let id = job.id.clone();
+                        let reply = match self.go_on(job, &context, &wait).await? {
+                            Some(reply) => reply,
+                            None => self.wait(&context.principal, &id, &wait).await?,
+                        };
+                        Ok(Submitted::Reply(reply))
+                    }
                     (false, CompletionState::Checking) => Err(busy()),
                     (false, _) => Err(already_used()),
                 };
@@ -72,6 +99,14 @@ impl JobRunner {
         let request: CompletionRequest = self.blobs.get_json(&completion.prompt_sha).await?;
         let limit = request.request.expects.max_bytes;
         if text.len() > limit {
+            if completion.partial_sha.is_some() {
+                // The parts are given up, so that a shorter text can begin anew.
+                let empty = self.blobs.put("").await?;
+                let earlier = completion.partial_sha.as_ref();
+                self.catalog
+                    .append_submission(&completion.handle, completion.round, earlier, &empty)
+                    .await?;
+            }
             return Err(ToolError::new(
                 ErrorKind::Limit,
                 "too_large",
@@ -80,12 +115,19 @@ impl JobRunner {
                     text.len()
                 ),
             )
-            .hint("write a shorter text and submit it with the same handle"));
+            .hint("write a shorter text and submit it whole with the same handle"));
         }
         if submission.more {
             let sha = self.blobs.put(text.clone().into_bytes()).await?;
-            let open =
-                self.catalog.append_submission(&completion.handle, completion.round, &sha).await?;
+            let open = self
+                .catalog
+                .append_submission(
+                    &completion.handle,
+                    completion.round,
+                    completion.partial_sha.as_ref(),
+                    &sha,
+                )
+                .await?;
             return if open {
                 Ok(Submitted::Part { received_bytes: text.len() })
             } else {
@@ -116,6 +158,7 @@ impl JobRunner {
             .submit_completion(Submission {
                 handle: &completion.handle,
                 round: completion.round,
+                earlier: completion.partial_sha.as_ref(),
                 text_sha: &text_sha,
                 step_sha: &step_sha,
                 owner: &self.owner,

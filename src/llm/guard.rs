@@ -26,7 +26,7 @@ use self::answer::{Answer, AttemptFailure};
 use self::backoff::{Backoff, Retries};
 use super::models::Price;
 use super::{
-    LanguageModel, LlmError, LlmErrorCode, Message, Outcome, Request, Role, Stop, Usage, attributes,
+    LanguageModel, LlmError, LlmErrorCode, Message, Outcome, Request, Role, Route, Stop, Usage, attributes,
 };
 
 /// Limits of a model call.
@@ -219,7 +219,13 @@ impl Guard {
         let result = {
             let work = async {
                 // The gate is never closed, and without a permit the request would still be right.
-                let _permit = gate.acquire().await;
+                // Every client's own model is another one, so they share no gate.
+                let _permit = match call.model.route() {
+                    Route::Sampling => None,
+                    Route::Api | Route::Local | Route::Command | Route::Host => {
+                        gate.acquire().await.ok()
+                    }
+                };
                 call.spent.tries += 1;
                 answer::gather(call.model, request, &self.limits, &|bytes| {
                     (call.written)(bytes_before + bytes);

@@ -125,7 +125,7 @@ impl Registry {
         })?;
         Self::check_rights(&registered.tool, &context.rights, context.origin)?;
         let limit = self.limits.argument_bytes;
-        if json_bytes(arguments) > limit {
+        if validation::json_bytes(arguments) > limit {
             return Err(ToolError::new(
                 ErrorKind::Limit,
                 "arguments_too_large",
@@ -186,6 +186,7 @@ impl Registry {
             catalog: self.catalog.as_ref(),
             blobs: &self.blobs,
             principal: &context.principal,
+            bytes: self.limits.argument_bytes,
         };
         let mut arguments = resolver.resolve(arguments, &tool.input_schema).await?;
         validation::normalise(&mut arguments, &tool.input_schema);
@@ -233,7 +234,9 @@ impl JobExecutor for Registry {
         arguments: Value,
     ) -> BoxFuture<'static, Result<ToolOutput, Failure>> {
         let Some(registered) = self.registered(tool) else {
-            let error = ToolError::not_found(
+            // Another process on the same data folder may offer it: nothing paid for is lost.
+            let error = ToolError::new(
+                ErrorKind::Unavailable,
                 "unknown_tool",
                 format!("the tool `{tool}` that this job belongs to is not offered any more"),
             );
@@ -254,24 +257,5 @@ impl JobExecutor for Registry {
                 Box::pin(std::future::ready(Err(error.into())))
             }
         }
-    }
-}
-
-/// Size of a value as JSON text, without writing it.
-fn json_bytes(value: &Value) -> usize {
-    struct Counter(usize);
-    impl std::io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, value) {
-        Ok(()) => counter.0,
-        Err(_) => usize::MAX,
     }
 }

@@ -8,12 +8,15 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::validation::json_bytes;
 use crate::error::{ErrorKind, ToolError};
 use crate::storage::blobs::Blobs;
 use crate::storage::{CallId, CallRecord, Catalog, PrincipalId};
 
 /// How many keys of a value an error lists.
 const LISTED: usize = 20;
+/// Bytes of a path; a longer one names nothing that a tool returns.
+const MAX_PATH: usize = 1_000;
 /// Depth of arguments that is searched; deeper ones are refused by the JSON parser anyway.
 const MAX_DEPTH: usize = 100;
 
@@ -41,6 +44,8 @@ pub(super) struct Resolver<'a> {
     pub(super) catalog: &'a dyn Catalog,
     pub(super) blobs: &'a Blobs,
     pub(super) principal: &'a PrincipalId,
+    /// Bytes that all inserted values may have together.
+    pub(super) bytes: usize,
 }
 
 impl Resolver<'_> {
@@ -60,12 +65,21 @@ impl Resolver<'_> {
         }
         let mut results: HashMap<CallId, (CallRecord, Value)> = HashMap::new();
         for reference in &references {
+            if reference.path.len() > MAX_PATH {
+                return Err(unknown(format!(
+                    "a reference to call `{}` has a path of {} bytes",
+                    reference.call_id,
+                    reference.path.len()
+                ))
+                .hint("take the path from an earlier result: keys and list indexes, separated by `__`"));
+            }
             if !results.contains_key(&reference.call_id) {
                 let loaded = self.load(&reference.call_id).await?;
                 results.insert(reference.call_id.clone(), loaded);
             }
         }
-        replace(&mut arguments, Some(schema), 0, &results)?;
+        let mut replacement = Replacement { results: &results, left: self.bytes };
+        replacement.replace(&mut arguments, Some(schema), 0)?;
         Ok(arguments)
     }
 
@@ -107,48 +121,69 @@ fn collect(value: &Value, depth: usize, found: &mut Vec<Reference>) {
     }
 }
 
-fn replace(
-    value: &mut Value,
-    schema: Option<&Value>,
-    depth: usize,
-    results: &HashMap<CallId, (CallRecord, Value)>,
-) -> Result<(), ToolError> {
-    if depth > MAX_DEPTH {
-        return Ok(());
-    }
-    match value {
-        Value::String(text) => {
-            let Some(reference) = Reference::parse(text) else { return Ok(()) };
-            let Some((record, result)) = results.get(&reference.call_id) else { return Ok(()) };
-            let found = look_up(result, &reference.path, &record.tool)
-                .ok_or_else(|| no_such_path(&reference, record, result))?;
-            let wants_text = schema
-                .and_then(|schema| schema.get("type"))
-                .and_then(Value::as_str)
-                .is_some_and(|kind| kind == "string");
-            *value = match found {
-                Value::String(text) => Value::String(text.clone()),
-                other if wants_text => Value::String(other.to_string()),
-                other => other.clone(),
-            };
+/// Puts values in place of references, within a budget: one small argument list could name a large
+/// value any number of times.
+struct Replacement<'a> {
+    results: &'a HashMap<CallId, (CallRecord, Value)>,
+    left: usize,
+}
+
+impl Replacement<'_> {
+    fn replace(
+        &mut self,
+        value: &mut Value,
+        schema: Option<&Value>,
+        depth: usize,
+    ) -> Result<(), ToolError> {
+        if depth > MAX_DEPTH {
+            return Ok(());
         }
-        Value::Array(items) => {
-            let schema = schema.and_then(|schema| schema.get("items"));
-            for item in items {
-                replace(item, schema, depth + 1, results)?;
+        match value {
+            Value::String(text) => {
+                let Some(reference) = Reference::parse(text) else { return Ok(()) };
+                let Some((record, result)) = self.results.get(&reference.call_id) else {
+                    return Ok(());
+                };
+                let found = look_up(result, &reference.path, &record.tool)
+                    .ok_or_else(|| no_such_path(&reference, record, result))?;
+                self.left = self.left.checked_sub(json_bytes(found)).ok_or_else(too_large)?;
+                let wants_text = schema
+                    .and_then(|schema| schema.get("type"))
+                    .and_then(Value::as_str)
+                    .is_some_and(|kind| kind == "string");
+                *value = match found {
+                    Value::String(text) => Value::String(text.clone()),
+                    other if wants_text => Value::String(other.to_string()),
+                    other => other.clone(),
+                };
             }
-        }
-        Value::Object(object) => {
-            for (key, item) in object {
-                let schema = schema
-                    .and_then(|schema| schema.get("properties"))
-                    .and_then(|properties| properties.get(key.as_str()));
-                replace(item, schema, depth + 1, results)?;
+            Value::Array(items) => {
+                let schema = schema.and_then(|schema| schema.get("items"));
+                for item in items {
+                    self.replace(item, schema, depth + 1)?;
+                }
             }
+            Value::Object(object) => {
+                for (key, item) in object {
+                    let schema = schema
+                        .and_then(|schema| schema.get("properties"))
+                        .and_then(|properties| properties.get(key.as_str()));
+                    self.replace(item, schema, depth + 1)?;
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Ok(())
     }
-    Ok(())
+}
+
+fn too_large() -> ToolError {
+    ToolError::new(
+        ErrorKind::Limit,
+        "arguments_too_large",
+        "the values behind the references are too large together",
+    )
+    .hint("refer to smaller parts of the results, or to fewer of them")
 }
 
 /// Finds a path in a result; a first segment `<tool>_response` may stand before it.
@@ -250,7 +285,8 @@ mod tests {
 
     fn resolved(mut arguments: Value, schema: &Value, result: Value) -> Result<Value, ToolError> {
         let results = HashMap::from([(CallId("0a1b2c3d".into()), (record(), result))]);
-        replace(&mut arguments, Some(schema), 0, &results)?;
+        let mut replacement = Replacement { results: &results, left: 1_000_000 };
+        replacement.replace(&mut arguments, Some(schema), 0)?;
         Ok(arguments)
     }
 
@@ -306,6 +342,16 @@ mod tests {
         let arguments = json!({"x": "@@ref_0a1b2c3d__nothing"});
         let error = resolved(arguments, &json!({}), result).unwrap_err();
         assert_eq!(error.details["holds"], json!(["web_apps", "status"]));
+    }
+
+    #[test]
+    fn a_large_value_cannot_be_named_again_and_again() {
+        let result = json!({"text": "x".repeat(100_000)});
+        let once = json!(["@@ref_0a1b2c3d__text"]);
+        assert!(resolved(once, &json!({}), result.clone()).is_ok());
+        let often = json!(vec!["@@ref_0a1b2c3d__text"; 100]);
+        let error = resolved(often, &json!({}), result).unwrap_err();
+        assert_eq!(error.code, "arguments_too_large");
     }
 
     #[test]

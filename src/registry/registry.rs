@@ -163,18 +163,17 @@ impl Registry {
         &self,
         principal: &PrincipalId,
     ) -> Result<OwnedSemaphorePermit, ToolError> {
-        let semaphore = {
+        let permit = {
             let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
             // Principals that have nothing in flight need no entry.
             let places = self.limits.concurrent_calls.max(1);
             permits.retain(|_, semaphore| semaphore.available_permits() < places);
-            Arc::clone(
-                permits
-                    .entry(principal.clone())
-                    .or_insert_with(|| Arc::new(Semaphore::new(places))),
-            )
+            let semaphore = permits
+                .entry(principal.clone())
+                .or_insert_with(|| Arc::new(Semaphore::new(places)));
+            Arc::clone(semaphore).try_acquire_owned()
         };
-        semaphore.try_acquire_owned().map_err(|_| {
+        permit.map_err(|_| {
             let mut error = ToolError::new(
                 ErrorKind::Limit,
                 "busy",

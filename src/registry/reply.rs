@@ -34,6 +34,8 @@ pub struct CallOutcome {
 pub struct SamplingAsk {
     /// Handle to submit the text with.
     pub handle: CompletionHandle,
+    /// Round of the completion: the text answers this one alone.
+    pub round: i64,
     /// The question.
     pub request: Request,
 }
@@ -114,7 +116,7 @@ pub(super) fn from_reply(
             }
             let sampling = request
                 .by_sampling
-                .then(|| SamplingAsk { handle: handle.clone(), request: request.request.clone() });
+                .then(|| SamplingAsk { handle: handle.clone(), round, request: request.request.clone() });
             CallOutcome {
                 call_id: Some(call_id),
                 is_error: false,

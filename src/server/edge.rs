@@ -81,16 +81,6 @@ impl Edge {
                 ))
             })?);
         }
-        if let Some(url) = &config.public_base_url
-            && let Some(host) = url.host_str()
-        {
-            hosts.push(AllowedHost { name: host.to_lowercase(), port: None });
-            origins.push(AllowedOrigin {
-                scheme: url.scheme().to_owned(),
-                name: host.to_lowercase(),
-                port: url.port_or_known_default(),
-            });
-        }
         Ok(Self { hosts, origins })
     }
 
@@ -303,11 +293,12 @@ mod tests {
             "atelier.example:80",
             "atelier.example.",
             "fixed.example:8443",
-            "apps.example",
         ] {
             assert_eq!(verdict("/mcp", Some(host), None), Ok(()), "{host}");
         }
         for host in [
+            // Where hosted apps are shown is not where MCP is answered.
+            "apps.example",
             "evil.example",
             "localhost.evil.example",
             "fixed.example",
@@ -336,7 +327,6 @@ mod tests {
             "https://app.example",
             "https://app.example:443",
             "http://dev.example:1234",
-            "https://apps.example:9443",
         ] {
             assert_eq!(verdict("/mcp", Some("localhost"), Some(origin)), Ok(()), "{origin}");
         }

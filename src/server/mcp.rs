@@ -130,6 +130,7 @@ impl Handler {
         progress: ProgressSink,
     ) -> CallContext {
         let key = cx.meta.0.0.get(IDEMPOTENCY_META).and_then(Value::as_str);
+        let key = key.filter(|key| !key.is_empty());
         CallContext {
             rights: client.caller.rights.clone(),
             cancel: cx.ct.clone(),
@@ -172,7 +173,7 @@ impl Handler {
     /// Goes on with a call whose question to the client's model comes back.
     async fn resume(
         &self,
-        handle: CompletionHandle,
+        (handle, round): (CompletionHandle, i64),
         request: &CallToolRequestParams,
         client: &Client,
         cx: &RequestContext<RoleServer>,
@@ -257,8 +258,8 @@ impl ServerHandler for Handler {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
         };
         let outcome = if let Some(sealed) = &request.request_state {
-            let handle = self.retries.open(sealed, &client.caller.principal, tool.name)?;
-            self.resume(handle, &request, &client, &cx).await
+            let asked = self.retries.open(sealed, &client.caller.principal, tool.name)?;
+            self.resume(asked, &request, &client, &cx).await
         } else {
             let arguments = Value::Object(request.arguments.unwrap_or_default());
             self.call(tool.name, arguments, &client, &cx).await
@@ -329,7 +330,7 @@ impl ServerHandler for Handler {
         let state = self.door.app.registry.job(&id, Duration::ZERO, context).await;
         // A task that does not ask any more needs no answer.
         let Some(ask) = state.sampling else { return Ok(()) };
-        let arguments = json!({"handle": ask.handle.0, "text": text});
+        let arguments = json!({"handle": ask.handle.0, "text": text, "round": ask.round});
         let mut context = self.context(&client, &cx, ProgressSink::none());
         // The client asks for the result by its task; here it waits for the text's acceptance.
         context.answer_budget = Some(Duration::ZERO);

@@ -30,6 +30,7 @@ const QUESTION: &str = "completion";
 #[derive(Serialize, Deserialize)]
 struct State {
     handle: CompletionHandle,
+    round: i64,
 }
 
 /// Asks by retried calls.
@@ -63,7 +64,7 @@ impl Retries {
         let Some(questions) = questions(ask) else { return Ok(None) };
         let bound_to = bound_to(principal, tool);
         let options = SealOptions::new().associated_data(&bound_to).ttl(self.ttl);
-        let state = State { handle: ask.handle.clone() };
+        let state = State { handle: ask.handle.clone(), round: ask.round };
         let sealed = self
             .codec
             .seal_json_with(&state, &options)
@@ -71,7 +72,7 @@ impl Retries {
         Ok(Some(InputRequiredResult::new(Some(questions), Some(sealed))))
     }
 
-    /// The handle that a repeated call brings back.
+    /// The handle and the round that a repeated call brings back.
     ///
     /// # Errors
     /// Invalid parameters when the state is not one of ours, another caller's or too old.
@@ -80,9 +81,9 @@ impl Retries {
         sealed: &str,
         principal: &PrincipalId,
         tool: &str,
-    ) -> Result<CompletionHandle, ErrorData> {
+    ) -> Result<(CompletionHandle, i64), ErrorData> {
         let state: Result<State, _> = self.codec.open_json_with(sealed, &bound_to(principal, tool));
-        state.map(|state| state.handle).map_err(|error| {
+        state.map(|state| (state.handle, state.round)).map_err(|error| {
             ErrorData::invalid_params(
                 format!("{error}; repeat the call without `requestState`"),
                 None,
@@ -153,6 +154,7 @@ mod tests {
         let retries = Retries { codec, ttl: Duration::from_mins(1) };
         let ask = SamplingAsk {
             handle: CompletionHandle("cmp_x".into()),
+            round: 3,
             request: crate::llm::Request::new(
                 "s",
                 "u",
@@ -161,7 +163,8 @@ mod tests {
         };
         let ada = PrincipalId::from("ada");
         let sealed = retries.question(&ask, &ada, "t").unwrap().unwrap().request_state.unwrap();
-        assert_eq!(retries.open(&sealed, &ada, "t").unwrap().0, "cmp_x");
+        let (handle, round) = retries.open(&sealed, &ada, "t").unwrap();
+        assert_eq!((handle.0.as_str(), round), ("cmp_x", 3));
         assert!(retries.open(&sealed, &"bob".into(), "t").is_err());
         assert!(retries.open(&sealed, &ada, "u").is_err());
         let (head, tail) = sealed.split_at(sealed.len() / 2);

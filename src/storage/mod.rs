@@ -146,11 +146,13 @@ pub trait Catalog: Send + Sync + 'static {
     ) -> StorageResult<Option<Completion>>;
     /// The completion of a job, when it has one.
     async fn completion_of_job(&self, job: &JobId) -> StorageResult<Option<Completion>>;
-    /// Replaces the text collected so far for an open round (`more: true`).
+    /// Replaces the text collected so far for an open round (`more: true`), if that is still
+    /// `earlier`.
     async fn append_submission(
         &self,
         handle: &CompletionHandle,
         round: i64,
+        earlier: Option<&Sha256Hex>,
         partial_sha: &Sha256Hex,
     ) -> StorageResult<bool>;
     /// Takes the answer to an open round: in one transaction the round closes (compare and set on

@@ -310,6 +310,8 @@ pub struct Submission<'a> {
     pub handle: &'a CompletionHandle,
     /// Round that the caller saw.
     pub round: i64,
+    /// The parts collected before, as the caller saw them.
+    pub earlier: Option<&'a Sha256Hex>,
     /// The text as submitted (for the same-text rule).
     pub text_sha: &'a Sha256Hex,
     /// The step's result as the job will read it (blob of JSON).

@@ -171,9 +171,10 @@ impl Catalog for SqliteCatalog {
         &self,
         handle: &CompletionHandle,
         round: i64,
+        earlier: Option<&Sha256Hex>,
         partial_sha: &Sha256Hex,
     ) -> StorageResult<bool> {
-        completions::append_submission(self, handle, round, partial_sha).await
+        completions::append_submission(self, handle, round, earlier, partial_sha).await
     }
     async fn submit_completion(&self, submission: Submission<'_>) -> StorageResult<Option<Job>> {
         completions::submit_completion(self, submission).await

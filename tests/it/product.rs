@@ -274,7 +274,7 @@ async fn bad_input_gets_a_clear_error_and_lists_nothing() {
         (json!({"user_request": "x", "model": "no-such-model"}), "invalid_model"),
         (json!({"user_request": "x", "model": "gemini-x/../../evil#"}), "invalid_model"),
         (json!({"user_request": "x", "model": "claude-sonnet-5-5"}), "model_key_missing"),
-        (json!({"html": ""}), "invalid_html"),
+        (json!({"html": ""}), "request_missing"),
         (json!({"html": "just words"}), "invalid_html"),
         (json!({"user_request": "x", "attachments": "no"}), "invalid_arguments"),
         (

@@ -19,6 +19,8 @@ struct Params {
     /// `true` when further parts of a long text follow; the last part goes without it.
     #[serde(default)]
     more: bool,
+    /// The `round` of the result that the text answers; guards against answering a later one.
+    round: Option<i64>,
 }
 
 pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
@@ -29,7 +31,8 @@ pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
         .annotations(Annotations {
             read_only: false,
             destructive: false,
-            idempotent: true,
+            // A part that is sent twice counts twice.
+            idempotent: false,
             open_world: false,
         })
         .direct(
@@ -44,6 +47,7 @@ pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
                         handle: CompletionHandle(params.handle),
                         text: params.text,
                         more: params.more,
+                        round: params.round,
                     };
                     Ok(match runner.submit(text, call.context).await? {
                         Submitted::Reply(reply) => DirectReply::Job(reply),

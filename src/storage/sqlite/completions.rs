@@ -128,8 +128,9 @@ pub(super) async fn park_job(
         None => write.open_first_round(fence, &new).await?,
     };
     sqlx::query(
-        "UPDATE job SET state = 'waiting', owner = NULL, lease_until = NULL, updated_at = $2 \
-         WHERE id = $1",
+        // Its caller holds the id and the handle now, so it survives its workers.
+        "UPDATE job SET state = 'waiting', mode = 'task', owner = NULL, lease_until = NULL, \
+         updated_at = $2 WHERE id = $1",
     )
     .bind(fence.job.as_str())
     .bind(write.now)
@@ -231,17 +232,20 @@ pub(super) async fn append_submission(
     catalog: &SqliteCatalog,
     handle: &CompletionHandle,
     round: i64,
+    earlier: Option<&Sha256Hex>,
     partial_sha: &Sha256Hex,
 ) -> StorageResult<bool> {
     let mut write = catalog.write().await?;
     let result = sqlx::query(
         "UPDATE completion SET partial_sha = $3 \
-         WHERE handle = $1 AND round = $2 AND state = 'open' AND expires_at > $4",
+         WHERE handle = $1 AND round = $2 AND state = 'open' AND expires_at > $4 \
+         AND COALESCE(partial_sha, '') = $5",
     )
     .bind(&handle.0)
     .bind(round)
     .bind(partial_sha.as_str())
     .bind(write.now)
+    .bind(earlier.map_or("", Sha256Hex::as_str))
     .execute(&mut *write.transaction)
     .await
     .map_err(from_sqlx)?;
@@ -257,12 +261,13 @@ pub(super) async fn submit_completion(
     let taken: Option<(String, String)> = sqlx::query_as(
         "UPDATE completion SET state = 'checking', submitted_sha = $3, partial_sha = NULL \
          WHERE handle = $1 AND round = $2 AND state = 'open' AND expires_at > $4 \
-         RETURNING job, step",
+         AND COALESCE(partial_sha, '') = $5 RETURNING job, step",
     )
     .bind(&submission.handle.0)
     .bind(submission.round)
     .bind(submission.text_sha.as_str())
     .bind(write.now)
+    .bind(submission.earlier.map_or("", Sha256Hex::as_str))
     .fetch_optional(&mut *write.transaction)
     .await
     .map_err(from_sqlx)?;

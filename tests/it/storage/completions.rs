@@ -56,7 +56,7 @@ pub(super) async fn rounds_keep_the_handle_and_renew_the_time(store: &Store) {
     let job = running(catalog).await;
     let short = NewCompletion { ttl_ms: LONG / 2, ..new_completion("llm#1") };
     let first = catalog.park_job(&job.fence(), short).await.unwrap();
-    assert!(catalog.append_submission(&first.handle, 1, &sha("part")).await.unwrap());
+    assert!(catalog.append_submission(&first.handle, 1, None, &sha("part")).await.unwrap());
     let job = submit(catalog, &first.handle, 1, "bad").await.unwrap();
     let second = catalog.park_job(&job.fence(), new_completion("llm#2")).await.unwrap();
     assert_eq!(second.handle, first.handle);
@@ -72,7 +72,7 @@ pub(super) async fn rounds_keep_the_handle_and_renew_the_time(store: &Store) {
 pub(super) async fn an_unanswered_round_stays_the_same(store: &Store) {
     let catalog = &*store.catalog;
     let (job, first) = parked(catalog).await;
-    assert!(catalog.append_submission(&first.handle, 1, &sha("part")).await.unwrap());
+    assert!(catalog.append_submission(&first.handle, 1, None, &sha("part")).await.unwrap());
     let job =
         catalog.claim_job(&job.id, "worker-2", LONG, &[JobState::Waiting]).await.unwrap().unwrap();
     // While its job runs, the round cannot be answered.
@@ -99,14 +99,17 @@ pub(super) async fn parts_are_collected_in_an_open_round(store: &Store) {
     let catalog = &*store.catalog;
     let (_, completion) = parked(catalog).await;
     let handle = &completion.handle;
-    assert!(catalog.append_submission(handle, 1, &sha("a")).await.unwrap());
-    assert!(store.other.append_submission(handle, 1, &sha("ab")).await.unwrap());
+    assert!(catalog.append_submission(handle, 1, None, &sha("a")).await.unwrap());
+    assert!(store.other.append_submission(handle, 1, Some(&sha("a")), &sha("ab")).await.unwrap());
+    // Whoever goes on from what is not there any more is told so, and nothing is lost.
+    assert!(!catalog.append_submission(handle, 1, Some(&sha("a")), &sha("ac")).await.unwrap());
+    assert!(!catalog.append_submission(handle, 1, None, &sha("x")).await.unwrap());
     assert_eq!(look(catalog, handle).await.partial_sha, Some(sha("ab")));
-    assert!(!catalog.append_submission(handle, 2, &sha("x")).await.unwrap());
+    assert!(!catalog.append_submission(handle, 2, None, &sha("x")).await.unwrap());
     let unknown = CompletionHandle("cmp_unknown".into());
-    assert!(!catalog.append_submission(&unknown, 1, &sha("x")).await.unwrap());
+    assert!(!catalog.append_submission(&unknown, 1, None, &sha("x")).await.unwrap());
     submit(catalog, handle, 1, "abc").await.unwrap();
-    assert!(!catalog.append_submission(handle, 1, &sha("x")).await.unwrap());
+    assert!(!catalog.append_submission(handle, 1, None, &sha("x")).await.unwrap());
     assert_eq!(look(catalog, handle).await.partial_sha, None);
 }
 
@@ -186,7 +189,7 @@ pub(super) async fn completions_expire_with_their_jobs(store: &Store) {
     assert_eq!(of_job.state, CompletionState::Expired);
     assert_eq!(read(catalog, &job.id).await.state, JobState::Waiting);
     assert!(submit(catalog, &handle, 1, "late").await.is_none());
-    assert!(!catalog.append_submission(&handle, 1, &sha("late")).await.unwrap());
+    assert!(!catalog.append_submission(&handle, 1, None, &sha("late")).await.unwrap());
 
     assert_eq!(catalog.expire_completions(0).await.unwrap(), 0);
     assert_eq!(catalog.expire_completions(10).await.unwrap(), 1);

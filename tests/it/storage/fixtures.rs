@@ -95,9 +95,15 @@ pub(super) async fn submit(
     round: i64,
     text: &str,
 ) -> Option<Job> {
+    let earlier = catalog
+        .completion(&alice(), handle)
+        .await
+        .unwrap()
+        .and_then(|completion| completion.partial_sha);
     let submission = Submission {
         handle,
         round,
+        earlier: earlier.as_ref(),
         text_sha: &sha(text),
         step_sha: &sha(&format!("step {text}")),
         owner: "worker-2",
