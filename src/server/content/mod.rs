@@ -9,7 +9,7 @@
 //! version (never changes, kept) -> body (`bodies`, kept compressed) -> headers.
 //!
 //! A route below `/a/{token}/` is added in [`router`]; host check, isolation headers, sharing
-//! headers and preflights come from [`guard`].
+//! headers and preflights come from `guard`.
 
 mod app;
 mod attachments;
