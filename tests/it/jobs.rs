@@ -111,7 +111,10 @@ fn sleeper(counts: &Arc<Counts>) -> Tool {
                 run.progress(10.0, Some(100.0), "sleeping");
                 let first = counts.handler_runs.fetch_add(1, Ordering::SeqCst) == 0;
                 if first {
-                    tokio::time::sleep(Duration::from_secs(params.limit.unwrap_or(9) as u64)).await;
+                    tokio::time::sleep(Duration::from_secs(
+                        params.limit.unwrap_or(9).cast_unsigned(),
+                    ))
+                    .await;
                 }
                 Ok(Output(json!({"first": first})))
             }
@@ -122,12 +125,10 @@ fn sleeper(counts: &Arc<Counts>) -> Tool {
 fn panicker() -> Tool {
     Tool::builder("panicker", "Panicker", Toolset::Agent).description("Panics").job(
         |_run: Run, params: Params| async move {
-            assert!(
-                params.text.is_empty().then_some(false).unwrap_or(false),
-                "boom {}",
-                params.text
-            );
-            Ok(Output(json!({})))
+            let items: [&str; 0] = [];
+            // Out of bounds, whatever the text is.
+            let item = items[params.text.len()];
+            Ok(Output(json!({"item": item})))
         },
     )
 }

@@ -18,8 +18,11 @@ async fn model() -> FakeLlm {
     FakeLlm::start(Script::new().rule(Rule::reply(Reply::text(fenced())))).await.unwrap()
 }
 
+/// Name, variables, and the model that must answer.
+type Wire = (&'static str, Vec<(&'static str, String)>, &'static str);
+
 /// Every wire that can be configured: variables, model to name, and the model that must answer.
-fn wires(base: &str) -> Vec<(&'static str, Vec<(&'static str, String)>, &'static str)> {
+fn wires(base: &str) -> Vec<Wire> {
     let key = || "test-key".to_owned();
     let base = base.to_owned();
     vec![
@@ -189,7 +192,7 @@ async fn clients_with_a_model_of_their_own_are_asked_in_both_eras() {
     legacy.close().await;
 
     let mut modern = StdioClient::start(installation.command(&["stdio"]));
-    modern.modern(json!({"sampling": {}}));
+    modern.modern(&json!({"sampling": {}}));
     let call = json!({"name": "create_web_app", "arguments": {"user_request": "a modern timer"}});
     let asked = modern.request("tools/call", call.clone()).await;
     assert_eq!(asked["resultType"], "input_required", "{asked}");

@@ -44,7 +44,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 }
 
 fn zeros(bytes: usize) -> Body {
-    let block = Bytes::from_static(&[0; 64 * 1024]);
+    let block = Bytes::from(vec![0; 64 * 1024]);
     let blocks = bytes.div_ceil(block.len());
     Body::from_stream(stream::iter(std::iter::repeat_n(Ok::<_, Infallible>(block), blocks)))
 }

@@ -22,7 +22,7 @@ struct Scripted {
 
 #[async_trait]
 impl LanguageModel for Scripted {
-    fn model_id(&self) -> &str {
+    fn model_id(&self) -> &'static str {
         "scripted-1"
     }
 
@@ -30,7 +30,7 @@ impl LanguageModel for Scripted {
         Route::Sampling
     }
 
-    fn provider(&self) -> &str {
+    fn provider(&self) -> &'static str {
         "test"
     }
 

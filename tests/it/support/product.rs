@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// Longest wait for one answer; only a defect reaches it.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// An installation: a data folder and a home that nobody else uses.
 pub(crate) struct Installation {
@@ -155,7 +155,7 @@ impl StdioClient {
     }
 
     /// Speaks as clients from 2026-07-28 on do: every request says who asks.
-    pub(crate) fn modern(&mut self, capabilities: Value) {
+    pub(crate) fn modern(&mut self, capabilities: &Value) {
         self.meta = Some(json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},

@@ -75,7 +75,7 @@ impl StudioBuilder {
     pub(crate) fn new() -> Self {
         // Far beyond any machine's slowness: tests of the limit set it themselves.
         let limits =
-            FetchLimits { total: std::time::Duration::from_secs(120), ..FetchLimits::default() };
+            FetchLimits { total: std::time::Duration::from_mins(2), ..FetchLimits::default() };
         Self {
             exceptions: Vec::new(),
             limits,

@@ -57,12 +57,11 @@ impl WorkshopBuilder {
 
     /// Builds it.
     pub(crate) async fn build(self) -> Workshop {
-        let (catalog, blobs) = match self.stores {
-            Some(stores) => stores,
-            None => {
-                let catalog = SqliteCatalog::in_memory().await.unwrap();
-                (Arc::new(catalog) as Arc<dyn Catalog>, Blobs::in_memory())
-            }
+        let (catalog, blobs) = if let Some(stores) = self.stores {
+            stores
+        } else {
+            let catalog = SqliteCatalog::in_memory().await.unwrap();
+            (Arc::new(catalog) as Arc<dyn Catalog>, Blobs::in_memory())
         };
         let runner = JobRunner::new(RunnerParts {
             catalog: Arc::clone(&catalog),
