@@ -26,7 +26,8 @@ use self::answer::{Answer, AttemptFailure};
 use self::backoff::{Backoff, Retries};
 use super::models::Price;
 use super::{
-    LanguageModel, LlmError, LlmErrorCode, Message, Outcome, Request, Role, Route, Stop, Usage, attributes,
+    LanguageModel, LlmError, LlmErrorCode, Message, Outcome, Request, Role, Route, Stop, Usage,
+    attributes,
 };
 
 /// Limits of a model call.

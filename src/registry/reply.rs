@@ -114,9 +114,11 @@ pub(super) fn from_reply(
                 object.insert("round".into(), json!(round));
                 object.insert("expires_at_ms".into(), json!(expires_at));
             }
-            let sampling = request
-                .by_sampling
-                .then(|| SamplingAsk { handle: handle.clone(), round, request: request.request.clone() });
+            let sampling = request.by_sampling.then(|| SamplingAsk {
+                handle: handle.clone(),
+                round,
+                request: request.request.clone(),
+            });
             CallOutcome {
                 call_id: Some(call_id),
                 is_error: false,

@@ -179,7 +179,7 @@ impl Handler {
         cx: &RequestContext<RoleServer>,
     ) -> CallOutcome {
         if let Some(text) = retry::answer(request.input_responses.as_ref()) {
-            let arguments = json!({"handle": handle.0, "text": text});
+            let arguments = json!({"handle": handle.0, "text": text, "round": round});
             self.call("submit_completion", arguments, client, cx).await
         } else {
             let context = self.context(client, cx, ProgressSink::none());

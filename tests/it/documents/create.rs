@@ -44,8 +44,9 @@ async fn a_page_given_by_the_caller_is_stored_as_it_is() {
 async fn a_given_page_is_refused_only_when_it_is_none() {
     let studio = StudioBuilder::new().page_bytes(1000).build().await;
     for (html, code) in [
-        ("", "invalid_html"),
-        (" \n ", "invalid_html"),
+        // Callers send an empty text for an argument that they leave out.
+        ("", "request_missing"),
+        (" \n ", "request_missing"),
         ("just words", "invalid_html"),
         (&format!("<p>{}</p>", "x".repeat(1000)), "page_too_large"),
     ] {
