@@ -17,10 +17,13 @@ use super::tool::{Call, DirectReply, Handler};
 use super::validation;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
+use crate::storage::blobs::sha256_hex;
 use crate::storage::{CallId, CompletionHandle, JobId, NewCall, keys};
 
 /// How often a new call id is tried before the store must be at fault.
 const CALL_ID_TRIES: usize = 16;
+/// Bytes of a result that is kept in its row; a larger one is a blob.
+const INLINE_BYTES: usize = 16 * 1024;
 
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
@@ -97,12 +100,17 @@ impl Registry {
             Ok(registered) => registered,
             Err(error) => return (None, Err(error)),
         };
-        let call_id = match self.reserve_call_id(registered.tool.name, &context).await {
+        // A job's id must be there before the job; a direct call is written once, with its result.
+        let made = match &registered.tool.handler {
+            Handler::Job(_) => self.reserve_call_id(registered.tool.name, &context).await,
+            Handler::Direct(_) => keys::call_id().map_err(ToolError::from),
+        };
+        let mut call_id = match made {
             Ok(call_id) => call_id,
             Err(error) => return (None, Err(error)),
         };
         tracing::Span::current().record("call.id", call_id.as_str());
-        let result = self.run(registered, arguments, call_id.clone(), context).await;
+        let result = self.run(registered, arguments, &mut call_id, context).await;
         (Some(call_id), result)
     }
 
@@ -151,21 +159,49 @@ impl Registry {
         Ok(registered)
     }
 
+    /// Writes a direct call down with its result, under another id when the first one is taken.
+    async fn record_direct(
+        &self,
+        tool: &str,
+        call_id: &mut CallId,
+        result: &Value,
+        context: &CallContext,
+    ) -> Result<(), ToolError> {
+        let text = result.to_string();
+        let sha = sha256_hex(text.as_bytes());
+        let small = (text.len() <= INLINE_BYTES).then_some(text.as_str());
+        if small.is_none() {
+            self.blobs.put(text.clone()).await?;
+        }
+        for _ in 0..CALL_ID_TRIES {
+            let call = self.new_call(call_id, tool, context);
+            if self.catalog.insert_call(call, &sha, small).await? {
+                return Ok(());
+            }
+            *call_id = keys::call_id()?;
+        }
+        Err(ToolError::internal("no free call id was found"))
+    }
+
+    fn new_call(&self, id: &CallId, tool: &str, context: &CallContext) -> NewCall {
+        #[expect(clippy::cast_possible_truncation, reason = "a time to live is far below 2^63 ms")]
+        let ttl_ms = (self.limits.reference_ttl_s * 1000.0) as i64;
+        NewCall {
+            id: id.clone(),
+            principal: context.principal.clone(),
+            tool: tool.to_owned(),
+            ttl_ms,
+        }
+    }
+
     async fn reserve_call_id(
         &self,
         tool: &str,
         context: &CallContext,
     ) -> Result<CallId, ToolError> {
-        #[expect(clippy::cast_possible_truncation, reason = "a time to live is far below 2^63 ms")]
-        let ttl_ms = (self.limits.reference_ttl_s * 1000.0) as i64;
         for _ in 0..CALL_ID_TRIES {
             let id = keys::call_id()?;
-            let call = NewCall {
-                id: id.clone(),
-                principal: context.principal.clone(),
-                tool: tool.to_owned(),
-                ttl_ms,
-            };
+            let call = self.new_call(&id, tool, context);
             if self.catalog.reserve_call(call).await? {
                 return Ok(id);
             }
@@ -177,7 +213,7 @@ impl Registry {
         &self,
         registered: &Registered,
         arguments: Value,
-        call_id: CallId,
+        call_id: &mut CallId,
         context: CallContext,
     ) -> Result<DirectReply, ToolError> {
         let tool = &registered.tool;
@@ -193,7 +229,7 @@ impl Registry {
         validation::check(tool.name, &registered.validator, &arguments)?;
         match &tool.handler {
             Handler::Direct(handler) => {
-                let principal = context.principal.clone();
+                let caller = context.clone();
                 let cancel = context.cancel.clone();
                 let call = Call { id: call_id.clone(), context };
                 let work =
@@ -211,13 +247,13 @@ impl Registry {
                     })?,
                 };
                 if let DirectReply::Output(output) = &reply {
-                    let sha = self.blobs.put_json(&output.structured).await?;
-                    self.catalog.record_call(&principal, &call_id, &sha).await?;
+                    self.record_direct(tool.name, call_id, &output.structured, &caller).await?;
                 }
                 Ok(reply)
             }
             Handler::Job(_) => {
                 let permit = self.permit(&context.principal)?;
+                let call_id = call_id.clone();
                 let start =
                     StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };
                 self.runner.start(start).await.map(DirectReply::Job)

@@ -102,7 +102,11 @@ impl Resolver<'_> {
             )
             .hint("wait for it with get_job, or submit its completion, then repeat this call"));
         };
-        let value = self.blobs.get_json(sha).await?;
+        let value = match &record.result {
+            Some(text) => serde_json::from_str(text)
+                .map_err(|error| ToolError::internal(&format!("call {id}: {error}")))?,
+            None => self.blobs.get_json(sha).await?,
+        };
         Ok((record, value))
     }
 }
@@ -279,6 +283,7 @@ mod tests {
             id: CallId("0a1b2c3d".into()),
             tool: "list_web_apps".into(),
             result_sha: None,
+            result: None,
             created_at: 0,
         }
     }

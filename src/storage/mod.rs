@@ -167,6 +167,14 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// Reserves a call id. `false` when the principal has it already: make another.
     async fn reserve_call(&self, call: NewCall) -> StorageResult<bool>;
+    /// Stores a call that has its result already, in one write: as a blob, or in `result` when it
+    /// is small. `false` when the principal has the call id already: make another.
+    async fn insert_call(
+        &self,
+        call: NewCall,
+        result_sha: &Sha256Hex,
+        result: Option<&str>,
+    ) -> StorageResult<bool>;
     /// Stores the result of a call, from then on open to `@@ref_`.
     async fn record_call(
         &self,

@@ -342,8 +342,10 @@ pub struct CallRecord {
     pub id: CallId,
     /// Tool name.
     pub tool: String,
-    /// Result (blob of JSON), once there is one.
+    /// Hash of the result, once there is one: its blob, unless `result` holds it.
     pub result_sha: Option<Sha256Hex>,
+    /// The result itself (JSON), when it is small.
+    pub result: Option<String>,
     /// When it was made.
     pub created_at: i64,
 }

@@ -183,7 +183,15 @@ impl Catalog for SqliteCatalog {
         completions::expire_completions(self, limit).await
     }
     async fn reserve_call(&self, call: NewCall) -> StorageResult<bool> {
-        calls::reserve_call(self, call).await
+        calls::insert_call(self, call, None, None).await
+    }
+    async fn insert_call(
+        &self,
+        call: NewCall,
+        result_sha: &Sha256Hex,
+        result: Option<&str>,
+    ) -> StorageResult<bool> {
+        calls::insert_call(self, call, Some(result_sha), result).await
     }
     async fn record_call(
         &self,

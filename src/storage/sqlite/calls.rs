@@ -13,27 +13,35 @@ impl FromRow<'_, SqliteRow> for CallRecord {
             id: CallId(row.try_get("call_id")?),
             tool: row.try_get("tool")?,
             result_sha: row.try_get::<Option<String>, _>("result_sha")?.map(Sha256Hex),
+            result: row.try_get("result")?,
             created_at: row.try_get("created_at")?,
         })
     }
 }
 
-pub(super) async fn reserve_call(catalog: &SqliteCatalog, call: NewCall) -> StorageResult<bool> {
+pub(super) async fn insert_call(
+    catalog: &SqliteCatalog,
+    call: NewCall,
+    result_sha: Option<&Sha256Hex>,
+    result: Option<&str>,
+) -> StorageResult<bool> {
     let mut write = catalog.write().await?;
-    let result = sqlx::query(
-        "INSERT INTO call (principal, call_id, tool, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (principal, call_id) DO NOTHING",
+    let inserted = sqlx::query(
+        "INSERT INTO call (principal, call_id, tool, created_at, expires_at, result_sha, result) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (principal, call_id) DO NOTHING",
     )
     .bind(call.principal.as_str())
     .bind(call.id.as_str())
     .bind(&call.tool)
     .bind(write.now)
     .bind(write.now.saturating_add(call.ttl_ms))
+    .bind(result_sha.map(Sha256Hex::as_str))
+    .bind(result)
     .execute(&mut *write.transaction)
     .await
     .map_err(from_sqlx)?;
     write.commit().await?;
-    Ok(result.rows_affected() == 1)
+    Ok(inserted.rows_affected() == 1)
 }
 
 pub(super) async fn record_call(
@@ -43,13 +51,15 @@ pub(super) async fn record_call(
     result_sha: &Sha256Hex,
 ) -> StorageResult<()> {
     let mut write = catalog.write().await?;
-    sqlx::query("UPDATE call SET result_sha = $3 WHERE principal = $1 AND call_id = $2")
-        .bind(principal.as_str())
-        .bind(call_id.as_str())
-        .bind(result_sha.as_str())
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(from_sqlx)?;
+    sqlx::query(
+        "UPDATE call SET result_sha = $3, result = NULL WHERE principal = $1 AND call_id = $2",
+    )
+    .bind(principal.as_str())
+    .bind(call_id.as_str())
+    .bind(result_sha.as_str())
+    .execute(&mut *write.transaction)
+    .await
+    .map_err(from_sqlx)?;
     write.commit().await
 }
 
@@ -59,7 +69,7 @@ pub(super) async fn call(
     call_id: &CallId,
 ) -> StorageResult<Option<CallRecord>> {
     sqlx::query_as(concat!(
-        "SELECT call_id, tool, result_sha, created_at FROM call \
+        "SELECT call_id, tool, result_sha, result, created_at FROM call \
          WHERE principal = $1 AND call_id = $2 AND expires_at > ",
         clock!()
     ))
@@ -76,7 +86,7 @@ pub(super) async fn recent_calls(
     limit: u32,
 ) -> StorageResult<Vec<CallRecord>> {
     sqlx::query_as(concat!(
-        "SELECT call_id, tool, result_sha, created_at FROM call \
+        "SELECT call_id, tool, result_sha, result, created_at FROM call \
          WHERE principal = $1 AND result_sha IS NOT NULL AND expires_at > ",
         clock!(),
         " ORDER BY created_at DESC, call_id DESC LIMIT $2"

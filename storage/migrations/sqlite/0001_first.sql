@@ -67,6 +67,8 @@ CREATE TABLE call (
     call_id     TEXT    NOT NULL,
     tool        TEXT    NOT NULL,
     result_sha  TEXT,
+    -- The result itself while it is small; larger ones are blobs.
+    result      TEXT,
     created_at  INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
     PRIMARY KEY (principal, call_id)

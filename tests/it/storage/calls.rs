@@ -23,6 +23,23 @@ pub(super) async fn a_call_id_is_had_once_per_principal(store: &Store) {
     assert_eq!(call.result_sha, None);
 }
 
+pub(super) async fn a_call_may_come_with_its_result(store: &Store) {
+    let insert = |id: &'static str, result: Option<&'static str>| {
+        let sha = sha("result");
+        async move { store.catalog.insert_call(new_call(alice(), id), &sha, result).await.unwrap() }
+    };
+    assert!(insert("00000001", Some("{\"a\": 1}")).await);
+    assert!(insert("00000002", None).await);
+    assert!(!insert("00000001", Some("{\"a\": 2}")).await, "an id is had once");
+    let small = store.other.call(&alice(), &"00000001".into()).await.unwrap().unwrap();
+    assert_eq!(small.result.as_deref(), Some("{\"a\": 1}"));
+    assert_eq!(small.result_sha, Some(sha("result")));
+    let large = store.other.call(&alice(), &"00000002".into()).await.unwrap().unwrap();
+    assert_eq!((large.result, large.result_sha), (None, Some(sha("result"))));
+    assert!(store.catalog.call(&bob(), &"00000001".into()).await.unwrap().is_none());
+    assert_eq!(store.catalog.recent_calls(&alice(), 9).await.unwrap().len(), 2);
+}
+
 pub(super) async fn results_are_read_until_they_expire(store: &Store) {
     let id = CallId::from("00000001");
     store.catalog.reserve_call(new_call(alice(), "00000001")).await.unwrap();

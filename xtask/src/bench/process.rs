@@ -9,17 +9,20 @@ use anyhow::{Context as _, bail};
 /// The peer: the smallest server of the official Python SDK that has one tool.
 pub(super) const PYTHON_SERVER: &str = r#"
 import sys
-from mcp.server.fastmcp import FastMCP
+from mcp.server.mcpserver import MCPServer
 
-port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-server = FastMCP("minimal", host="127.0.0.1", port=port, log_level="ERROR", stateless_http=True)
+server = MCPServer("minimal", log_level="ERROR")
 
 @server.tool()
 def list_items(limit: int = 10) -> dict:
     """Lists nothing."""
     return {"status": "success", "items": []}
 
-server.run(transport="stdio" if sys.argv[1] == "stdio" else "streamable-http")
+if sys.argv[1] == "stdio":
+    server.run(transport="stdio")
+else:
+    port = int(sys.argv[2])
+    server.run(transport="streamable-http", host="127.0.0.1", port=port, stateless_http=True)
 "#;
 
 /// A child process that ends with its owner.
@@ -63,8 +66,9 @@ pub(super) fn python_with_mcp(root: &Path) -> anyhow::Result<PathBuf> {
     let python = folder.join("bin/python");
     if !python.exists() {
         let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status()?;
-        let installed =
-            Command::new(&python).args(["-m", "pip", "install", "--quiet", "mcp"]).status()?;
+        let installed = Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "mcp==2.3.0"])
+            .status()?;
         if !made.success() || !installed.success() {
             let _ = std::fs::remove_dir_all(&folder);
             bail!("cannot install the `mcp` package; try `python3 -m venv` by hand");
