@@ -178,7 +178,6 @@
     cut,
     overflow: overflow(),
     title: document.title.trim().slice(0, 200) || null,
-    lang: root.lang.trim().slice(0, 40) || null,
     viewport: meta('viewport'),
   };
 })()
