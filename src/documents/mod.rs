@@ -10,10 +10,12 @@
 pub mod address;
 pub mod attachments;
 mod dependencies;
+mod edit;
 mod error;
 pub mod fetch;
 mod generate;
 mod html;
+mod lookup;
 mod markup;
 mod material;
 mod media;
@@ -26,8 +28,9 @@ mod svg;
 pub mod tools;
 
 pub use attachments::{Attachments, Collected, CollectedFile};
+pub use edit::{EditResult, EditedDocument};
 pub use error::DocumentError;
-pub use html::GivenProblem;
-pub use model::CreateWebApp;
+pub use html::{GivenProblem, ReplyProblem};
+pub use model::{CreateWebApp, EditDocument};
 pub use publish::Writer;
 pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp};

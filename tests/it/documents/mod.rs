@@ -3,5 +3,6 @@
 mod answers;
 mod attachments;
 mod create;
+mod edits;
 mod models;
 mod prompts;
