@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::attachments::{Attachments, Collected};
 use super::error::DocumentError;
-use super::generate::{GeneratedPage, generate};
+use super::generate::{GeneratedPage, Material, generate};
 use super::html::page_as_given;
 use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
 use crate::prompts::Prompts;
+use crate::registry::Caller;
 use crate::storage::blobs::Blobs;
 use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
 
@@ -44,6 +45,8 @@ pub struct DocumentParts {
     pub link_life: LinkLife,
     /// Cap on a page, in bytes.
     pub page_bytes: usize,
+    /// The tools that pages may be allowed to call.
+    pub tools: Caller,
 }
 
 /// Makes and lists documents.
@@ -64,6 +67,8 @@ pub struct PublishedApp {
     pub writer: Writer,
     /// Files that it may show.
     pub attachments: Collected,
+    /// Tools that its pages may call.
+    pub tool_names: Vec<String>,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
@@ -109,6 +114,8 @@ impl Documents {
             None => None,
         };
         let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
+        let tools =
+            self.checked_tools(call.tool_names.as_deref().unwrap_or_default(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -123,8 +130,7 @@ impl Documents {
                     run,
                     &self.parts.prompts,
                     &call.model,
-                    &brief,
-                    &attachments.files,
+                    Material { brief: &brief, files: &attachments.files, tools: &tools },
                     self.parts.page_bytes,
                 )
                 .await?;
@@ -145,7 +151,10 @@ impl Documents {
             writer,
             prompt,
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
-            tool_names: None,
+            // A call that names none leaves those of an app that is there already.
+            tool_names: call
+                .tool_names
+                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
             thumb_sha: None,
             verification: json!(null),
         };
@@ -220,6 +229,7 @@ impl Documents {
             app_name: name,
             writer: draft.writer,
             attachments,
+            tool_names: document.tool_names,
             warnings,
             message: sentences.join(". ") + ".",
         }
