@@ -21,7 +21,7 @@ use crate::registry::ToolDescription;
 const ATTEMPTS: u32 = 2;
 
 /// Codes of model calls that ended without a whole answer, where a shorter one may come through.
-const UNFINISHED: [&str; 3] = [
+pub(super) const UNFINISHED: [&str; 3] = [
     LlmErrorCode::Incomplete.as_str(),
     LlmErrorCode::Truncated.as_str(),
     LlmErrorCode::Empty.as_str(),
@@ -167,6 +167,7 @@ fn judge(
                 | ReplyProblem::Fragment
                 | ReplyProblem::SeveralDocuments
                 | ReplyProblem::MarkupAfterEnd
+                | ReplyProblem::TextOutside
                 | ReplyProblem::EmptyBody => "",
             };
             Err(vec![format!("{problem}{what}")])
@@ -198,7 +199,7 @@ fn prompt_facts(prompt: &RenderedPrompt) -> serde_json::Value {
 }
 
 /// The day of a time in milliseconds, as `2026-11-21`.
-fn date(milliseconds: i64) -> String {
+pub(super) fn date(milliseconds: i64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(milliseconds.div_euclid(1000))
         .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     time.date().to_string()

@@ -1,6 +1,8 @@
 //! The tools of documents, one file each.
 
 mod create_web_app;
+mod edit_web_app;
+mod edits;
 mod list_web_apps;
 
 use std::sync::Arc;
@@ -11,7 +13,11 @@ use crate::registry::Tool;
 
 /// All tools of documents.
 pub fn tools(documents: &Arc<Documents>) -> Vec<Tool> {
-    vec![create_web_app::tool(documents), list_web_apps::tool(documents)]
+    vec![
+        create_web_app::tool(documents),
+        edit_web_app::tool(documents),
+        list_web_apps::tool(documents),
+    ]
 }
 
 fn default_user_number() -> String {
