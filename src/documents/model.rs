@@ -38,6 +38,8 @@ pub struct CreateWebApp {
     pub model: String,
     /// The page, written by the caller.
     pub html: Option<String>,
+    /// Tools that the page may call; `None`: as before.
+    pub tool_names: Option<Vec<String>>,
 }
 
 /// A call of `edit_web_app` or `edit_pdf_document`.

@@ -21,7 +21,6 @@ mod headers;
 mod heads;
 mod hosts;
 mod reply;
-mod shim;
 
 use std::sync::Arc;
 
