@@ -14,6 +14,7 @@ mod dependencies;
 mod edit;
 mod error;
 pub mod fetch;
+mod files;
 mod generate;
 mod html;
 mod lookup;
@@ -27,6 +28,7 @@ mod publish;
 mod service;
 mod svg;
 pub mod tools;
+pub mod verification;
 
 pub use attachments::{Attachments, Collected, CollectedFile};
 pub use edit::{EditResult, EditedDocument};

@@ -1,7 +1,7 @@
-// Runs the accessibility rules and keeps what a finding needs. Rules that a careful page
-// may break, and the title, which the page's own findings name, are left out; frames are not entered.
 (async () => {
   'use strict';
+  // Runs the accessibility rules and keeps what a finding needs. Rules that a careful page
+  // may break, and the title, which the page's own findings name, are left out; frames are not entered.
   const MOST_ELEMENTS = 4000;
   const total = document.getElementsByTagName('*').length;
   if (total > MOST_ELEMENTS) return { skipped: total, violations: [] };

@@ -10,13 +10,13 @@ use serde::Deserialize;
 /// What there is to see, what sticks out, what the head lacks: evaluates to a [`Look`].
 pub const LOOK: &str = include_str!("look.js");
 
-/// The accessibility rules of axe-core, run over the page: evaluates to an [`Accessibility`].
-///
-/// It is a large script; one window is enough for it.
+/// The accessibility rules of axe-core, run over the page: evaluates to an [`Accessibility`]; on a
+/// phone to `null`, since one window is enough for so large a script.
 pub fn accessibility() -> &'static str {
     static SCRIPT: LazyLock<String> = LazyLock::new(|| {
         let rules = include_str!("../../../assets/axe/axe.min.js");
-        format!("{rules};\n{}", include_str!("axe_run.js"))
+        let run = include_str!("axe_run.js");
+        format!("navigator.maxTouchPoints > 0 ? null : (() => {{\n{rules};\nreturn {run}\n}})()")
     });
     &SCRIPT
 }

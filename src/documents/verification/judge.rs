@@ -26,25 +26,8 @@ const FAILED_FETCH: [&str; 3] = ["Failed to fetch", "NetworkError", "Load failed
 /// What was found in one window. `scripts` are the results of [`crate::browser::check`] in the
 /// order in which they were asked for: the look, then the accessibility rules where they ran.
 pub(super) fn findings(report: &ViewportReport, lines: &Lines<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
     let load = &report.load;
-    outcome(load, &mut found);
-    dialogs(load, &mut found);
-    for departure in load.departures.iter().take(1) {
-        found.push(
-            Finding::new(
-                Kind::NavigatesAway,
-                "the page leaves or reloads itself as soon as it is opened, so nobody can use it",
-            )
-            .at(address(departure))
-            .times(load.departures.len() as u64),
-        );
-    }
-    for exception in &load.exceptions {
-        found.push(thrown(exception, lines));
-    }
-    requests(load, &mut found);
-    console(load, lines, &mut found);
+    let mut found = during(load, lines);
     if load.outcome != LoadOutcome::Loaded {
         return found;
     }
@@ -68,6 +51,29 @@ pub(super) fn findings(report: &ViewportReport, lines: &Lines<'_>) -> Vec<Findin
     {
         found.extend(accessibility.violations.iter().map(violation));
     }
+    found
+}
+
+/// What happened while a page loaded.
+pub(super) fn during(load: &Load, lines: &Lines<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    outcome(load, &mut found);
+    dialogs(load, &mut found);
+    for departure in load.departures.iter().take(1) {
+        found.push(
+            Finding::new(
+                Kind::NavigatesAway,
+                "the page leaves or reloads itself as soon as it is opened, so nobody can use it",
+            )
+            .at(address(departure))
+            .times(load.departures.len() as u64),
+        );
+    }
+    for exception in &load.exceptions {
+        found.push(thrown(exception, lines));
+    }
+    requests(load, &mut found);
+    console(load, lines, &mut found);
     found
 }
 

@@ -1,0 +1,141 @@
+//! What is wrong with a printed document.
+
+use super::excerpt::Lines;
+use super::finding::{Finding, Kind};
+use super::judge::{self, during};
+use crate::browser::Load;
+use crate::browser::check::Look;
+
+/// What is known of a printed document.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PdfSeen<'a> {
+    /// The HTML as it was written; it is printed without anything put into it.
+    pub(crate) html: &'a str,
+    /// What happened while it was loaded for print.
+    pub(crate) load: &'a Load,
+    /// How it looks in a window as wide as the text area of the paper, where somebody looked:
+    /// [`crate::browser::check::LOOK`].
+    pub(crate) look: Option<&'a Look>,
+    /// Pages.
+    pub(crate) pages: usize,
+    /// Of these, such with nothing on them.
+    pub(crate) blank_pages: usize,
+    /// Whether text can be taken out of it; `None`: not known.
+    pub(crate) has_text: Option<bool>,
+    /// Title in its properties.
+    pub(crate) title: Option<&'a str>,
+}
+
+/// Judges a printed document, the gravest finding first.
+pub(crate) fn judge_pdf(seen: &PdfSeen<'_>) -> Vec<Finding> {
+    let lines = Lines::new(seen.html, seen.html);
+    let mut found = during(seen.load, &lines);
+    if seen.pages == 0 || seen.blank_pages >= seen.pages {
+        found.push(Finding::new(
+            Kind::BlankPage,
+            "nothing is printed: the document has no page with anything on it",
+        ));
+    } else if seen.blank_pages > 0 {
+        let pages = if seen.blank_pages == 1 { "page is" } else { "pages are" };
+        found.push(Finding::new(
+            Kind::BlankPages,
+            format!(
+                "{} of {} {pages} blank: look for page breaks behind the last content and for \
+                 boxes taller than a page",
+                seen.blank_pages, seen.pages
+            ),
+        ));
+    }
+    if let Some(overflow) = seen.look.and_then(|look| look.overflow.as_ref())
+        && !overflow.clipped
+    {
+        let culprit = overflow.culprit.as_deref().unwrap_or("something");
+        found.push(
+            Finding::new(
+                Kind::ContentTooWide,
+                format!(
+                    "`{}` is wider than the page by {} px: it is cut off, or everything is printed smaller",
+                    super::finding::cut(culprit, 120),
+                    overflow.pixels
+                ),
+            )
+            .at(culprit),
+        );
+    }
+    if seen.title.is_none_or(|title| title.trim().is_empty()) {
+        found.push(Finding::new(Kind::MissingTitle, "the document has no `<title>`"));
+    }
+    if seen.has_text == Some(false) {
+        found.push(Finding::new(
+            Kind::NoText,
+            "no text can be selected or searched in the document: it consists of pictures",
+        ));
+    }
+    judge::merged(vec![found])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::browser::check::Overflow;
+    use crate::browser::{FailedRequest, LoadOutcome, PageException, Phase, RequestFailure};
+
+    fn kinds(change: impl FnOnce(&mut PdfSeen<'_>)) -> Vec<Kind> {
+        let load = Load::default();
+        let mut seen = PdfSeen {
+            html: "<p>x</p>",
+            load: &load,
+            look: None,
+            pages: 3,
+            blank_pages: 0,
+            has_text: Some(true),
+            title: Some("Invoice"),
+        };
+        change(&mut seen);
+        judge_pdf(&seen).into_iter().map(|finding| finding.kind).collect()
+    }
+
+    #[test]
+    fn a_sound_document_has_no_finding() {
+        assert_eq!(kinds(|_| {}), []);
+        assert_eq!(kinds(|seen| seen.has_text = None), []);
+    }
+
+    #[test]
+    fn each_fault_is_found() {
+        assert_eq!(kinds(|seen| seen.pages = 0), [Kind::BlankPage]);
+        assert_eq!(kinds(|seen| seen.blank_pages = 3), [Kind::BlankPage]);
+        assert_eq!(kinds(|seen| seen.blank_pages = 1), [Kind::BlankPages]);
+        assert_eq!(kinds(|seen| seen.title = Some(" ")), [Kind::MissingTitle]);
+        assert_eq!(kinds(|seen| seen.has_text = Some(false)), [Kind::NoText]);
+        let wide = Look {
+            overflow: Some(Overflow { pixels: 40, ..Overflow::default() }),
+            ..Look::default()
+        };
+        assert_eq!(kinds(|seen| seen.look = Some(&wide)), [Kind::ContentTooWide]);
+    }
+
+    #[test]
+    fn what_happened_while_it_loaded_counts() {
+        let load = Load {
+            outcome: LoadOutcome::Loaded,
+            exceptions: vec![PageException {
+                message: "ReferenceError: chart is not defined".to_owned(),
+                script: None,
+                line: Some(1),
+                column: None,
+                is_rejection: false,
+                phase: Phase::Loading,
+            }],
+            requests: vec![FailedRequest {
+                url: "a/logo.png".to_owned(),
+                kind: "image".to_owned(),
+                failure: RequestFailure::Missing,
+                phase: Phase::Loading,
+            }],
+            ..Load::default()
+        };
+        let found = kinds(|seen| seen.load = &load);
+        assert_eq!(found, [Kind::ExceptionAtLoad, Kind::MissingAsset]);
+    }
+}
