@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{self, AskAi};
+use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
+use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
@@ -42,6 +44,8 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
+    /// Opens and prints pages.
+    pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -87,6 +91,8 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
+    /// Opens and prints pages.
+    pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -109,6 +115,7 @@ impl App {
             blobs,
             models,
             fetcher: Fetcher::new(),
+            renderer: Arc::new(Chrome::new(&config.browser, vec![folder.clone()])),
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -123,7 +130,7 @@ impl App {
         ports: Ports,
         link_life: LinkLife,
     ) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, fetcher, further_tools } = ports;
+        let Ports { catalog, blobs, models, fetcher, renderer, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -153,6 +160,11 @@ impl App {
             urls: urls.clone(),
             link_life,
             page_bytes: config.limits.page_bytes,
+            verifier: if config.browser.verify {
+                Verifier::new(Arc::clone(&renderer), blobs.clone())
+            } else {
+                Verifier::off(blobs.clone())
+            },
             tools: caller.clone(),
         }));
         let mut tools = documents::tools::tools(&documents);
@@ -178,6 +190,7 @@ impl App {
             models,
             runner,
             registry,
+            renderer,
             caller,
             urls,
             key,

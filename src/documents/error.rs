@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::html::{GivenProblem, ReplyProblem};
 use super::model::words;
+use super::verification::drafts::{self, Broken};
+use super::verification::Verification;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
@@ -122,6 +124,19 @@ pub enum DocumentError {
         /// Newest one.
         newest: i64,
     },
+    /// A page was made and does not work.
+    #[error("{}", drafts::summary(*what, verification))]
+    Broken {
+        /// What made it.
+        what: Broken,
+        /// Reference that holds it.
+        draft: Option<String>,
+        /// What its check found.
+        verification: Box<Verification>,
+    },
+    /// The caller gave up.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
@@ -213,6 +228,10 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::NoVersion { .. } => Self::not_found("version_not_found", message)
                 .hint("`list_document_versions` lists the versions that are kept"),
+            DocumentError::Broken { what, draft, verification } => {
+                drafts::error(what, message, draft.as_deref(), &verification)
+            }
+            DocumentError::Cancelled => Self::new(ErrorKind::Cancelled, "cancelled", message),
             DocumentError::Lost(cause) => Self::internal(&cause),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),

@@ -14,6 +14,8 @@ use crate::documents::model::{Brief, EditDocument, edit_brief, user_key, words};
 use crate::documents::patch::{Level, MAX_DIFF, Placed};
 use crate::documents::publish::{Draft, Place, Writer};
 use crate::documents::service::Documents;
+use crate::documents::verification::Verification;
+use crate::documents::verification::drafts::Broken;
 use crate::jobs::{Failure, Run};
 use crate::storage::{Document, DocumentId, DocumentKind, Owner, PublishedVersion, Sha256Hex};
 
@@ -44,6 +46,8 @@ pub struct EditedDocument {
     pub result: Option<EditResult>,
     /// Answers of the model that it took.
     pub answers: u32,
+    /// What the check of its new page found; `None` when the page is as it was.
+    pub verification: Option<Verification>,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
@@ -148,6 +152,7 @@ impl Documents {
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
         let task = EditTask {
             kind: call.kind,
+            document: &base.document,
             source,
             steps: format!("edit@{}", base.head),
             files: &[],
@@ -170,7 +175,7 @@ impl Documents {
         }
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
-        let draft = self.draft(run, call, base, &task, &edited).await?;
+        let draft = self.draft(run, call, base, &task, &edited, &verdict).await?;
         let published =
             self.publish_next(run, owner.clone(), &draft, &Collected::default()).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
@@ -189,20 +194,27 @@ impl Documents {
             Change::Given(edits) => {
                 let edited = given::edit(task, edits).await?;
                 let verdict = match &edited.page {
-                    Some(page) => self.judge(run, task, page).await?,
+                    Some(page) => {
+                        let verdict = self.judge(run, task, page).await?;
+                        self.let_through(run, Broken::Given, page, &verdict).await?;
+                        verdict
+                    }
                     None => Verdict::default(),
                 };
                 Ok((edited, verdict))
             }
             Change::Asked { brief, model } => {
                 let (edited, verdict) = self.edit_by_model(run, task, brief, model).await?;
-                Ok((edited, verdict.unwrap_or_default()))
+                let verdict = verdict.unwrap_or_default();
+                if let Some(page) = &edited.page {
+                    self.let_through(run, Broken::Edit, page, &verdict).await?;
+                }
+                Ok((edited, verdict))
             }
         }
     }
 
     /// What is published of an edited source. A web app is its source.
-    #[expect(clippy::unused_async, reason = "documents that are printed are printed here")]
     async fn draft(
         &self,
         _run: &Run,
@@ -210,10 +222,23 @@ impl Documents {
         base: &Base,
         task: &EditTask<'_>,
         edited: &Edited,
+        verdict: &Verdict,
     ) -> Result<Draft, Failure> {
-        let page: Page = match &edited.page {
-            Some(new) => new.page.clone(),
-            None => stored_page(&task.source),
+        let (page, thumb_sha, verification): (Page, _, _) = match &edited.page {
+            Some(new) => {
+                let verification = json!(verdict.checked.verification(verdict.rounds));
+                (new.page.clone(), verdict.checked.thumb_sha.clone(), verification)
+            }
+            // The page is as it was, and so are its picture and what is known about it.
+            None => {
+                let before = self.parts.catalog.version(&base.document, base.head).await?;
+                let facts = before.as_ref().and_then(|version| {
+                    serde_json::from_str::<serde_json::Value>(&version.facts).ok()
+                });
+                let verification = facts.and_then(|facts| facts.get("verification").cloned());
+                let thumb_sha = before.and_then(|version| version.thumb_sha);
+                (stored_page(&task.source), thumb_sha, verification.unwrap_or_default())
+            }
         };
         Ok(Draft {
             kind: call.kind,
@@ -227,8 +252,8 @@ impl Documents {
                 head: base.head,
             },
             tool_names: call.tool_names.clone(),
-            thumb_sha: None,
-            verification: json!(null),
+            thumb_sha,
+            verification,
         })
     }
 
@@ -247,6 +272,7 @@ impl Documents {
             writer: edited.writer,
             result: None,
             answers: edited.answers,
+            verification: None,
             warnings: Vec::new(),
             message: sentences.join(". ") + ".",
         }
@@ -288,6 +314,10 @@ impl Documents {
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
+        let verification = edited.page.is_some().then(|| verdict.checked.verification(verdict.rounds));
+        sentences.extend(verdict.brought());
+        let mut warnings = verdict.warnings;
+        warnings.extend(verification.as_ref().and_then(Verification::warning));
         Ok(EditedDocument {
             url,
             version: n,
@@ -295,7 +325,8 @@ impl Documents {
             writer: edited.writer,
             result: Some(result),
             answers: edited.answers,
-            warnings: verdict.warnings,
+            verification,
+            warnings,
             message: sentences.join(". ") + ".",
         })
     }

@@ -5,9 +5,12 @@
 
 use serde_json::json;
 
+use super::finding::{Finding, Severity};
+
 use super::verdict::Verification;
 use crate::documents::error::DocumentError;
 use crate::documents::service::Documents;
+use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Run;
 use crate::storage::StorageResult;
 
@@ -46,5 +49,57 @@ impl Documents {
             }
         };
         Ok(DocumentError::Broken { what, draft, verification: Box::new(verification) })
+    }
+}
+
+/// What is wrong, in one line.
+pub(in crate::documents) fn summary(what: Broken, verification: &Verification) -> String {
+    let grave = |finding: &&Finding| finding.severity >= Severity::Fault;
+    let faults: Vec<&str> =
+        verification.findings.iter().filter(grave).map(|found| found.message.as_str()).collect();
+    let faults = faults.join("; ");
+    match (what, verification.rounds) {
+        (Broken::Given, _) => format!("the page cannot be shown, and nothing was published: {faults}"),
+        (Broken::Create, 0) => format!("the page does not work, and nothing was published: {faults}"),
+        (Broken::Create, rounds) => format!(
+            "the page does not work, after {rounds} rounds of repair too, and nothing was published: {faults}"
+        ),
+        (Broken::Edit, _) => {
+            format!("the edit breaks the page, and what is published stays as it was: {faults}")
+        }
+    }
+}
+
+/// The error to answer with.
+pub(in crate::documents) fn error(
+    what: Broken,
+    message: String,
+    draft: Option<&str>,
+    verification: &Verification,
+) -> ToolError {
+    let kind = match what {
+        Broken::Given => ErrorKind::Invalid,
+        Broken::Create | Broken::Edit => ErrorKind::Unavailable,
+    };
+    let hint = match (what, draft) {
+        (Broken::Given, _) | (_, None) => {
+            "put right what `verification` names, and call again".to_owned()
+        }
+        (Broken::Create, Some(draft)) => format!(
+            "call again with less or clearer wishes, or name another `model`; the draft is kept: \
+             `html`: \"{draft}\" publishes it as it is, unless it cannot be shown at all"
+        ),
+        (Broken::Edit, Some(draft)) => format!(
+            "ask for the change in other words or smaller steps, or give it in `edits`; the draft is \
+             kept: the tool that created the document, with the same name and `html`: \"{draft}\", \
+             publishes it as it is, unless it cannot be shown at all"
+        ),
+    };
+    let error = ToolError::new(kind, "page_broken", message)
+        .hint(hint)
+        .detail("verification", json!(verification));
+    match draft {
+        Some(draft) => error.detail("draft", json!(draft)),
+        None => error,
     }
 }

@@ -8,26 +8,26 @@ use crate::browser::check::Look;
 
 /// What is known of a printed document.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PdfSeen<'a> {
+pub struct PdfSeen<'a> {
     /// The HTML as it was written; it is printed without anything put into it.
-    pub(crate) html: &'a str,
+    pub html: &'a str,
     /// What happened while it was loaded for print.
-    pub(crate) load: &'a Load,
+    pub load: &'a Load,
     /// How it looks in a window as wide as the text area of the paper, where somebody looked:
     /// [`crate::browser::check::LOOK`].
-    pub(crate) look: Option<&'a Look>,
+    pub look: Option<&'a Look>,
     /// Pages.
-    pub(crate) pages: usize,
+    pub pages: usize,
     /// Of these, such with nothing on them.
-    pub(crate) blank_pages: usize,
+    pub blank_pages: usize,
     /// Whether text can be taken out of it; `None`: not known.
-    pub(crate) has_text: Option<bool>,
+    pub has_text: Option<bool>,
     /// Title in its properties.
-    pub(crate) title: Option<&'a str>,
+    pub title: Option<&'a str>,
 }
 
 /// Judges a printed document, the gravest finding first.
-pub(crate) fn judge_pdf(seen: &PdfSeen<'_>) -> Vec<Finding> {
+pub fn judge_pdf(seen: &PdfSeen<'_>) -> Vec<Finding> {
     let lines = Lines::new(seen.html, seen.html);
     let mut found = during(seen.load, &lines);
     if seen.pages == 0 || seen.blank_pages >= seen.pages {

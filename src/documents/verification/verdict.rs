@@ -81,6 +81,11 @@ impl Checked {
         self.worst() == Some(Severity::Blocking)
     }
 
+    /// Whether it cannot be shown at all.
+    pub(crate) fn is_unshowable(&self) -> bool {
+        self.findings.iter().any(|finding| finding.kind.is_unshowable())
+    }
+
     /// The gravest severity.
     pub(crate) fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()

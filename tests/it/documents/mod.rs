@@ -3,6 +3,8 @@
 mod answers;
 mod app_tools;
 mod attachments;
+mod checks;
+mod check_rounds;
 mod create;
 mod edits;
 mod models;

@@ -8,12 +8,15 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use atelier::agent::AskAi;
+use atelier::browser::{Chrome, Renderer};
 use atelier::content_urls::ContentUrls;
 use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
+use atelier::documents::verification::Verifier;
 use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
 use atelier::llm::LanguageModel;
+use atelier::llm::resolve::Models;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Caller, Origin};
 use atelier::storage::PrincipalId;
@@ -62,6 +65,8 @@ pub(crate) struct StudioBuilder {
     limits: FetchLimits,
     page_bytes: usize,
     link_life: LinkLife,
+    renderer: Option<Arc<dyn Renderer>>,
+    models: Arc<Models>,
 }
 
 /// Documents and the agent on stores in memory.
@@ -81,7 +86,21 @@ impl StudioBuilder {
             limits,
             page_bytes: 2 * 1024 * 1024,
             link_life: LinkLife::Lasting,
+            renderer: None,
+            models: Arc::new(Models::default()),
         }
+    }
+
+    /// Opens pages in this browser before they are published; without one they are not checked.
+    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>) -> Self {
+        self.renderer = Some(Arc::clone(renderer) as Arc<dyn Renderer>);
+        self
+    }
+
+    /// Calls these models.
+    pub(crate) fn models(mut self, models: Models) -> Self {
+        self.models = Arc::new(models);
+        self
     }
 
     /// Lets it reach a server of the test.
@@ -134,11 +153,15 @@ impl StudioBuilder {
             urls,
             link_life: self.link_life,
             page_bytes: self.page_bytes,
+            verifier: match self.renderer {
+                Some(renderer) => Verifier::new(renderer, stores.blobs.clone()),
+                None => Verifier::off(stores.blobs.clone()),
+            },
             tools: caller.clone(),
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
-        let workshop = WorkshopBuilder::new(tools).beside(&stores).build().await;
+        let workshop = WorkshopBuilder::new(tools).models(self.models).beside(&stores).build().await;
         caller.bind(&workshop.registry);
         Studio { workshop, hosts }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use atelier::browser::Chrome;
 use atelier::app::{App, Ports};
 use atelier::config::Config;
 use atelier::documents::LinkLife;
@@ -122,6 +123,8 @@ impl Bench {
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let mut config = Config::default();
+        // What a page is made of does not matter here.
+        config.browser.verify = false;
         change(&mut config);
         let gate = Gate::new();
         further_tools.extend([echo(), slow(&gate), panicking(), ask(&gate)]);
@@ -130,6 +133,7 @@ impl Bench {
             blobs: stores.1.clone(),
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             fetcher: Fetcher::new(),
+            renderer: Arc::new(Chrome::new(&config.browser, Vec::new())),
             further_tools,
         };
         let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
