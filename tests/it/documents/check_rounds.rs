@@ -81,7 +81,7 @@ impl Stage {
 
     /// What the model was asked, the last question of each conversation.
     fn questions(&self) -> Vec<String> {
-        self.server.model_requests().iter().map(|request| request.last_user.clone().unwrap_or_default()).collect()
+        self.server.model_requests().iter().map(|request| request.user_text.clone().unwrap_or_default()).collect()
     }
 
     async fn versions(&self) -> Value {
