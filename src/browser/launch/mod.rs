@@ -19,6 +19,7 @@ pub(super) use process::Process;
 use self::profile::{Profile, remove_leftovers};
 use self::spawn::{Namespaces, Plan, SpawnError, Stage};
 use super::cdp::Connection;
+use super::cdp::json::Fields as _;
 use super::{Isolation, RenderError};
 use crate::config::browser::IsolationWish;
 
@@ -165,7 +166,7 @@ async fn start(
     };
     let complaint = match answer {
         Ok(Ok(answer)) => {
-            let version = answer["product"].as_str().unwrap_or("unknown version").to_owned();
+            let version = answer.field("product").as_str().unwrap_or("unknown version").to_owned();
             let isolation = Isolation {
                 network_namespace: tier.is_in_namespace,
                 chrome_sandbox: tier.has_sandbox,
