@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{self, AskAi};
+use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
@@ -42,6 +43,8 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
+    /// Prints documents and looks at pages; starts Chrome on first use.
+    pub renderer: Arc<dyn Renderer>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
@@ -85,6 +88,8 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
+    /// Prints documents and looks at pages.
+    pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -102,11 +107,13 @@ impl App {
         let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm, system_calendar())?);
+        let renderer = Arc::new(Chrome::new(&config.browser, vec![folder.clone()]));
         let ports = Ports {
             catalog: Arc::new(catalog),
             blobs,
             models,
             fetcher: Fetcher::new(),
+            renderer,
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -121,7 +128,7 @@ impl App {
         ports: Ports,
         link_life: LinkLife,
     ) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, fetcher, further_tools } = ports;
+        let Ports { catalog, blobs, models, fetcher, renderer, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -166,7 +173,18 @@ impl App {
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
         let config = Arc::new(config);
-        Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key, metrics }))
+        Ok(Arc::new(Self {
+            config,
+            catalog,
+            blobs,
+            models,
+            runner,
+            registry,
+            renderer,
+            urls,
+            key,
+            metrics,
+        }))
     }
 }
 

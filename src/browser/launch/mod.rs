@@ -92,6 +92,7 @@ fn tiers(wish: IsolationWish) -> Vec<Tier> {
     match wish {
         IsolationWish::Required => vec![tier(true, true)],
         IsolationWish::Best => vec![tier(true, true), tier(false, true)],
+        IsolationWish::Rules => vec![tier(false, true)],
         IsolationWish::Weak => {
             vec![tier(true, true), tier(true, false), tier(false, true), tier(false, false)]
         }
