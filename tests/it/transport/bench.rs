@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use atelier::browser::Chrome;
 use atelier::app::{App, Ports};
+use atelier::browser::Chrome;
 use atelier::config::Config;
 use atelier::documents::LinkLife;
 use atelier::documents::fetch::Fetcher;
