@@ -162,7 +162,7 @@ impl App {
             link_life,
             page_bytes: config.limits.page_bytes,
             verifier: if config.browser.verify {
-                Verifier::new(Arc::clone(&renderer), blobs.clone())
+                Verifier::new(Arc::clone(&renderer), blobs.clone(), &config.browser)
             } else {
                 Verifier::off(blobs.clone())
             },

@@ -23,8 +23,8 @@ pub(super) const DOCUMENT: &str = "https://doc.invalid/";
 pub(super) const POLICY: &str = "sandbox allow-scripts allow-forms allow-modals; \
     connect-src http: https: data: blob:";
 
-/// How long a page may take until it is at rest.
-const LOAD_CAP: Duration = Duration::from_secs(10);
+/// How long a page may take until it is at rest, unless more is said.
+pub(super) const LOAD_CAP: Duration = Duration::from_secs(10);
 /// How long a page must be at rest.
 const QUIET: Duration = Duration::from_millis(150);
 
@@ -76,6 +76,7 @@ pub(super) async fn with_document<T, F>(
     source: &Source,
     before: &[String],
     rest: Rest,
+    patience: Duration,
     work: impl FnOnce(LoadedPage) -> F,
 ) -> Result<(T, Load), RenderError>
 where
@@ -92,7 +93,7 @@ where
     let server = Server { connection: page.connection(), tab, source, observer: &observer };
     let begun = Instant::now();
     let load_and_work = async {
-        let outcome = tokio::time::timeout(LOAD_CAP, bring(page, &observer, before, rest)).await;
+        let outcome = tokio::time::timeout(patience, bring(page, &observer, before, rest)).await;
         let (outcome, title) = match outcome {
             Ok(outcome) => outcome?,
             Err(_) => {

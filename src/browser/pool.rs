@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 pub(super) use self::warm::Browser;
 use super::inspect::look;
 use super::launch::{LaunchSettings, launch};
-use super::load::{LoadedPage, Rest, with_document};
+use super::load::{LOAD_CAP, LoadedPage, Rest, with_document};
 use super::report::LoadOutcome;
 use super::{
     InspectOptions, Inspection, PdfOptions, Printed, RenderError, Renderer, RendererStatus, Source,
@@ -168,7 +168,7 @@ async fn pdf(
             }
         }
     };
-    let (pdf, load) = with_document(&page, source, &[], Rest::ForPrint, work).await?;
+    let (pdf, load) = with_document(&page, source, &[], Rest::ForPrint, LOAD_CAP, work).await?;
     Ok(Printed { pdf, load })
 }
 

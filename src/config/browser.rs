@@ -24,6 +24,8 @@ pub struct BrowserConfig {
     pub documents_per_start: usize,
     /// Memory of Chrome's processes, in bytes, beyond which it is replaced by a fresh one.
     pub memory_bytes: u64,
+    /// Seconds that a page may take to come to rest when it is checked.
+    pub load_s: f64,
     /// Whether pages are opened and judged before they are published.
     pub verify: bool,
 }
@@ -55,6 +57,7 @@ impl Default for BrowserConfig {
             idle_s: 300.0,
             documents_per_start: 100,
             memory_bytes: 700 * 1024 * 1024,
+            load_s: 10.0,
             verify: true,
         }
     }

@@ -95,6 +95,7 @@ impl Checks<'_> {
             ("llm.timeouts.idle_s", timeouts.idle_s),
             ("llm.timeouts.total_s", timeouts.total_s),
             ("browser.deadline_s", config.browser.deadline_s),
+            ("browser.load_s", config.browser.load_s),
             ("browser.idle_s", config.browser.idle_s),
         ] {
             self.seconds(key, seconds, f64::MIN_POSITIVE, "more than 0");

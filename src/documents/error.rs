@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::html::{GivenProblem, ReplyProblem};
 use super::model::words;
-use super::verification::drafts::{self, Broken};
 use super::verification::Verification;
+use super::verification::drafts::{self, Broken};
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;

@@ -13,9 +13,9 @@ use super::html::{Page, ReplyProblem, page_from_reply};
 use super::model::Brief;
 use super::service::Documents;
 use super::verification::Checked;
+use super::verification::Score;
 use super::verification::drafts::Broken;
 use super::verification::rounds::{repairs_on_create, rounds};
-use super::verification::Score;
 use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
 use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Part, Request, Route};
@@ -130,7 +130,9 @@ impl Documents {
                         tracing::warn!(error.code = %error.code, "no repair of a page; its best form is kept");
                         return self.settled(run, best).await;
                     }
-                    if used >= rounds(false, Route::Host) || !UNFINISHED.contains(&error.code.as_ref()) {
+                    if used >= rounds(false, Route::Host)
+                        || !UNFINISHED.contains(&error.code.as_ref())
+                    {
                         return Err(error.into());
                     }
                     (String::new(), Err(vec![UNFINISHED_ADVICE.to_owned()]), Route::Host)

@@ -314,7 +314,8 @@ impl Documents {
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
-        let verification = edited.page.is_some().then(|| verdict.checked.verification(verdict.rounds));
+        let verification =
+            edited.page.is_some().then(|| verdict.checked.verification(verdict.rounds));
         sentences.extend(verdict.brought());
         let mut warnings = verdict.warnings;
         warnings.extend(verification.as_ref().and_then(Verification::warning));

@@ -59,8 +59,12 @@ pub(in crate::documents) fn summary(what: Broken, verification: &Verification) -
         verification.findings.iter().filter(grave).map(|found| found.message.as_str()).collect();
     let faults = faults.join("; ");
     match (what, verification.rounds) {
-        (Broken::Given, _) => format!("the page cannot be shown, and nothing was published: {faults}"),
-        (Broken::Create, 0) => format!("the page does not work, and nothing was published: {faults}"),
+        (Broken::Given, _) => {
+            format!("the page cannot be shown, and nothing was published: {faults}")
+        }
+        (Broken::Create, 0) => {
+            format!("the page does not work, and nothing was published: {faults}")
+        }
         (Broken::Create, rounds) => format!(
             "the page does not work, after {rounds} rounds of repair too, and nothing was published: {faults}"
         ),

@@ -44,7 +44,8 @@ impl<'page> Lines<'page> {
     pub(super) fn excerpt(&self, line: usize, column: Option<u64>) -> String {
         let first = line.saturating_sub(AROUND).max(1);
         let mut excerpt = String::new();
-        let lines = self.written.lines().enumerate().skip(first - 1).take(line + AROUND + 1 - first);
+        let lines =
+            self.written.lines().enumerate().skip(first - 1).take(line + AROUND + 1 - first);
         for (index, text) in lines {
             let number = index + 1;
             let mark = if number == line { '>' } else { ' ' };
@@ -78,7 +79,8 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_author() {
-        let written = "<!doctype html>\n<html><head>\n<title>x</title>\n<script>\nboom()\n</script>";
+        let written =
+            "<!doctype html>\n<html><head>\n<title>x</title>\n<script>\nboom()\n</script>";
         let shown = written.replacen("<head>", "<head><script>a\nb\nc</script>", 1);
         let lines = Lines::new(written, &shown);
         assert_eq!(lines.written_line(1), Some(1));

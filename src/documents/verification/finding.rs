@@ -210,9 +210,8 @@ mod tests {
 
     #[test]
     fn faults_are_known_again_when_their_line_moves() {
-        let at = |line: u32| {
-            Finding::new(Kind::Exception, "TypeError: x").at(format!("line {line}"))
-        };
+        let at =
+            |line: u32| Finding::new(Kind::Exception, "TypeError: x").at(format!("line {line}"));
         assert!(at(3).is_same_fault(&at(9)));
         let wide = |px: u32, what: &str| {
             Finding::new(Kind::HorizontalOverflow, format!("{px} px")).at(what)

@@ -41,7 +41,10 @@ pub(super) fn findings(report: &ViewportReport, lines: &Lines<'_>) -> Vec<Findin
         Some(Err(problem)) if load.departures.is_empty() => {
             found.push(Finding::new(
                 Kind::NeverLoads,
-                format!("the page keeps the browser busy: looking at it failed, {}", cut(problem, 100)),
+                format!(
+                    "the page keeps the browser busy: looking at it failed, {}",
+                    cut(problem, 100)
+                ),
             ));
         }
         Some(Err(_)) | None => {}
@@ -142,19 +145,27 @@ fn requests(load: &Load, found: &mut Vec<Finding>) {
         let finding = match (request.failure, is_by_script(request)) {
             (RequestFailure::Missing, false) => Finding::new(
                 Kind::MissingAsset,
-                format!("the {what} `{url}` does not exist: the page is one file, with its attached files"),
+                format!(
+                    "the {what} `{url}` does not exist: the page is one file, with its attached files"
+                ),
             ),
             (RequestFailure::Missing, true) => Finding::new(
                 Kind::MissingData,
-                format!("a script asks for `{url}`, but there is no server and no such file behind the page"),
+                format!(
+                    "a script asks for `{url}`, but there is no server and no such file behind the page"
+                ),
             ),
             (RequestFailure::Foreign, false) => Finding::new(
                 Kind::ForeignRequest,
-                format!("the {what} `{url}` comes from another server, which cannot be reached where the page is shown"),
+                format!(
+                    "the {what} `{url}` comes from another server, which cannot be reached where the page is shown"
+                ),
             ),
             (RequestFailure::Foreign, true) => Finding::new(
                 Kind::ForeignData,
-                format!("a script asks another server, `{url}`, which may not be reached where the page is shown"),
+                format!(
+                    "a script asks another server, `{url}`, which may not be reached where the page is shown"
+                ),
             ),
         };
         let severity = finding.severity;
@@ -185,15 +196,13 @@ fn console(load: &Load, lines: &Lines<'_>, found: &mut Vec<Finding>) {
         if message.level != ConsoleLevel::Error || is_about_request(&message.text) {
             continue;
         }
-        let finding = Finding::new(
-            Kind::ConsoleError,
-            format!("an error on the console: {}", message.text),
-        );
+        let finding =
+            Finding::new(Kind::ConsoleError, format!("an error on the console: {}", message.text));
         let line = message.line.and_then(|line| lines.written_line(line));
         found.push(match line {
-            Some(line) => finding
-                .at(format!("line {line}"))
-                .with_excerpt(Some(lines.excerpt(line, None))),
+            Some(line) => {
+                finding.at(format!("line {line}")).with_excerpt(Some(lines.excerpt(line, None)))
+            }
             None => finding,
         });
     }
@@ -246,11 +255,9 @@ fn violation(violation: &Violation) -> Finding {
         Some("critical" | "serious") => Kind::Accessibility,
         Some(_) | None => Kind::AccessibilityHint,
     };
-    let detail = violation.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    let finding = Finding::new(
-        kind,
-        format!("{} ({}){detail}", violation.help, violation.rule),
-    );
+    let detail =
+        violation.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let finding = Finding::new(kind, format!("{} ({}){detail}", violation.help, violation.rule));
     let excerpt = violation.html.as_deref().map(|html| cut(html, 200));
     finding
         .at(violation.target.as_deref().unwrap_or_default())

@@ -27,7 +27,10 @@ pub(crate) fn repairs_on_create(
     leaning: &[dependencies::Finding],
     checked: &Checked,
 ) -> Vec<String> {
-    repairs(leaning, checked.findings.iter().filter(|found| found.severity >= Severity::Improvement))
+    repairs(
+        leaning,
+        checked.findings.iter().filter(|found| found.severity >= Severity::Improvement),
+    )
 }
 
 /// The same for an edit: only what the edit broke, and whatever keeps the page from working. What

@@ -110,7 +110,8 @@ impl Checked {
         Verification {
             status,
             findings: self.findings.iter().take(LISTED).cloned().collect(),
-            more_findings: Some(self.findings.len().saturating_sub(LISTED)).filter(|more| *more > 0),
+            more_findings: Some(self.findings.len().saturating_sub(LISTED))
+                .filter(|more| *more > 0),
             viewports: self.viewports.clone(),
             duration_ms: self.duration_ms,
             rounds,

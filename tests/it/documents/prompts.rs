@@ -52,7 +52,24 @@ fn rendered_prompts() {
     );
     insta::assert_snapshot!(
         "web_app_repair",
-        rendered("documents/repair", &[("problems", "- the answer is empty".into())])
+        rendered(
+            "documents/repair",
+            &[("problems", "- the answer is empty".into()), ("is_seen", false.into())]
+        )
+    );
+    insta::assert_snapshot!(
+        "web_app_repair_of_what_was_seen",
+        rendered(
+            "documents/repair",
+            &[
+                (
+                    "problems",
+                    "- code threw while the page loaded: ReferenceError: x is not defined (line 7)\n  >    7 | show(x);"
+                        .into()
+                ),
+                ("is_seen", true.into())
+            ]
+        )
     );
     insta::assert_snapshot!(
         "ask_json",

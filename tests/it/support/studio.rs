@@ -9,6 +9,7 @@ use std::{fmt, io};
 use async_trait::async_trait;
 use atelier::agent::AskAi;
 use atelier::browser::{Chrome, Renderer};
+use atelier::config::browser::BrowserConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
@@ -65,7 +66,7 @@ pub(crate) struct StudioBuilder {
     limits: FetchLimits,
     page_bytes: usize,
     link_life: LinkLife,
-    renderer: Option<Arc<dyn Renderer>>,
+    renderer: Option<(Arc<dyn Renderer>, BrowserConfig)>,
     models: Arc<Models>,
 }
 
@@ -92,8 +93,8 @@ impl StudioBuilder {
     }
 
     /// Opens pages in this browser before they are published; without one they are not checked.
-    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>) -> Self {
-        self.renderer = Some(Arc::clone(renderer) as Arc<dyn Renderer>);
+    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>, config: &BrowserConfig) -> Self {
+        self.renderer = Some((Arc::clone(renderer) as Arc<dyn Renderer>, config.clone()));
         self
     }
 
@@ -154,14 +155,15 @@ impl StudioBuilder {
             link_life: self.link_life,
             page_bytes: self.page_bytes,
             verifier: match self.renderer {
-                Some(renderer) => Verifier::new(renderer, stores.blobs.clone()),
+                Some((renderer, config)) => Verifier::new(renderer, stores.blobs.clone(), &config),
                 None => Verifier::off(stores.blobs.clone()),
             },
             tools: caller.clone(),
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
-        let workshop = WorkshopBuilder::new(tools).models(self.models).beside(&stores).build().await;
+        let workshop =
+            WorkshopBuilder::new(tools).models(self.models).beside(&stores).build().await;
         caller.bind(&workshop.registry);
         Studio { workshop, hosts }
     }
