@@ -21,7 +21,6 @@ pub(in crate::browser) struct Browser {
     version: String,
     isolation: Isolation,
     documents: AtomicUsize,
-    open: AtomicUsize,
     spare: Mutex<Option<Tab>>,
     is_ending: AtomicBool,
     tasks: TaskTracker,
@@ -37,7 +36,6 @@ impl Browser {
             version,
             isolation,
             documents: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
             spare: Mutex::default(),
             is_ending: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -65,10 +63,6 @@ impl Browser {
         self.process.has_ended() || self.connection.is_closed()
     }
 
-    pub(super) fn is_in_use(&self) -> bool {
-        self.open.load(Ordering::SeqCst) > 0
-    }
-
     /// Whether it has done enough to be replaced by a fresh one.
     pub(super) fn is_worn(&self, documents: usize, memory_bytes: u64) -> bool {
         let done = self.documents.load(Ordering::SeqCst);
@@ -84,7 +78,6 @@ impl Browser {
             None => Tab::open(&self.connection).await?,
         };
         self.documents.fetch_add(1, Ordering::SeqCst);
-        self.open.fetch_add(1, Ordering::SeqCst);
         Ok(Page::new(tab, Arc::clone(self)))
     }
 
@@ -93,7 +86,6 @@ impl Browser {
         let browser = Arc::clone(self);
         let close = async move {
             let is_closed = tab.close(&browser.connection).await;
-            browser.open.fetch_sub(1, Ordering::SeqCst);
             if !is_closed {
                 // A renderer that spins and does not go takes everything with it.
                 browser.process.kill();
