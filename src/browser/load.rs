@@ -136,18 +136,37 @@ async fn bring(
         page.post("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await?;
     }
     page.post("Page.navigate", json!({"url": DOCUMENT})).await?;
-    if observer.loaded_or_crashed().await.is_crashed {
-        return Ok((LoadOutcome::Crashed, String::new()));
+    let begun = observer
+        .until(|progress| {
+            progress.is_loaded || progress.has_left || progress.is_crashed || progress.is_nagging
+        })
+        .await;
+    let stopped = |progress: Progress| progress.is_crashed || progress.is_nagging;
+    if !begun.is_loaded && begun.has_left && !stopped(begun) {
+        // What there is of it stays, and counts as the page.
+        tokio::time::sleep(QUIET).await;
     }
     let settled = tokio::select! {
+        biased;
+        progress = observer.until(stopped) => {
+            return Ok((ending(progress), String::new()));
+        }
         settled = settle(page, rest) => settled?,
-        () = observer.crashed() => return Ok((LoadOutcome::Crashed, String::new())),
     };
     let is_scripted = settled.field("scripted") == true || observer.progress().has_spoken;
     if rest == Rest::ForLooking || is_scripted {
         tokio::time::sleep(QUIET).await;
     }
     Ok((LoadOutcome::Loaded, settled.field("title").as_str().unwrap_or_default().to_owned()))
+}
+
+/// How a page ended that did not come to rest.
+fn ending(progress: Progress) -> LoadOutcome {
+    if progress.is_crashed {
+        LoadOutcome::Crashed
+    } else {
+        LoadOutcome::TimedOut { reason: "it opens one dialog after the other".to_owned() }
+    }
 }
 
 /// Waits for the page's own promise, fonts and pictures.
