@@ -23,8 +23,10 @@ pub(super) const DOCUMENT: &str = "https://doc.invalid/";
 pub(super) const POLICY: &str = "sandbox allow-scripts allow-forms allow-modals; \
     connect-src http: https: data: blob:";
 
-/// How long a page may take until it is at rest.
-const LOAD_CAP: Duration = Duration::from_secs(10);
+/// Takes peer connections out of a page where no namespace stops their datagrams.
+const WITHOUT_PEERS: &str = "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport']) \
+     delete globalThis[name]";
+
 /// How long a page must be at rest.
 const QUIET: Duration = Duration::from_millis(150);
 
@@ -92,7 +94,8 @@ where
     let server = Server { connection: page.connection(), tab, source, observer: &observer };
     let begun = Instant::now();
     let load_and_work = async {
-        let outcome = tokio::time::timeout(LOAD_CAP, bring(page, &observer, before, rest)).await;
+        let outcome =
+            tokio::time::timeout(page.load_cap(), bring(page, &observer, before, rest)).await;
         let (outcome, title) = match outcome {
             Ok(outcome) => outcome?,
             Err(_) => {
@@ -132,6 +135,11 @@ async fn bring(
     before: &[String],
     rest: Rest,
 ) -> Result<(LoadOutcome, String), RenderError> {
+    if !page.is_in_namespace() {
+        // Peer connections pass by name rules, proxies and interception.
+        let script = json!({"source": WITHOUT_PEERS});
+        page.post("Page.addScriptToEvaluateOnNewDocument", script).await?;
+    }
     for script in before {
         page.post("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await?;
     }

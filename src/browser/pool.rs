@@ -53,6 +53,7 @@ struct Inner {
 
 struct Limits {
     queue: usize,
+    load: Duration,
     deadline: Duration,
     idle: Duration,
     documents: usize,
@@ -74,6 +75,7 @@ impl Chrome {
         let slots = if config.slots == 0 { (cores / 2).max(1) } else { config.slots };
         let limits = Limits {
             queue: config.queue,
+            load: Duration::from_secs_f64(config.load_s),
             deadline: Duration::from_secs_f64(config.deadline_s),
             idle: Duration::from_secs_f64(config.idle_s),
             documents: config.documents_per_start,
@@ -263,7 +265,7 @@ impl Inner {
         }
         // Whoever still prints in the old one keeps it alive until then.
         current.browser = None;
-        let browser = Browser::new(launch(&self.launch).await?);
+        let browser = Browser::new(launch(&self.launch).await?, self.limits.load);
         tracing::info!(
             chrome = browser.version(),
             isolation = browser.isolation().tier(),

@@ -20,6 +20,7 @@ pub(in crate::browser) struct Browser {
     connection: Connection,
     version: String,
     isolation: Isolation,
+    load_cap: Duration,
     documents: AtomicUsize,
     spare: Mutex<Option<Tab>>,
     is_ending: AtomicBool,
@@ -28,13 +29,14 @@ pub(in crate::browser) struct Browser {
 }
 
 impl Browser {
-    pub(super) fn new(launched: Launched) -> Arc<Self> {
+    pub(super) fn new(launched: Launched, load_cap: Duration) -> Arc<Self> {
         let Launched { process, connection, version, isolation } = launched;
         Arc::new(Self {
             process,
             connection,
             version,
             isolation,
+            load_cap,
             documents: AtomicUsize::new(0),
             spare: Mutex::default(),
             is_ending: AtomicBool::new(false),
@@ -55,7 +57,11 @@ impl Browser {
         &self.version
     }
 
-    pub(super) fn isolation(&self) -> &Isolation {
+    pub(in crate::browser) fn load_cap(&self) -> Duration {
+        self.load_cap
+    }
+
+    pub(in crate::browser) fn isolation(&self) -> &Isolation {
         &self.isolation
     }
 
