@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::RenderError;
 use super::cdp::CommandError;
 use super::cdp::json::Fields as _;
-use super::load::{LOAD_CAP, LoadedPage, Rest, Viewport, with_document};
+use super::load::{LoadedPage, Rest, Viewport, with_document};
 use super::page::Page;
 use super::report::{Load, LoadOutcome};
 use super::source::Source;
@@ -27,7 +27,7 @@ pub struct InspectOptions {
     /// Pictures to take.
     pub screenshots: Vec<ScreenshotOptions>,
     /// How long the page may take until it is at rest, and then each script and picture; `None`:
-    /// ten seconds.
+    /// as configured.
     pub patience: Option<Duration>,
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn look(
         let touch = json!({"enabled": true, "maxTouchPoints": 5});
         page.post("Emulation.setTouchEmulationEnabled", touch).await?;
     }
-    let patience = options.patience.unwrap_or(LOAD_CAP);
+    let patience = options.patience.unwrap_or_else(|| page.load_cap());
     let work = async |loaded: LoadedPage| {
         if loaded.outcome != LoadOutcome::Loaded {
             return Ok((Vec::new(), Vec::new()));

@@ -16,6 +16,8 @@ pub struct BrowserConfig {
     pub slots: usize,
     /// Documents that may wait for their turn.
     pub queue: usize,
+    /// Seconds until a page must be at rest.
+    pub load_s: f64,
     /// Seconds that one document may take.
     pub deadline_s: f64,
     /// Seconds without work after which Chrome is ended.
@@ -24,8 +26,6 @@ pub struct BrowserConfig {
     pub documents_per_start: usize,
     /// Memory of Chrome's processes, in bytes, beyond which it is replaced by a fresh one.
     pub memory_bytes: u64,
-    /// Seconds that a page may take to come to rest when it is checked.
-    pub load_s: f64,
     /// Whether pages are opened and judged before they are published.
     pub verify: bool,
 }
@@ -53,11 +53,11 @@ impl Default for BrowserConfig {
             isolation: IsolationWish::default(),
             slots: 0,
             queue: 64,
+            load_s: 10.0,
             deadline_s: 30.0,
             idle_s: 300.0,
             documents_per_start: 100,
             memory_bytes: 700 * 1024 * 1024,
-            load_s: 10.0,
             verify: true,
         }
     }

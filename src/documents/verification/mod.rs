@@ -132,7 +132,7 @@ impl Verifier {
     ) -> Result<Inspection, RenderError> {
         let mut pauses = PAUSES.iter();
         loop {
-            let inspection = renderer.inspect(source.clone(), self.windows(), cancel).await;
+            let inspection = renderer.inspect(source.clone(), Self::windows(), cancel).await;
             match (inspection, pauses.next()) {
                 (Err(RenderError::Busy { .. }), Some(pause)) => {
                     tokio::select! {
@@ -172,7 +172,7 @@ impl Verifier {
     }
 
     /// A phone, and a desktop of which a picture is taken.
-    fn windows(&self) -> InspectOptions {
+    fn windows() -> InspectOptions {
         let desktop = Viewport::desktop();
         InspectOptions {
             screenshots: vec![ScreenshotOptions {
@@ -182,7 +182,6 @@ impl Verifier {
             }],
             viewports: vec![Viewport::phone(), desktop],
             scripts: vec![LOOK.to_owned(), accessibility().to_owned()],
-            patience: Some(self.patience),
             ..InspectOptions::default()
         }
     }
