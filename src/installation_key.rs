@@ -17,6 +17,10 @@ const BLOCK_BYTES: usize = 64;
 pub enum Purpose {
     /// Opens the gallery of a principal.
     Gallery,
+    /// Changes something in the gallery of a principal.
+    GalleryAction,
+    /// Calls tools for the pages of an app.
+    PageCalls,
     /// Shows to another process that a listener belongs to this installation.
     Listener,
 }
@@ -25,6 +29,8 @@ impl Purpose {
     const fn label(self) -> &'static [u8] {
         match self {
             Self::Gallery => b"gallery\0",
+            Self::GalleryAction => b"gallery action\0",
+            Self::PageCalls => b"page calls\0",
             Self::Listener => b"listener\0",
         }
     }

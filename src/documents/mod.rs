@@ -23,6 +23,7 @@ mod model;
 mod names;
 pub mod patch;
 mod publish;
+mod rename;
 mod service;
 mod svg;
 pub mod tools;

@@ -1,6 +1,5 @@
 //! The content listener and the pages over stores in memory.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -82,8 +81,12 @@ impl Hosting {
             urls: urls.clone(),
             hosts,
             key: key.clone(),
-            principals: BTreeSet::from(["local".into(), "anna".into()]),
+            principals: Principals::with(
+                ["local", "anna"].map(|name| (name.into(), Rights::default())),
+            ),
             bearer,
+            caller: caller.clone(),
+            rename: renamer(&documents),
         }));
         Self { catalog, blobs, urls, key, content, pages }
     }
