@@ -27,11 +27,13 @@ mod rename;
 mod service;
 mod svg;
 pub mod tools;
+mod versions;
 
 pub use attachments::{Attachments, Collected, CollectedFile};
 pub use edit::{EditResult, EditedDocument};
 pub use error::DocumentError;
 pub use html::{GivenProblem, ReplyProblem};
-pub use model::{CreateWebApp, EditDocument};
+pub use model::{CreateWebApp, EditDocument, WhichDocument};
 pub use publish::Writer;
 pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp};
+pub use versions::{DeletedDocument, RestoredDocument, VersionList};
