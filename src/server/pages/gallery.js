@@ -29,8 +29,8 @@
     find('count').textContent = words.length || kind ? `${shown} of ${counted(total)}` : removed ? counted(total) : all;
   };
   const orders = {
-    newest: (a, b) => b.dataset.updated.localeCompare(a.dataset.updated),
-    oldest: (a, b) => a.dataset.updated.localeCompare(b.dataset.updated),
+    newest: (a, b) => b.dataset.updated - a.dataset.updated,
+    oldest: (a, b) => a.dataset.updated - b.dataset.updated,
     title: (a, b) => a.dataset.title.localeCompare(b.dataset.title, undefined, { numeric: true, sensitivity: 'base' }),
     largest: (a, b) => b.dataset.bytes - a.dataset.bytes,
   };
@@ -175,10 +175,10 @@
         const restored = await ask('restore', { ...subject(), version: version.version });
         const now = restored.version ?? Number(card.dataset.version) + 1;
         card.dataset.version = now;
-        card.dataset.updated = new Date().toISOString();
+        card.dataset.updated = Date.now();
         card.querySelector('.version').textContent = `v${now}`;
         const changed = card.querySelector('time');
-        changed.dateTime = card.dataset.updated;
+        changed.dateTime = new Date().toISOString();
         relative(changed);
         say(`Version ${version.version} is the newest again, as version ${now}`);
         await showVersions();

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use atelier::config::server::ServerConfig;
 use atelier::content_urls::ContentUrls;
+use atelier::documents::Documents;
 use atelier::installation_key::InstallationKey;
+use atelier::registry::Rights;
+use atelier::server::Principals;
 use atelier::server::content::{self, AllowedHosts, ContentParts, ContentState};
-use atelier::server::pages::{self, BearerCheck, PagesParts, PagesState};
+use atelier::server::pages::{self, BearerCheck, PagesParts, PagesState, Rename};
 use atelier::server::ports::serve_until;
 use atelier::storage::blobs::Blobs;
 use atelier::storage::sqlite::SqliteCatalog;
@@ -23,6 +26,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
+use crate::support::studio::{Studio, StudioBuilder};
+
 /// What a test works with.
 pub(super) struct Hosting {
     pub(super) catalog: Arc<SqliteCatalog>,
@@ -31,6 +36,7 @@ pub(super) struct Hosting {
     pub(super) key: InstallationKey,
     pub(super) content: Router,
     pub(super) pages: Router,
+    pub(super) studio: Studio,
 }
 
 /// An answer, read to its end.
@@ -51,6 +57,11 @@ impl Answer {
     }
 }
 
+/// The machine's own user.
+pub(super) fn local_user() -> Owner {
+    Owner { principal: "local".into(), user: "+17145986105".to_owned() }
+}
+
 /// Both listeners on sockets; they end with this value.
 pub(super) struct Listening {
     pub(super) pages: SocketAddr,
@@ -63,12 +74,21 @@ impl Hosting {
     }
 
     pub(super) async fn with(config: ServerConfig, bearer: Option<BearerCheck>) -> Self {
+        Self::with_studio(config, bearer, StudioBuilder::new()).await
+    }
+
+    pub(super) async fn with_studio(
+        config: ServerConfig,
+        bearer: Option<BearerCheck>,
+        studio: StudioBuilder,
+    ) -> Self {
         let catalog = Arc::new(SqliteCatalog::in_memory().await.unwrap());
         let blobs = Blobs::in_memory();
         let key = InstallationKey::new("a secret of this test");
         let address = SocketAddr::from(([127, 0, 0, 1], 7411));
         let urls = ContentUrls::new(config.public_base_url.as_ref(), address, key.clone());
         let hosts = AllowedHosts::new(&config, None);
+        let studio = studio.on(catalog.clone(), blobs.clone(), urls.clone()).build().await;
         let content = content::router(ContentState::new(ContentParts {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
@@ -85,10 +105,10 @@ impl Hosting {
                 ["local", "anna"].map(|name| (name.into(), Rights::default())),
             ),
             bearer,
-            caller: caller.clone(),
-            rename: renamer(&documents),
+            caller: studio.caller.clone(),
+            rename: renames(&studio.documents),
         }));
-        Self { catalog, blobs, urls, key, content, pages }
+        Self { catalog, blobs, urls, key, content, pages, studio }
     }
 
     /// Publishes a version of the local user's app.
@@ -103,8 +123,7 @@ impl Hosting {
         html: &str,
         attachments: Vec<Attachment>,
     ) -> Document {
-        let owner = Owner { principal: "local".into(), user: "+17145986105".to_owned() };
-        self.publish_as(owner, name, html, attachments).await
+        self.publish_as(local_user(), name, html, attachments).await
     }
 
     pub(super) async fn publish_as(
@@ -113,6 +132,17 @@ impl Hosting {
         name: &str,
         html: &str,
         attachments: Vec<Attachment>,
+    ) -> Document {
+        self.publish_version(owner, name, html, |new| NewVersion { attachments, ..new }).await
+    }
+
+    /// Publishes a version with whatever else belongs to it.
+    pub(super) async fn publish_version(
+        &self,
+        owner: Owner,
+        name: &str,
+        html: &str,
+        further: impl FnOnce(NewVersion) -> NewVersion,
     ) -> Document {
         let fence = self.job(&owner.principal).await;
         let title = html.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
@@ -129,11 +159,11 @@ impl Hosting {
             bytes: i64::try_from(html.len()).unwrap(),
             title: title.map(|(title, _)| title.to_owned()),
             facts: "{}".to_owned(),
-            attachments,
+            attachments: Vec::new(),
             tool_names: None,
             thumb_sha: None,
         };
-        self.catalog.publish_version(&fence, new).await.unwrap().document
+        self.catalog.publish_version(&fence, further(new)).await.unwrap().document
     }
 
     async fn job(&self, principal: &PrincipalId) -> atelier::storage::Fence {
@@ -189,6 +219,19 @@ impl Hosting {
     }
 }
 
+/// How the gallery renames.
+fn renames(documents: &Arc<Documents>) -> Rename {
+    let documents = Arc::clone(documents);
+    Arc::new(move |wish| {
+        let documents = Arc::clone(&documents);
+        Box::pin(async move {
+            let renamed =
+                documents.rename(&wish.owner, wish.kind, &wish.name, &wish.new_name).await;
+            renamed.map_err(Into::into)
+        })
+    })
+}
+
 /// Serves routes on a free port of loopback until the token fires.
 pub(super) async fn open(router: Router, cancel: &CancellationToken) -> SocketAddr {
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -204,6 +247,17 @@ pub(super) async fn send(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Answer {
+    send_body(router, method, path, headers, "").await
+}
+
+/// The same with a body.
+pub(super) async fn send_body(
+    router: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     if !headers.iter().any(|(name, _)| *name == "host") {
         request = request.header("host", "127.0.0.1:7411");
@@ -211,7 +265,7 @@ pub(super) async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::empty()).unwrap();
+    let request = request.body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

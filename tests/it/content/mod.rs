@@ -3,6 +3,7 @@
 mod apps;
 mod files;
 mod gallery;
+mod gallery_actions;
 mod hosting;
 mod isolation;
 mod looks;

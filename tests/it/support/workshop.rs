@@ -57,6 +57,18 @@ impl WorkshopBuilder {
         self
     }
 
+    /// Models that may answer.
+    pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// On stores that are there already.
+    pub(crate) fn on(mut self, catalog: Arc<dyn Catalog>, blobs: Blobs) -> Self {
+        self.stores = Some((catalog, blobs));
+        self
+    }
+
     /// A second process on the same stores.
     pub(crate) fn beside(mut self, other: &Workshop) -> Self {
         self.stores = Some((Arc::clone(&other.catalog), other.blobs.clone()));
