@@ -19,6 +19,10 @@ pub enum Purpose {
     Gallery,
     /// Shows to another process that a listener belongs to this installation.
     Listener,
+    /// Makes the name of a visitor of an app from its cookie.
+    Visitor,
+    /// Lets a page write into its visitor's storage.
+    PageStorage,
 }
 
 impl Purpose {
@@ -26,6 +30,8 @@ impl Purpose {
         match self {
             Self::Gallery => b"gallery\0",
             Self::Listener => b"listener\0",
+            Self::Visitor => b"visitor\0",
+            Self::PageStorage => b"page storage\0",
         }
     }
 }

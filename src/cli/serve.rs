@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, ToolArguments, output};
 use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
+use crate::server::content::{self, AllowedHosts, ContentParts, ContentState, StreamLimits};
 use crate::server::pages::{
     BearerCheck, PagesParts, PagesState, pages_listener_router, pages_router,
 };
@@ -141,8 +141,10 @@ impl Beside {
             catalog: Arc::clone(&app.catalog),
             blobs: app.blobs.clone(),
             urls: app.urls.clone(),
+            key: app.key.clone(),
             hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
             frame_ancestors: app.config.server.frame_ancestors.clone(),
+            streams: StreamLimits::default(),
         });
         let urls = app.urls.clone();
         let content = PortKeeper::start(PortPlan {

@@ -12,6 +12,7 @@ mod error;
 mod jobs;
 mod open;
 mod ownership;
+mod page_store;
 mod settings;
 
 use async_trait::async_trait;

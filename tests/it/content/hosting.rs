@@ -7,7 +7,7 @@ use std::sync::Arc;
 use atelier::config::server::ServerConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::installation_key::InstallationKey;
-use atelier::server::content::{self, AllowedHosts, ContentParts, ContentState};
+use atelier::server::content::{self, AllowedHosts, ContentParts, ContentState, StreamLimits};
 use atelier::server::pages::{self, BearerCheck, PagesParts, PagesState};
 use atelier::server::ports::serve_until;
 use atelier::storage::blobs::Blobs;
@@ -74,8 +74,10 @@ impl Hosting {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
             urls: urls.clone(),
+            key: key.clone(),
             hosts: hosts.clone(),
             frame_ancestors: config.frame_ancestors.clone(),
+            streams: StreamLimits { per_app: 3, total: 5 },
         }));
         let pages = pages::pages_listener_router(PagesState::new(PagesParts {
             catalog: catalog.clone(),
