@@ -23,6 +23,10 @@ pub enum Purpose {
     PageCalls,
     /// Shows to another process that a listener belongs to this installation.
     Listener,
+    /// Makes the name of a visitor of an app from its cookie.
+    Visitor,
+    /// Lets a page write into its visitor's storage.
+    PageStorage,
 }
 
 impl Purpose {
@@ -32,6 +36,8 @@ impl Purpose {
             Self::GalleryAction => b"gallery action\0",
             Self::PageCalls => b"page calls\0",
             Self::Listener => b"listener\0",
+            Self::Visitor => b"visitor\0",
+            Self::PageStorage => b"page storage\0",
         }
     }
 }

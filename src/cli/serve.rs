@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, ToolArguments, output};
 use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
+use crate::server::content::{
+    self, AllowedHosts, CallParts, ContentParts, ContentState, StreamLimits,
+};
 use crate::server::pages::{
     BearerCheck, PagesParts, PagesState, Rename, pages_listener_router, pages_router,
 };
@@ -140,8 +142,16 @@ impl Beside {
             catalog: Arc::clone(&app.catalog),
             blobs: app.blobs.clone(),
             urls: app.urls.clone(),
+            key: app.key.clone(),
             hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
             frame_ancestors: app.config.server.frame_ancestors.clone(),
+            streams: StreamLimits::default(),
+            calls: CallParts {
+                caller: app.caller.clone(),
+                principals: Principals::new(&app.config.auth),
+                limits: app.config.limits.clone(),
+                metrics: Arc::clone(&app.metrics),
+            },
         });
         let urls = app.urls.clone();
         let content = PortKeeper::start(PortPlan {

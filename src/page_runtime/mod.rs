@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-pub use bootstrap::Bootstrap;
+pub use bootstrap::{Bootstrap, PageTools, Root, StoredForPage, StoredForTab};
 
 /// Begin of the element, up to the scripts.
 const OPEN: &str = "<script>((boot) => {\n'use strict';\n";
@@ -26,11 +26,16 @@ const CALL: &str = "})(";
 const CLOSE: &str = ");</script>";
 
 /// The scripts, in their order.
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 10] = [
     include_str!("scripts/start.js"),
     include_str!("scripts/compatibility.js"),
     include_str!("scripts/storage_area.js"),
+    include_str!("scripts/tab.js"),
+    include_str!("scripts/pending.js"),
     include_str!("scripts/storage.js"),
+    include_str!("scripts/kv.js"),
+    include_str!("scripts/tools.js"),
+    include_str!("scripts/reload.js"),
     include_str!("scripts/finish.js"),
 ];
 

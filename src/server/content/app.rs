@@ -10,10 +10,11 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::attachments::{inlined, references};
-use super::bodies::{BodyKey, Form};
+use super::bodies::BodyKey;
 use super::encoding::Encoding;
 use super::reply::{Description, Freshness, attachment_disposition};
-use super::{ContentError, ContentState, is_token};
+use super::{ContentError, ContentState, is_token, page};
+use crate::page_runtime::Root;
 use crate::storage::{Document, Sha256Hex, Version};
 
 /// A path's parameters; what cannot be one is simply not there.
@@ -134,29 +135,22 @@ async fn serve(
     let version = state.version(&document, n.unwrap_or(document.head)).await?;
     match view {
         View::Page => {
-            serve_body(state, &version, Form::Page, "text/html; charset=utf-8", headers).await
+            let root = if n.is_some() { Root::TwoUp } else { Root::Here };
+            page::serve(state, &document, &version, root, headers).await
         }
-        View::Raw => {
-            serve_body(state, &version, Form::Stored, "text/plain; charset=utf-8", headers).await
-        }
+        View::Raw => serve_source(state, &version, headers).await,
         View::Download => serve_download(state, &document, &version).await,
     }
 }
 
-async fn serve_body(
-    state: &ContentState,
-    version: &Version,
-    form: Form,
-    media_type: &'static str,
-    headers: &HeaderMap,
-) -> Answer {
+async fn serve_source(state: &ContentState, version: &Version, headers: &HeaderMap) -> Answer {
     let size = usize::try_from(version.bytes).unwrap_or(usize::MAX);
     let encoding = Encoding::negotiate(headers, size);
-    let key = BodyKey { sha: version.blob_sha.clone(), form, encoding };
+    let key = BodyKey { sha: version.blob_sha.clone(), encoding };
     let description = Description {
-        etag: key.etag(),
+        etag: key.etag(""),
         freshness: Freshness::Checked,
-        media_type: HeaderValue::from_static(media_type),
+        media_type: HeaderValue::from_static("text/plain; charset=utf-8"),
         encoding: encoding.name(),
         disposition: None,
     };
@@ -178,7 +172,7 @@ async fn serve_download(state: &ContentState, document: &Document, version: &Ver
         Err(_) => page,
     };
     let description = Description {
-        etag: key.etag(),
+        etag: key.etag(""),
         freshness: Freshness::Checked,
         media_type: HeaderValue::from_static("text/html; charset=utf-8"),
         encoding: None,
@@ -209,5 +203,5 @@ async fn files_of(
 
 /// Names the bytes of a blob as they are.
 fn stored(sha: Sha256Hex) -> BodyKey {
-    BodyKey { sha, form: Form::Stored, encoding: Encoding::Identity }
+    BodyKey { sha, encoding: Encoding::Identity }
 }

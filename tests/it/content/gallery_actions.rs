@@ -1,6 +1,8 @@
 //! Renaming, restoring and deleting from the gallery: who may, and what a person sees.
 
-use atelier::storage::{Catalog as _, DocumentKind, NewVersion, Owner};
+use std::time::Duration;
+
+use atelier::storage::{Catalog as _, Document, DocumentKind, NewVersion, Owner};
 use base64::Engine as _;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -181,6 +183,14 @@ async fn nobody_else_and_no_other_page_changes_anything() {
     assert_eq!(json_of(&long)["code"], "invalid_arguments");
 }
 
+/// Waits until the clock has left the millisecond of a change.
+async fn after(document: &Document) {
+    let now_ms = || time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    while now_ms() <= i128::from(document.updated_at) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// A small picture of text, drawn by the browser.
 const DRAW: &str = "(() => { const canvas = document.createElement('canvas'); \
   canvas.width = 640; canvas.height = 360; const pen = canvas.getContext('2d'); \
@@ -215,16 +225,18 @@ async fn a_person_looks_after_apps_and_documents() {
         base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap()).unwrap();
     let thumb_sha = Some(hosting.blobs.put(picture).await.unwrap());
     let page_of = |title: &str| format!("<!doctype html><title>{title}</title><p>{title}</p>");
-    hosting.publish("report-source", &page_of("Old words")).await;
+    // Each at a time of its own, or their order would be chance.
+    let source = hosting.publish("report-source", &page_of("Old words")).await;
+    after(&source).await;
     let pdf = |new: NewVersion| NewVersion { kind: DocumentKind::Pdf, ..new };
-    hosting.publish_version(local_user(), "report", &page_of("Yearly report"), pdf).await;
+    let report =
+        hosting.publish_version(local_user(), "report", &page_of("Yearly report"), pdf).await;
+    after(&report).await;
     for title in ["First draft", "Second draft", "Bill splitter"] {
-        hosting
-            .publish_version(local_user(), "bill", &page_of(title), |new| NewVersion {
-                thumb_sha: thumb_sha.clone(),
-                ..new
-            })
-            .await;
+        let with_picture = |new| NewVersion { thumb_sha: thumb_sha.clone(), ..new };
+        let bill =
+            hosting.publish_version(local_user(), "bill", &page_of(title), with_picture).await;
+        after(&bill).await;
     }
     hosting.publish("plain", "<!doctype html><p>no title</p>").await;
 

@@ -3,15 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use atelier::config::limits::LimitsConfig;
 use atelier::config::server::ServerConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::documents::Documents;
 use atelier::installation_key::InstallationKey;
 use atelier::registry::Rights;
-use atelier::server::Principals;
-use atelier::server::content::{self, AllowedHosts, ContentParts, ContentState};
+use atelier::server::content::{
+    self, AllowedHosts, CallParts, ContentParts, ContentState, StreamLimits,
+};
 use atelier::server::pages::{self, BearerCheck, PagesParts, PagesState, Rename};
 use atelier::server::ports::serve_until;
+use atelier::server::{Metrics, Principals};
 use atelier::storage::blobs::Blobs;
 use atelier::storage::sqlite::SqliteCatalog;
 use atelier::storage::{
@@ -37,6 +40,25 @@ pub(super) struct Hosting {
     pub(super) content: Router,
     pub(super) pages: Router,
     pub(super) studio: Studio,
+}
+
+/// What a hosting is made of.
+pub(super) struct Parts {
+    pub(super) config: ServerConfig,
+    pub(super) bearer: Option<BearerCheck>,
+    pub(super) studio: StudioBuilder,
+    pub(super) limits: LimitsConfig,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            config: ServerConfig::default(),
+            bearer: None,
+            studio: StudioBuilder::new(),
+            limits: LimitsConfig::default(),
+        }
+    }
 }
 
 /// An answer, read to its end.
@@ -74,14 +96,11 @@ impl Hosting {
     }
 
     pub(super) async fn with(config: ServerConfig, bearer: Option<BearerCheck>) -> Self {
-        Self::with_studio(config, bearer, StudioBuilder::new()).await
+        Self::made_of(Parts { config, bearer, ..Parts::default() }).await
     }
 
-    pub(super) async fn with_studio(
-        config: ServerConfig,
-        bearer: Option<BearerCheck>,
-        studio: StudioBuilder,
-    ) -> Self {
+    pub(super) async fn made_of(parts: Parts) -> Self {
+        let Parts { config, bearer, studio, limits } = parts;
         let catalog = Arc::new(SqliteCatalog::in_memory().await.unwrap());
         let blobs = Blobs::in_memory();
         let key = InstallationKey::new("a secret of this test");
@@ -93,17 +112,23 @@ impl Hosting {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
             urls: urls.clone(),
+            key: key.clone(),
             hosts: hosts.clone(),
             frame_ancestors: config.frame_ancestors.clone(),
+            calls: CallParts {
+                caller: studio.caller.clone(),
+                principals: principals(),
+                limits,
+                metrics: Metrics::new(),
+            },
+            streams: StreamLimits { per_app: 3, total: 5 },
         }));
         let pages = pages::pages_listener_router(PagesState::new(PagesParts {
             catalog: catalog.clone(),
             urls: urls.clone(),
             hosts,
             key: key.clone(),
-            principals: Principals::with(
-                ["local", "anna"].map(|name| (name.into(), Rights::default())),
-            ),
+            principals: principals(),
             bearer,
             caller: studio.caller.clone(),
             rename: renames(&studio.documents),
@@ -217,6 +242,11 @@ impl Hosting {
         self.urls.set_pages_address(pages);
         Listening { pages, _stop: cancel.drop_guard() }
     }
+}
+
+/// Those who may use the server.
+fn principals() -> Principals {
+    Principals::with(["local", "anna"].map(|name| (name.into(), Rights::default())))
 }
 
 /// How the gallery renames.

@@ -1,6 +1,8 @@
 //! Hosted apps, the gallery, and who listens where.
 
 mod apps;
+mod calls;
+mod calls_in_browser;
 mod files;
 mod gallery;
 mod gallery_actions;
