@@ -3,33 +3,22 @@
 //! `cfg(test)` on the modules tells clippy that all of it is test code, helpers included.
 #![expect(clippy::disallowed_methods, reason = "tests start programs and look at files themselves")]
 
-#[cfg(test)]
-mod agent;
+// TMP mod agent;
 #[cfg(test)]
 mod architecture;
-#[cfg(test)]
-mod cli;
-#[cfg(test)]
-mod config;
+// TMP mod cli;
+// TMP mod config;
 #[cfg(test)]
 mod content;
-#[cfg(test)]
-mod documents;
-#[cfg(test)]
-mod error_codes;
-#[cfg(test)]
-mod jobs;
-#[cfg(test)]
-mod llm;
-#[cfg(test)]
-mod patch;
-#[cfg(test)]
-mod product;
+// TMP mod documents;
+// TMP mod error_codes;
+// TMP mod jobs;
+// TMP mod llm;
+// TMP mod patch;
+// TMP mod product;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
-mod tool_schemas;
-#[cfg(test)]
-mod transport;
+// TMP mod tool_schemas;
+// TMP mod transport;

@@ -14,7 +14,7 @@ use atelier::storage::blobs::Blobs;
 use atelier::storage::sqlite::SqliteCatalog;
 use atelier::storage::{
     Attachment, CallId, Catalog as _, Document, DocumentKind, InsertedJob, JobMode, NewJob,
-    NewVersion, Owner, PrincipalId, keys,
+    NewVersion, Owner, PrincipalId, Sha256Hex, keys,
 };
 use axum::Router;
 use axum::body::Body;
@@ -47,6 +47,22 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// What the scripts of a page are told.
+    pub(super) fn bootstrap(&self) -> serde_json::Value {
+        let (_, rest) = self.text().split_once("\n})(").unwrap();
+        let (json, _) = rest.split_once(");</script>").unwrap();
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// The cookie that came with it, as a browser would send it.
+    pub(super) fn cookie(&self) -> &str {
+        self.header("set-cookie").split(';').next().unwrap()
+    }
+
     pub(super) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -64,7 +80,34 @@ impl Hosting {
     }
 
     pub(super) async fn with(config: ServerConfig, bearer: Option<BearerCheck>) -> Self {
-        let catalog = Arc::new(SqliteCatalog::in_memory().await.unwrap());
+        Self::over(SqliteCatalog::in_memory().await.unwrap(), config, bearer).await
+    }
+
+    /// Rows in a file, which others may open.
+    pub(super) async fn on_disk(folder: &std::path::Path) -> Self {
+        let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.unwrap();
+        Self::over(catalog, ServerConfig::default(), None).await
+    }
+
+    /// Deletes an app as another process would.
+    pub(super) async fn delete(&self, folder: &std::path::Path, app: &Document) {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("atelier.db"));
+        let mut database = options.connect().await.unwrap();
+        sqlx::query("UPDATE document SET deleted_at = 1 WHERE id = $1")
+            .bind(app.id.as_str())
+            .execute(&mut database)
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+    }
+
+    async fn over(
+        catalog: SqliteCatalog,
+        config: ServerConfig,
+        bearer: Option<BearerCheck>,
+    ) -> Self {
+        let catalog = Arc::new(catalog);
         let blobs = Blobs::in_memory();
         let key = InstallationKey::new("a secret of this test");
         let address = SocketAddr::from(([127, 0, 0, 1], 7411));
@@ -102,8 +145,13 @@ impl Hosting {
         html: &str,
         attachments: Vec<Attachment>,
     ) -> Document {
-        let owner = Owner { principal: "local".into(), user: "+17145986105".to_owned() };
-        self.publish_as(owner, name, html, attachments).await
+        self.publish_as(local(), name, html, attachments).await
+    }
+
+    /// The same with a picture of the version.
+    pub(super) async fn publish_pictured(&self, name: &str, html: &str, picture: &[u8]) {
+        let thumb = self.blobs.put(picture.to_vec()).await.unwrap();
+        self.publish_version(local(), name, html, Vec::new(), Some(thumb)).await;
     }
 
     pub(super) async fn publish_as(
@@ -112,6 +160,17 @@ impl Hosting {
         name: &str,
         html: &str,
         attachments: Vec<Attachment>,
+    ) -> Document {
+        self.publish_version(owner, name, html, attachments, None).await
+    }
+
+    async fn publish_version(
+        &self,
+        owner: Owner,
+        name: &str,
+        html: &str,
+        attachments: Vec<Attachment>,
+        thumb_sha: Option<Sha256Hex>,
     ) -> Document {
         let fence = self.job(&owner.principal).await;
         let title = html.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
@@ -129,7 +188,7 @@ impl Hosting {
             facts: "{}".to_owned(),
             attachments,
             tool_names: None,
-            thumb_sha: None,
+            thumb_sha,
         };
         self.catalog.publish_version(&fence, new).await.unwrap().document
     }
@@ -171,6 +230,19 @@ impl Hosting {
         send(&self.content, method, path, headers).await
     }
 
+    /// Posts a text to the content listener.
+    pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("host", "127.0.0.1:7411")
+            .header("origin", "null")
+            .header("content-type", "text/plain;charset=UTF-8")
+            .body(body.into())
+            .unwrap();
+        read(self.content.clone().oneshot(request).await.unwrap()).await
+    }
+
     /// Asks the pages.
     pub(super) async fn page(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         send(&self.pages, Method::GET, path, headers).await
@@ -185,6 +257,10 @@ impl Hosting {
         self.urls.set_pages_address(pages);
         Listening { pages, _stop: cancel.drop_guard() }
     }
+}
+
+fn local() -> Owner {
+    Owner { principal: "local".into(), user: "+17145986105".to_owned() }
 }
 
 /// Serves routes on a free port of loopback until the token fires.
@@ -210,7 +286,10 @@ pub(super) async fn send(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
+    read(router.clone().oneshot(request).await.unwrap()).await
+}
+
+async fn read(response: axum::response::Response) -> Answer {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     Answer { status: parts.status, headers: parts.headers, body }

@@ -1,10 +1,14 @@
 //! Hosted apps, the gallery, and who listens where.
 
 mod apps;
+mod events;
+mod exchange;
 mod files;
 mod gallery;
 mod hosting;
 mod isolation;
 mod looks;
+mod page_storage;
 mod ports;
 mod storage_shim;
+mod thumbs;

@@ -19,9 +19,8 @@ fn tab(visitor: &str, tab: &str) -> Area {
 }
 
 fn change(area: Area, changes: &[(&str, Option<&str>)]) -> AreaWrite {
-    let owned = |(name, content): &(&str, Option<&str>)| {
-        ((*name).to_owned(), content.map(str::to_owned))
-    };
+    let owned =
+        |(name, content): &(&str, Option<&str>)| ((*name).to_owned(), content.map(str::to_owned));
     AreaWrite {
         area,
         changes: changes.iter().map(owned).collect(),
@@ -65,7 +64,8 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 pub(super) async fn what_a_page_stored_is_read_by_every_process(store: &Store) {
     let app = app(store).await;
-    let (other, odd) = (publish(&*store.catalog, new_version("other")).await.document.id, "ü\0\u{fdd0}");
+    let (other, odd) =
+        (publish(&*store.catalog, new_version("other")).await.document.id, "ü\0\u{fdd0}");
     let first = change(visitor(), &[("a", Some("1")), (odd, Some(odd)), ("", Some(""))]);
     assert_eq!(write(&*store.catalog, &app, one(first)).await, 1);
     let expected = pairs(&[("", ""), ("a", "1"), (odd, odd)]);
@@ -81,21 +81,27 @@ pub(super) async fn what_a_page_stored_is_read_by_every_process(store: &Store) {
     }
     assert_eq!(store.other.area_revision(&app, &visitor()).await.unwrap(), 1);
     let entry = store.other.page_entry(&app, &visitor(), "a").await.unwrap().unwrap();
-    assert_eq!(entry, StoredEntry { name: "a".to_owned(), content: Some("1".to_owned()), revision: 1 });
+    assert_eq!(
+        entry,
+        StoredEntry { name: "a".to_owned(), content: Some("1".to_owned()), revision: 1 }
+    );
     assert_eq!(store.other.page_entry(&app, &visitor(), "b").await.unwrap(), None);
 }
 
 pub(super) async fn changes_are_told_since_a_revision(store: &Store) {
     let app = app(store).await;
     let catalog = &*store.catalog;
-    let known = write(catalog, &app, one(change(visitor(), &[("a", Some("1")), ("b", Some("1"))]))).await;
+    let known =
+        write(catalog, &app, one(change(visitor(), &[("a", Some("1")), ("b", Some("1"))]))).await;
     let shared = write(catalog, &app, one(change(Area::Shared, &[("x", Some("1"))]))).await;
-    let newest = write(catalog, &app, one(change(visitor(), &[("b", None), ("c", Some("2"))]))).await;
+    let newest =
+        write(catalog, &app, one(change(visitor(), &[("b", None), ("c", Some("2"))]))).await;
     assert!(known < shared && shared < newest);
     assert_eq!(store.other.page_store_revision(&app).await.unwrap(), newest);
     let changes = store.other.page_changes(&app, &visitor(), known).await.unwrap();
     assert_eq!((changes.revision, changes.is_whole), (newest, false));
-    let told: Vec<_> = changes.entries.iter().map(|e| (e.name.as_str(), e.content.as_deref())).collect();
+    let told: Vec<_> =
+        changes.entries.iter().map(|e| (e.name.as_str(), e.content.as_deref())).collect();
     assert_eq!(told, [("b", None), ("c", Some("2"))]);
     assert_eq!(store.other.page_changes(&app, &visitor(), newest).await.unwrap().entries, []);
 
@@ -103,8 +109,9 @@ pub(super) async fn changes_are_told_since_a_revision(store: &Store) {
     let cleared = AreaWrite { others: Others::Removed, ..change(visitor(), &[("c", Some("3"))]) };
     write(catalog, &app, one(cleared)).await;
     let changes = store.other.page_changes(&app, &visitor(), newest).await.unwrap();
-    let told: Vec<_> = changes.entries.iter().map(|e| (e.name.as_str(), e.content.as_deref())).collect();
-    assert_eq!(told, [("a", None), ("b", None), ("c", Some("3"))]);
+    let told: Vec<_> =
+        changes.entries.iter().map(|e| (e.name.as_str(), e.content.as_deref())).collect();
+    assert_eq!(told, [("a", None), ("c", Some("3"))], "`b` was removed before");
     assert_eq!(held(catalog, &app, &visitor()).await, pairs(&[("c", "3")]));
 }
 
@@ -136,7 +143,8 @@ pub(super) async fn a_write_is_all_or_nothing_within_the_limits(store: &Store) {
     let app = app(store).await;
     let catalog = &*store.catalog;
     let limits = AreaLimits { bytes: 10, entries: 3 };
-    let limited = |changes: &[(&str, Option<&str>)]| AreaWrite { limits, ..change(visitor(), changes) };
+    let limited =
+        |changes: &[(&str, Option<&str>)]| AreaWrite { limits, ..change(visitor(), changes) };
     write(catalog, &app, one(limited(&[("a", Some("12345678")), ("b", Some(""))]))).await;
     for too_much in [
         limited(&[("c", Some(""))]),
@@ -158,7 +166,8 @@ pub(super) async fn a_write_is_all_or_nothing_within_the_limits(store: &Store) {
     // The document's own limit: nothing grows, but shrinking is allowed.
     let tight = |write: AreaWrite| PageWrite { document_bytes: 12, ..one(write) };
     let other = Area::Visitor("berta".to_owned());
-    let refused = catalog.write_page_entries(&app, tight(change(other.clone(), &[("x", Some("12"))])));
+    let refused =
+        catalog.write_page_entries(&app, tight(change(other.clone(), &[("x", Some("12"))])));
     assert_eq!(refused.await.unwrap(), PageWritten::DocumentFull);
     write(catalog, &app, tight(change(other.clone(), &[("x", Some("1"))]))).await;
     write(catalog, &app, tight(change(other, &[("x", None)]))).await;
@@ -270,10 +279,11 @@ async fn storage_ends_with_its_document() {
     })
     .await;
     for table in ["page_store", "page_area", "page_entry"] {
-        let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
-            .fetch_one(&mut database)
-            .await
-            .unwrap();
+        let rows: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+                .fetch_one(&mut database)
+                .await
+                .unwrap();
         assert_eq!(rows, 1, "{table}");
     }
     assert_eq!(held(&*store.other, &kept, &visitor()).await, pairs(&[("a", "1")]));
