@@ -7,6 +7,7 @@ use axum::body::Body;
 use futures::StreamExt as _;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::ServiceExt as _;
 
 use super::hosting::Hosting;
@@ -161,12 +162,19 @@ async fn a_listener_that_closes_ends_its_streams() {
         hosting.content.clone(),
         cancel.clone(),
     ));
-    let url = format!("http://{address}/a/{}/events", app.token);
-    let mut stream = reqwest::get(url).await.unwrap().bytes_stream();
-    assert!(stream.next().await.unwrap().is_ok());
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /a/{}/events HTTP/1.1\r\nHost: {address}\r\n\r\n", app.token);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    while !told.contains("event: version") {
+        let mut part = [0; 1024];
+        let length = stream.read(&mut part).await.unwrap();
+        assert!(length > 0, "{told}");
+        told.push_str(std::str::from_utf8(&part[..length]).unwrap());
+    }
     let begun = std::time::Instant::now();
     cancel.cancel();
-    while let Some(Ok(_)) = stream.next().await {}
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
     serving.await.unwrap();
     assert!(begun.elapsed() < Duration::from_millis(1900), "it waited for the stream");
 }

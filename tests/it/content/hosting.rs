@@ -21,6 +21,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
@@ -71,7 +72,17 @@ impl Answer {
 /// Both listeners on sockets; they end with this value.
 pub(super) struct Listening {
     pub(super) pages: SocketAddr,
-    _stop: DropGuard,
+    content: JoinHandle<()>,
+    stop: DropGuard,
+}
+
+impl Listening {
+    /// Ends both, and waits until the content listener has.
+    pub(super) async fn stop(&mut self) {
+        let stop = std::mem::replace(&mut self.stop, CancellationToken::new().drop_guard());
+        drop(stop);
+        (&mut self.content).await.unwrap();
+    }
 }
 
 impl Hosting {
@@ -250,12 +261,38 @@ impl Hosting {
 
     /// Opens both listeners on sockets and tells everybody where they are.
     pub(super) async fn listen(&self) -> Listening {
+        self.listen_again("127.0.0.1:0").await
+    }
+
+    /// The same with the content listener at an address.
+    pub(super) async fn listen_again(&self, address: &str) -> Listening {
         let cancel = CancellationToken::new();
-        let content = open(self.content.clone(), &cancel).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        self.urls.set_content_address(listener.local_addr().unwrap());
+        let content = tokio::spawn(serve_until(listener, self.content.clone(), cancel.clone()));
         let pages = open(self.pages.clone(), &cancel).await;
-        self.urls.set_content_address(content);
         self.urls.set_pages_address(pages);
-        Listening { pages, _stop: cancel.drop_guard() }
+        Listening { pages, content, stop: cancel.drop_guard() }
+    }
+
+    /// Waits until nobody listens to an app: then all of its three places can be had.
+    pub(super) async fn until_streams_are_free(&self, token: &str) {
+        loop {
+            let mut held = Vec::new();
+            for _ in 0..3 {
+                let request = Request::builder()
+                    .uri(format!("/a/{token}/events"))
+                    .header("host", "127.0.0.1:7411")
+                    .body(Body::empty())
+                    .unwrap();
+                held.push(self.content.clone().oneshot(request).await.unwrap());
+            }
+            if held.iter().all(|response| response.status() == StatusCode::OK) {
+                return;
+            }
+            drop(held);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -106,7 +106,8 @@ impl Browser {
     }
 
     async fn tab(&self, context: String) -> Page {
-        let wanted = json!({"url": "about:blank", "browserContextId": context});
+        // In windows of their own all tabs are visible.
+        let wanted = json!({"url": "about:blank", "browserContextId": context, "newWindow": true});
         let target = self.connection.command(None, "Target.createTarget", wanted).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = self.connection.command(None, "Target.attachToTarget", attach).await;
