@@ -109,7 +109,7 @@ pub struct PageWrite {
     /// came before, or it was overtaken by a later one that holds its changes too.
     pub number: Option<(Area, i64)>,
     /// How many tabs of a visitor are kept: those that were written to last.
-    pub kept_tabs: i64,
+    pub kept_tabs: usize,
     /// What all areas of the document may hold together, in bytes.
     pub document_bytes: i64,
 }

@@ -28,8 +28,9 @@
     }
   };
   const refuse = (key) => {
+    const shown = key.length > 100 ? `${key.slice(0, 100)}…` : key;
     throw new DOMException(
-      `Failed to execute 'setItem' on 'Storage': Setting the value of '${key}' exceeded the quota.`,
+      `Failed to execute 'setItem' on 'Storage': Setting the value of '${shown}' exceeded the quota.`,
       'QuotaExceededError');
   };
   const put = (area, key, value, size) => {

@@ -35,7 +35,7 @@ pub(super) const AREA_LIMITS: AreaLimits = AreaLimits { bytes: 5 * 1024 * 1024, 
 /// What all visitors of an app may store together.
 const DOCUMENT_BYTES: i64 = 256 * 1024 * 1024;
 /// Tabs of a visitor whose `sessionStorage` is kept.
-const KEPT_TABS: i64 = 8;
+const KEPT_TABS: usize = 8;
 /// How long a page that was reloaded waits for what it wrote before.
 const AWAITED: Duration = Duration::from_millis(1500);
 const AWAITED_PAUSE: Duration = Duration::from_millis(25);

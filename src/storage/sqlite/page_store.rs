@@ -1,5 +1,7 @@
 //! Storage of hosted pages: areas and entries.
 
+use std::cmp::Reverse;
+
 use async_trait::async_trait;
 
 use super::error::from_sqlx;
@@ -99,9 +101,8 @@ impl PageStore for SqliteCatalog {
         visitor: &str,
     ) -> StorageResult<Vec<String>> {
         let (first, end) = tabs_range(visitor);
-        let keys: Vec<String> = sqlx::query_scalar(
-            "SELECT area FROM page_area WHERE document = $1 AND area >= $2 AND area < $3 \
-             ORDER BY revision DESC",
+        let mut tabs: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT area, revision FROM page_area WHERE document = $1 AND area >= $2 AND area < $3",
         )
         .bind(document.as_str())
         .bind(&first)
@@ -109,7 +110,9 @@ impl PageStore for SqliteCatalog {
         .fetch_all(&self.reader)
         .await
         .map_err(from_sqlx)?;
-        Ok(keys.iter().filter_map(|key| key.strip_prefix(&first)).map(str::to_owned).collect())
+        tabs.sort_unstable_by_key(|(_, revision)| Reverse(*revision));
+        let names = tabs.iter().filter_map(|(key, _)| key.strip_prefix(&first));
+        Ok(names.map(str::to_owned).collect())
     }
 
     async fn page_store_revision(&self, document: &DocumentId) -> StorageResult<i64> {
@@ -386,21 +389,30 @@ impl Write {
         &mut self,
         document: &DocumentId,
         visitor: &str,
-        kept: i64,
+        kept: usize,
     ) -> StorageResult<i64> {
         let (first, end) = tabs_range(visitor);
-        let bytes: Vec<i64> = sqlx::query_scalar(
-            "DELETE FROM page_area WHERE document = $1 AND area >= $2 AND area < $3 AND area NOT IN \
-             (SELECT area FROM page_area WHERE document = $1 AND area >= $2 AND area < $3 \
-             ORDER BY revision DESC LIMIT $4) RETURNING bytes",
+        let mut tabs: Vec<(String, i64, i64)> = sqlx::query_as(
+            "SELECT area, revision, bytes FROM page_area \
+             WHERE document = $1 AND area >= $2 AND area < $3",
         )
         .bind(document.as_str())
         .bind(first)
         .bind(end)
-        .bind(kept)
         .fetch_all(&mut *self.transaction)
         .await
         .map_err(from_sqlx)?;
-        Ok(bytes.iter().sum())
+        tabs.sort_unstable_by_key(|(_, revision, _)| Reverse(*revision));
+        let mut freed = 0;
+        for (key, _, bytes) in tabs.into_iter().skip(kept) {
+            sqlx::query("DELETE FROM page_area WHERE document = $1 AND area = $2")
+                .bind(document.as_str())
+                .bind(key)
+                .execute(&mut *self.transaction)
+                .await
+                .map_err(from_sqlx)?;
+            freed += bytes;
+        }
+        Ok(freed)
     }
 }

@@ -33,4 +33,7 @@ CREATE TABLE page_entry (
     FOREIGN KEY (document, area) REFERENCES page_area (document, area) ON DELETE CASCADE
 ) STRICT;
 
-CREATE INDEX page_entry_newest ON page_entry (document, area, revision);
+CREATE INDEX page_entry_newest ON page_entry (document, area, revision, name);
+
+-- What was deleted, for the sweep of what it stored.
+CREATE INDEX document_deleted ON document (deleted_at) WHERE deleted_at IS NOT NULL;

@@ -26,6 +26,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
@@ -74,6 +75,22 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// What the scripts of a page are told.
+    pub(super) fn bootstrap(&self) -> serde_json::Value {
+        let (_, rest) = self.text().split_once("\n})(").unwrap();
+        let (json, _) = rest.split_once(");</script>").unwrap();
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// The cookie that came with it, as a browser would send it.
+    pub(super) fn cookie(&self) -> &str {
+        self.header("set-cookie").split(';').next().unwrap()
+    }
+
     pub(super) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -87,7 +104,17 @@ pub(super) fn local_user() -> Owner {
 /// Both listeners on sockets; they end with this value.
 pub(super) struct Listening {
     pub(super) pages: SocketAddr,
-    _stop: DropGuard,
+    content: JoinHandle<()>,
+    stop: DropGuard,
+}
+
+impl Listening {
+    /// Ends both, and waits until the content listener has.
+    pub(super) async fn stop(&mut self) {
+        let stop = std::mem::replace(&mut self.stop, CancellationToken::new().drop_guard());
+        drop(stop);
+        (&mut self.content).await.unwrap();
+    }
 }
 
 impl Hosting {
@@ -100,8 +127,31 @@ impl Hosting {
     }
 
     pub(super) async fn made_of(parts: Parts) -> Self {
+        Self::over(SqliteCatalog::in_memory().await.unwrap(), parts).await
+    }
+
+    /// Rows in a file, which others may open.
+    pub(super) async fn on_disk(folder: &std::path::Path) -> Self {
+        let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.unwrap();
+        Self::over(catalog, Parts::default()).await
+    }
+
+    /// Deletes an app as another process would.
+    pub(super) async fn delete(&self, folder: &std::path::Path, app: &Document) {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("atelier.db"));
+        let mut database = options.connect().await.unwrap();
+        sqlx::query("UPDATE document SET deleted_at = 1 WHERE id = $1")
+            .bind(app.id.as_str())
+            .execute(&mut database)
+            .await
+            .unwrap();
+        database.close().await.unwrap();
+    }
+
+    async fn over(catalog: SqliteCatalog, parts: Parts) -> Self {
         let Parts { config, bearer, studio, limits } = parts;
-        let catalog = Arc::new(SqliteCatalog::in_memory().await.unwrap());
+        let catalog = Arc::new(catalog);
         let blobs = Blobs::in_memory();
         let key = InstallationKey::new("a secret of this test");
         let address = SocketAddr::from(([127, 0, 0, 1], 7411));
@@ -149,6 +199,13 @@ impl Hosting {
         attachments: Vec<Attachment>,
     ) -> Document {
         self.publish_as(local_user(), name, html, attachments).await
+    }
+
+    /// The same with a picture of the version.
+    pub(super) async fn publish_pictured(&self, name: &str, html: &str, picture: &[u8]) {
+        let thumb_sha = Some(self.blobs.put(picture.to_vec()).await.unwrap());
+        let further = |new| NewVersion { thumb_sha, ..new };
+        self.publish_version(local_user(), name, html, further).await;
     }
 
     pub(super) async fn publish_as(
@@ -228,6 +285,19 @@ impl Hosting {
         send(&self.content, method, path, headers).await
     }
 
+    /// Posts a text to the content listener.
+    pub(super) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("host", "127.0.0.1:7411")
+            .header("origin", "null")
+            .header("content-type", "text/plain;charset=UTF-8")
+            .body(body.into())
+            .unwrap();
+        read(self.content.clone().oneshot(request).await.unwrap()).await
+    }
+
     /// Asks the pages.
     pub(super) async fn page(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         send(&self.pages, Method::GET, path, headers).await
@@ -235,12 +305,38 @@ impl Hosting {
 
     /// Opens both listeners on sockets and tells everybody where they are.
     pub(super) async fn listen(&self) -> Listening {
+        self.listen_again("127.0.0.1:0").await
+    }
+
+    /// The same with the content listener at an address.
+    pub(super) async fn listen_again(&self, address: &str) -> Listening {
         let cancel = CancellationToken::new();
-        let content = open(self.content.clone(), &cancel).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        self.urls.set_content_address(listener.local_addr().unwrap());
+        let content = tokio::spawn(serve_until(listener, self.content.clone(), cancel.clone()));
         let pages = open(self.pages.clone(), &cancel).await;
-        self.urls.set_content_address(content);
         self.urls.set_pages_address(pages);
-        Listening { pages, _stop: cancel.drop_guard() }
+        Listening { pages, content, stop: cancel.drop_guard() }
+    }
+
+    /// Waits until nobody listens to an app: then all of its three places can be had.
+    pub(super) async fn until_streams_are_free(&self, token: &str) {
+        loop {
+            let mut held = Vec::new();
+            for _ in 0..3 {
+                let request = Request::builder()
+                    .uri(format!("/a/{token}/events"))
+                    .header("host", "127.0.0.1:7411")
+                    .body(Body::empty())
+                    .unwrap();
+                held.push(self.content.clone().oneshot(request).await.unwrap());
+            }
+            if held.iter().all(|response| response.status() == StatusCode::OK) {
+                return;
+            }
+            drop(held);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 }
 
@@ -296,7 +392,10 @@ pub(super) async fn send_body(
         request = request.header(*name, *value);
     }
     let request = request.body(body.into()).unwrap();
-    let response = router.clone().oneshot(request).await.unwrap();
+    read(router.clone().oneshot(request).await.unwrap()).await
+}
+
+async fn read(response: axum::response::Response) -> Answer {
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     Answer { status: parts.status, headers: parts.headers, body }

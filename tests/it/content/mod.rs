@@ -3,11 +3,15 @@
 mod apps;
 mod calls;
 mod calls_in_browser;
+mod events;
+mod exchange;
 mod files;
 mod gallery;
 mod gallery_actions;
 mod hosting;
 mod isolation;
 mod looks;
+mod page_storage;
 mod ports;
 mod storage_shim;
+mod thumbs;
