@@ -55,13 +55,6 @@
   sort();
   filter();
 
-  // A picture that does not come leaves the letter that stands behind it.
-  for (const picture of document.querySelectorAll('.picture img')) {
-    const gone = () => picture.remove();
-    if (picture.complete && picture.naturalWidth === 0 && picture.src) gone();
-    else picture.addEventListener('error', gone, { once: true });
-  }
-
   const units = [['year', 31536000], ['month', 2592000], ['week', 604800], ['day', 86400], ['hour', 3600], ['minute', 60]];
   const words = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
   const relative = (time) => {
@@ -72,7 +65,6 @@
     time.textContent = unit ? words.format(Math.trunc(seconds / unit[1]), unit[0]) : 'just now';
     time.title = moment.toLocaleString();
   };
-  document.querySelectorAll('time').forEach(relative);
 
   // Without a secure context there is no clipboard; a selected field does it there.
   const copyText = async (text) => {
@@ -88,7 +80,7 @@
     field.remove();
     return done;
   };
-  for (const button of document.querySelectorAll('.copy')) {
+  const copying = (button) => {
     button.hidden = false;
     let timer;
     button.addEventListener('click', async () => {
@@ -99,7 +91,7 @@
       clearTimeout(timer);
       timer = setTimeout(() => { button.textContent = 'Copy link'; said.textContent = ''; }, 2000);
     });
-  }
+  };
 
   // --- the sheet of one card ---------------------------------------------------------------
   const sheet = find('sheet');
@@ -173,14 +165,8 @@
       restore.setAttribute('aria-label', `Restore version ${version.version}`);
       restore.addEventListener('click', () => during(async () => {
         const restored = await ask('restore', { ...subject(), version: version.version });
-        const now = restored.version ?? Number(card.dataset.version) + 1;
-        card.dataset.version = now;
-        card.dataset.updated = Date.now();
-        card.querySelector('.version').textContent = `v${now}`;
-        const changed = card.querySelector('time');
-        changed.dateTime = new Date().toISOString();
-        relative(changed);
-        say(`Version ${version.version} is the newest again, as version ${now}`);
+        await refresh(card.dataset.name);
+        say(`Version ${version.version} is the newest again, as version ${restored.version}`);
         await showVersions();
         find('versions').focus();
       }));
@@ -196,7 +182,24 @@
     find('sure-hint').textContent = `Delete “${title}” with all its versions?`;
   };
 
-  for (const button of document.querySelectorAll('.manage')) {
+  // The card as the server shows it now, under this name.
+  const refresh = async (name) => {
+    const { kind, user } = card.dataset;
+    const text = await fetch('gallery').then((response) => response.ok ? response.text() : '', () => '');
+    // The list alone: the styles around it are refused by the policy of this page.
+    const part = text.slice(text.indexOf('<ul class="cards"'), text.indexOf('</ul>'));
+    const page = new DOMParser().parseFromString(part, 'text/html');
+    const fresh = [...page.querySelectorAll('.card')].find(({ dataset }) =>
+      dataset.kind === kind && dataset.user === user && dataset.name === name);
+    if (!fresh) throw new Error('It is done, but cannot be shown. Reload this page.');
+    const adopted = document.importNode(fresh, true);
+    card.replaceWith(adopted);
+    card = adopted;
+    prepare(card);
+    showNames();
+    filter();
+  };
+  const manage = (button) => {
     button.hidden = false;
     button.addEventListener('click', () => {
       card = button.closest('.card');
@@ -207,7 +210,26 @@
       sheet.showModal();
       showVersions().catch((error) => tell(error.message));
     });
-  }
+  };
+  // What a card needs a script for.
+  const prepare = (prepared) => {
+    // A picture that does not come leaves the letter that stands behind it.
+    for (const picture of prepared.querySelectorAll('.picture img')) {
+      const gone = () => picture.remove();
+      if (picture.complete && picture.naturalWidth === 0) gone();
+      else picture.addEventListener('error', gone, { once: true });
+    }
+    prepared.querySelectorAll('time').forEach(relative);
+    prepared.querySelectorAll('.copy').forEach(copying);
+    prepared.querySelectorAll('.manage').forEach(manage);
+  };
+  cards().forEach(prepare);
+  // The focus returns to the card that the sheet was opened from, even when it is a new one.
+  sheet.addEventListener('close', () => {
+    if (card?.isConnected && (document.activeElement === document.body || !document.activeElement)) {
+      card.querySelector('.manage').focus();
+    }
+  });
   find('close').addEventListener('click', () => sheet.close());
   sheet.addEventListener('click', (event) => {
     // Beside the sheet: its backdrop is the dialog itself.
@@ -219,16 +241,7 @@
     event.preventDefault();
     during(async () => {
       const { name } = await ask('rename', { ...subject(), new_name: find('new-name').value });
-      // A page without a title is shown by its name.
-      if (card.dataset.ownTitle !== 'true') {
-        card.dataset.title = name;
-        card.querySelector('.open').firstChild.textContent = name;
-      }
-      card.dataset.name = name;
-      card.querySelector('.name').textContent = name;
-      card.querySelector('.name').hidden = name === card.dataset.title;
-      showNames();
-      filter();
+      await refresh(name);
       say(`Renamed to ${name}`);
     });
   });

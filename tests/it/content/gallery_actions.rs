@@ -344,7 +344,8 @@ async fn a_person_looks_after_apps_and_documents() {
     page.click("#delete").await;
     page.click("#delete-now").await;
     page.until("!sheet.open && document.querySelectorAll('.card').length === 3").await;
-    page.until("document.getElementById('said').textContent === 'Bill splitter was deleted'").await;
+    let said = page.evaluate("document.getElementById('said').textContent").await;
+    assert_eq!(said, "First draft was deleted", "the title of the version that was restored");
     assert_eq!(page.evaluate("document.getElementById('count').textContent").await, "3 items");
     let focused = page.evaluate("document.activeElement.className").await;
     assert_eq!(focused, "open");
@@ -352,13 +353,16 @@ async fn a_person_looks_after_apps_and_documents() {
 
     // A page whose title is its name follows the name.
     page.click("[data-name=plain] .manage").await;
+    page.until("document.querySelectorAll('#versions li').length === 1").await;
     rename("notes").await;
     page.until("document.getElementById('sheet-title').textContent === 'notes'").await;
     assert_eq!(
         page.evaluate("document.querySelector('[data-name=notes] .open').textContent").await,
         "notes"
     );
-    assert_eq!(page.complaints(), Vec::<String>::new());
+    // The browser tells of the refused name; of nothing else.
+    let complaints = page.complaints();
+    assert!(matches!(&*complaints, [one] if one.contains("409 (Conflict)")), "{complaints:?}");
     // When the gallery is closed meanwhile, the sheet says so.
     page.command("Network.clearBrowserCookies", json!({})).await;
     rename("other").await;
