@@ -23,6 +23,7 @@ mod files;
 mod headers;
 mod heads;
 mod hosts;
+mod libraries;
 mod page;
 mod problem;
 mod reply;
@@ -57,6 +58,7 @@ use bodies::Bodies;
 use events::CatalogLook;
 use headers::AppPolicy;
 use heads::Heads;
+use libraries::LibraryFiles;
 use page::Pages;
 use streams::Streams;
 use visitors::Visitors;
@@ -78,6 +80,7 @@ struct Inner {
     heads: Arc<Heads>,
     bodies: Bodies,
     pages: Pages,
+    libraries: LibraryFiles,
     visitors: Visitors,
     writes: Writes,
     streams: Streams,
@@ -121,6 +124,7 @@ impl ContentState {
             policy: AppPolicy::new(urls.clone(), &frame_ancestors),
             bodies: Bodies::new(blobs),
             pages: Pages::new(),
+            libraries: LibraryFiles::new(),
             visitors: Visitors::new(key, urls),
             writes: Writes::new(),
             streams: Streams::new(Arc::new(look), streams),
@@ -187,12 +191,14 @@ pub fn router(state: ContentState) -> Router {
         .route("/a/{token}/events", get(events::newest))
         .route("/a/{token}/storage", post(store::exchange))
         .route("/a/{token}/kv", post(shared::exchange))
+        .route("/a/{token}/lib/{file}", get(libraries::newest))
         .route("/a/{token}/a/{sha}", get(files::newest))
         .route("/a/{token}/v/{n}", get(app::to_version_folder))
         .route("/a/{token}/v/{n}/", get(app::version))
         .route("/a/{token}/v/{n}/raw", get(app::version_raw))
         .route("/a/{token}/v/{n}/download", get(app::version_download))
         .route("/a/{token}/v/{n}/thumb.webp", get(thumbs::of_version))
+        .route("/a/{token}/v/{n}/lib/{file}", get(libraries::of_version))
         .route("/a/{token}/v/{n}/a/{sha}", get(files::of_version))
         .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
         .fallback(|| async { ContentError::NotFound })
