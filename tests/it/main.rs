@@ -3,22 +3,33 @@
 //! `cfg(test)` on the modules tells clippy that all of it is test code, helpers included.
 #![expect(clippy::disallowed_methods, reason = "tests start programs and look at files themselves")]
 
-// TMP mod agent;
+#[cfg(test)]
+mod agent;
 #[cfg(test)]
 mod architecture;
-// TMP mod cli;
-// TMP mod config;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod config;
 #[cfg(test)]
 mod content;
-// TMP mod documents;
-// TMP mod error_codes;
-// TMP mod jobs;
-// TMP mod llm;
-// TMP mod patch;
-// TMP mod product;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod error_codes;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod llm;
+#[cfg(test)]
+mod patch;
+#[cfg(test)]
+mod product;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;
-// TMP mod tool_schemas;
-// TMP mod transport;
+#[cfg(test)]
+mod tool_schemas;
+#[cfg(test)]
+mod transport;

@@ -7,6 +7,7 @@ mod files;
 mod gallery;
 mod hosting;
 mod isolation;
+mod libraries;
 mod looks;
 mod page_storage;
 mod ports;
