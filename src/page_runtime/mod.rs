@@ -42,7 +42,13 @@ const SCRIPTS: [&str; 10] = [
 /// The element up to the bootstrap.
 static PROLOGUE: LazyLock<String> = LazyLock::new(|| {
     let mut prologue = OPEN.to_owned();
-    SCRIPTS.iter().for_each(|script| prologue.push_str(script));
+    // Every visitor loads this: comments and indentation stay here.
+    for line in SCRIPTS.iter().flat_map(|script| script.lines()).map(str::trim) {
+        if !line.is_empty() && !line.starts_with("//") {
+            prologue.push_str(line);
+            prologue.push('\n');
+        }
+    }
     prologue.push_str(CALL);
     prologue
 });

@@ -1,6 +1,7 @@
 //! Pages of an app: shown, as source, and as one file to keep.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -9,11 +10,12 @@ use futures::future::try_join_all;
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::attachments::{inlined, references};
+use super::attachments::{inlined, push_data, references};
 use super::bodies::BodyKey;
 use super::encoding::Encoding;
 use super::reply::{Description, Freshness, attachment_disposition};
 use super::{ContentError, ContentState, is_token, page};
+use crate::libraries::{self, Library};
 use crate::page_runtime::Root;
 use crate::storage::{Document, Sha256Hex, Version};
 
@@ -165,10 +167,18 @@ async fn serve_download(state: &ContentState, document: &Document, version: &Ver
     let key = stored(version.blob_sha.clone());
     let page = state.inner.bodies.get(&key).await?;
     let body = match std::str::from_utf8(&page) {
-        Ok(text) => match files_of(state, document, text).await? {
-            files if files.is_empty() => page,
-            files => inlined(text, &files).into(),
-        },
+        Ok(text) => {
+            let files = files_of(state, document, text).await?;
+            let libraries = libraries_of(state, text).await?;
+            if files.is_empty() && libraries.is_empty() {
+                page
+            } else {
+                // Attachments first: a library is code, in which nothing is replaced.
+                let text =
+                    if files.is_empty() { text.into() } else { inlined(text, &files).into() };
+                with_libraries(text, &libraries).into()
+            }
+        }
         Err(_) => page,
     };
     let description = Description {
@@ -179,6 +189,34 @@ async fn serve_download(state: &ContentState, document: &Document, version: &Ver
         disposition: Some(attachment_disposition(&format!("{}.html", document.name))),
     };
     Ok(description.with(body))
+}
+
+type Libraries = HashMap<String, (&'static Library, bytes::Bytes)>;
+
+/// The libraries that the page refers to.
+async fn libraries_of(state: &ContentState, page: &str) -> Result<Libraries, ContentError> {
+    let mut found = Libraries::new();
+    for (_, library) in libraries::references(page) {
+        if let Entry::Vacant(place) = found.entry(library.file()) {
+            let content = state.inner.libraries.get(library, Encoding::Identity).await?;
+            place.insert((library, content));
+        }
+    }
+    Ok(found)
+}
+
+/// The page with its libraries in it as `data:` URIs.
+fn with_libraries(page: String, found: &Libraries) -> String {
+    let mut result = String::with_capacity(page.len());
+    let mut done = 0;
+    for (range, library) in libraries::references(&page) {
+        let Some((_, content)) = found.get(&library.file()) else { continue };
+        result.push_str(page.get(done..range.start).unwrap_or_default());
+        push_data(&mut result, library.media_type(), content);
+        done = range.end;
+    }
+    result.push_str(page.get(done..).unwrap_or_default());
+    result
 }
 
 type Files = HashMap<Sha256Hex, (crate::storage::Attachment, bytes::Bytes)>;

@@ -24,6 +24,7 @@ mod files;
 mod headers;
 mod heads;
 mod hosts;
+mod libraries;
 mod page;
 mod problem;
 mod reply;
@@ -60,6 +61,7 @@ use calls::Calls;
 use events::CatalogLook;
 use headers::AppPolicy;
 use heads::Heads;
+use libraries::LibraryFiles;
 use page::Pages;
 use streams::Streams;
 use visitors::Visitors;
@@ -82,6 +84,7 @@ struct Inner {
     bodies: Bodies,
     calls: Calls,
     pages: Pages,
+    libraries: LibraryFiles,
     visitors: Visitors,
     writes: Writes,
     streams: Streams,
@@ -129,6 +132,7 @@ impl ContentState {
             bodies: Bodies::new(blobs),
             calls: Calls::new(calls, key.clone()),
             pages: Pages::new(),
+            libraries: LibraryFiles::new(),
             visitors: Visitors::new(key, urls),
             writes: Writes::new(),
             streams: Streams::new(Arc::new(look), streams),
@@ -196,12 +200,14 @@ pub fn router(state: ContentState) -> Router {
         .route("/a/{token}/storage", post(store::exchange))
         .route("/a/{token}/kv", post(shared::exchange))
         .route("/a/{token}/call", post(calls::call))
+        .route("/a/{token}/lib/{file}", get(libraries::newest))
         .route("/a/{token}/a/{sha}", get(files::newest))
         .route("/a/{token}/v/{n}", get(app::to_version_folder))
         .route("/a/{token}/v/{n}/", get(app::version))
         .route("/a/{token}/v/{n}/raw", get(app::version_raw))
         .route("/a/{token}/v/{n}/download", get(app::version_download))
         .route("/a/{token}/v/{n}/thumb.webp", get(thumbs::of_version))
+        .route("/a/{token}/v/{n}/lib/{file}", get(libraries::of_version))
         .route("/a/{token}/v/{n}/a/{sha}", get(files::of_version))
         .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
         .fallback(|| async { ContentError::NotFound })

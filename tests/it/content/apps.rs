@@ -135,7 +135,7 @@ async fn pages_travel_compressed_and_are_the_same() {
     }
 }
 
-fn decoded(encoding: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn decoded(encoding: &str, body: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     if encoding == "br" {
         brotli::BrotliDecompress(&mut &*body, &mut plain).unwrap();

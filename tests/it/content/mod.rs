@@ -10,6 +10,7 @@ mod gallery;
 mod gallery_actions;
 mod hosting;
 mod isolation;
+mod libraries;
 mod looks;
 mod page_storage;
 mod ports;
