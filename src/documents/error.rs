@@ -140,6 +140,17 @@ pub enum DocumentError {
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
+    /// Nothing is left of a new name.
+    #[error("`{0}` cannot be a name: it has neither letters nor digits")]
+    UnusableName(String),
+    /// Another document has the new name.
+    #[error("the user has another {} `{name}`", words(*.kind).noun)]
+    NameTaken {
+        /// What it is.
+        kind: DocumentKind,
+        /// The name.
+        name: String,
+    },
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
     NoFreeName,
@@ -233,6 +244,10 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::Cancelled => Self::new(ErrorKind::Cancelled, "cancelled", message),
             DocumentError::Lost(cause) => Self::internal(&cause),
+            DocumentError::UnusableName(_) => Self::invalid("invalid_name", message)
+                .hint("use letters and digits; blanks and signs become `_`"),
+            DocumentError::NameTaken { .. } => Self::new(ErrorKind::Conflict, "name_taken", message)
+                .hint("choose another name, or rename the other one first"),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
             DocumentError::Prompt(error) => error.into(),

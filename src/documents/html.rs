@@ -6,6 +6,7 @@
 
 use super::dependencies::{self, Finding};
 use super::markup::{Markup, MarkupReader};
+use crate::libraries::{Rewritten, rewrite};
 
 /// A complete document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Page {
     pub(crate) title: Option<String>,
     /// What it loads from elsewhere, and what will not work where it is hosted.
     pub(crate) findings: Vec<Finding>,
+    /// What was changed so that it loads its libraries from this server, in sentences.
+    pub(crate) local_copies: Vec<String>,
 }
 
 /// Why an answer is not one page, in words for the model and for people.
@@ -93,11 +96,13 @@ pub(crate) fn page_from_reply(reply: &str, limit: usize) -> Result<Page, ReplyPr
     if outline.body_is_empty() {
         return Err(ReplyProblem::EmptyBody);
     }
-    Ok(Page { html: html.to_owned(), title: outline.title, findings: dependencies::findings(html) })
+    let Rewritten { html, notes } = rewrite(html);
+    let findings = dependencies::findings(&html);
+    Ok(Page { html, title: outline.title, findings, local_copies: notes })
 }
 
-/// Checks a page that the caller wrote. It is stored as it is, so only what cannot be a page is
-/// refused; the rest is reported.
+/// Checks a page that the caller wrote. It is stored as it is, but for addresses of libraries that
+/// are here, so only what cannot be a page is refused; the rest is reported.
 ///
 /// # Errors
 /// Why it cannot be a page.
@@ -112,11 +117,12 @@ pub(crate) fn page_as_given(html: String, limit: usize) -> Result<Page, GivenPro
     if outline.elements == 0 {
         return Err(GivenProblem::NotHtml);
     }
+    let Rewritten { html, notes } = rewrite(&html);
     let mut findings = dependencies::findings(&html);
     if !outline.closed {
         findings.push(Finding::note("`html` does not end with `</html>`: is it complete?"));
     }
-    Ok(Page { title: outline.title, findings, html })
+    Ok(Page { title: outline.title, findings, html, local_copies: notes })
 }
 
 /// Checks a stored page after an edit of it. Of one complete document one complete document must

@@ -255,6 +255,7 @@ impl Documents {
         {
             sentences.push(format!("The name was cleaned to `{name}`"));
         }
+        sentences.extend(draft.page.local_copies.iter().cloned());
         if self.parts.link_life == LinkLife::WhileRunning {
             let download = self.parts.urls.download(&document.token);
             sentences.push(format!(

@@ -1,5 +1,7 @@
 //! What becomes of a page that does not work: repair rounds on the wire, and what is published.
 
+use std::sync::Arc;
+
 use fake_llm::{FakeLlm, Reply as Said, Rule, Script, Vendor};
 use serde_json::{Value, json};
 
@@ -52,7 +54,7 @@ impl Stage {
             script.rule(Rule::reply(Said::text(text.clone())).times(1))
         });
         let server = FakeLlm::start(script).await.unwrap();
-        let studio = looking.studio().models(models(&config(&server))).build().await;
+        let studio = looking.studio().models(Arc::new(models(&config(&server)))).build().await;
         Self { studio, server, looking }
     }
 
