@@ -11,6 +11,7 @@ pub mod address;
 pub mod attachments;
 mod dependencies;
 mod edit;
+mod embedded;
 mod error;
 pub mod fetch;
 mod generate;

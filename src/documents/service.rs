@@ -14,7 +14,9 @@ use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
 use crate::prompts::Prompts;
 use crate::storage::blobs::Blobs;
-use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
+use crate::storage::{
+    Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
+};
 
 /// Most apps that one listing holds.
 const LISTED: u32 = 1000;
@@ -138,6 +140,7 @@ impl Documents {
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
         run.progress(95.0, Some(100.0), "publishing");
+        let (page, lifted) = self.lifted(page).await?;
         let draft = Draft {
             kind: DocumentKind::WebApp,
             page,
@@ -149,7 +152,9 @@ impl Documents {
             thumb_sha: None,
             verification: json!(null),
         };
-        let published = self.publish(run, owner, &draft, &attachments).await?;
+        let files = attachments.files.iter().map(|file| file.attachment.clone());
+        let files: Vec<Attachment> = files.chain(lifted).collect();
+        let published = self.publish(run, owner, &draft, &files).await?;
         Ok(self.describe(published, draft, attachments, name))
     }
 

@@ -8,3 +8,4 @@ mod isolation;
 mod looks;
 mod ports;
 mod storage_shim;
+mod versions;
