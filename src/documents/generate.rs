@@ -152,6 +152,7 @@ fn judge(
                 | ReplyProblem::SeveralDocuments
                 | ReplyProblem::MarkupAfterEnd
                 | ReplyProblem::TextOutside
+                | ReplyProblem::NoDoctype
                 | ReplyProblem::EmptyBody => "",
             };
             Err(vec![format!("{problem}{what}")])

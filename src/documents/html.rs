@@ -48,6 +48,9 @@ pub enum ReplyProblem {
     /// Text around the document.
     #[error("there is text outside of the document; everything belongs inside it")]
     TextOutside,
+    /// A document that lost its doctype, which changes how browsers lay it out.
+    #[error("`<!DOCTYPE html>` is missing at the begin of the document")]
+    NoDoctype,
     /// Nothing to see.
     #[error("the document has an empty body")]
     EmptyBody,
@@ -138,6 +141,9 @@ pub(crate) fn page_after_edit(
         if document.len() < trimmed(after).len() {
             return Err(ReplyProblem::TextOutside);
         }
+        if has_doctype(before) && !has_doctype(after) {
+            return Err(ReplyProblem::NoDoctype);
+        }
         if outline.body_is_empty() {
             return Err(ReplyProblem::EmptyBody);
         }
@@ -165,6 +171,14 @@ pub(crate) fn stored_page(html: &str) -> Page {
 /// Whether a page is exactly one complete document.
 fn is_one_document(html: &str) -> bool {
     extract_document(html).is_ok_and(|document| document.len() == trimmed(html).len())
+}
+
+fn has_doctype(html: &str) -> bool {
+    let is_space =
+        |markup: &Markup| matches!(markup, Markup::Text(text) if trimmed(text).is_empty());
+    let first =
+        MarkupReader::new(html).find(|markup| *markup != Markup::Comment && !is_space(markup));
+    first == Some(Markup::Doctype)
 }
 
 /// Without blanks and the byte-order mark around it.

@@ -60,6 +60,14 @@ pub struct EditResult {
     pub level: Option<Level>,
 }
 
+/// A call that is being worked on.
+struct Calling<'a> {
+    run: &'a Run,
+    owner: &'a Owner,
+    call: &'a EditDocument,
+    brief: Option<&'a Brief>,
+}
+
 /// What one try came to.
 enum Attempt {
     Done(EditedDocument),
@@ -84,10 +92,11 @@ impl Documents {
         if brief.is_none() && !has_edits && !has_tools {
             return Err(DocumentError::NoEdit(call.kind).into());
         }
+        let calling = Calling { run, owner: &owner, call: &call, brief: brief.as_ref() };
         // A call that was overtaken goes on where it was, not where it began.
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
-            None => match self.edit_on(run, &owner, &call, brief.as_ref(), &first, &[]).await? {
+            None => match self.edit_on(&calling, &first, &[]).await? {
                 Attempt::Done(edited) => return Ok(edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
@@ -99,7 +108,7 @@ impl Documents {
             "version {} was published by somebody else meanwhile: this is the document as it is now",
             second.head
         )];
-        match self.edit_on(run, &owner, &call, brief.as_ref(), &second, &errors).await? {
+        match self.edit_on(&calling, &second, &errors).await? {
             Attempt::Done(edited) => Ok(edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
@@ -138,16 +147,14 @@ impl Documents {
         })
     }
 
-    /// One try on one version.
+    /// One try on one version; `errors` say why it is not the first.
     async fn edit_on(
         &self,
-        run: &Run,
-        owner: &Owner,
-        call: &EditDocument,
-        brief: Option<&Brief>,
+        calling: &Calling<'_>,
         base: &Base,
         errors: &[String],
     ) -> Result<Attempt, Failure> {
+        let Calling { run, owner, call, brief } = *calling;
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
         let files = self.files_of(&base.document, &source).await?;

@@ -24,7 +24,7 @@ async fn apply(page: &str, edits: &str) -> (Reply, Vec<u8>) {
 
 #[tokio::test]
 async fn every_level_applies_through_the_tool() {
-    let long = format!("<pre>{}MIDDLE{}</pre>", "a".repeat(900), "b".repeat(900));
+    let long = format!("<pre>{}-MIDDLE-{}</pre>", "a".repeat(900), "b".repeat(900));
     let page = CLOCK.replace("  <hr>\n  <footer>", &format!("{long}\n  <hr>\n  <footer>"));
     for (level, edits, before, after) in [
         ("exact", fenced("  <h1>Clock</h1>", "  <h1>Watch</h1>"), "<h1>Clock", "<h1>Watch"),
