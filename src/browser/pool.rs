@@ -173,7 +173,8 @@ async fn pdf(
             }
         }
     };
-    let (pdf, load) = with_document(&page, source, &[], Rest::ForPrint, page.load_cap(), work).await?;
+    let (pdf, load) =
+        with_document(&page, source, &[], Rest::ForPrint, page.load_cap(), work).await?;
     Ok(Printed { pdf, load })
 }
 

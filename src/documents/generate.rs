@@ -258,6 +258,7 @@ fn judge(
                 | ReplyProblem::SeveralDocuments
                 | ReplyProblem::MarkupAfterEnd
                 | ReplyProblem::TextOutside
+                | ReplyProblem::NoDoctype
                 | ReplyProblem::EmptyBody => "",
             };
             Err(vec![format!("{problem}{what}")])

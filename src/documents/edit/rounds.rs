@@ -122,7 +122,7 @@ impl Rounds<'_> {
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let expects = Expects::kind(ExpectedKind::EditBlocks);
         let mut request = Request::new(prompt.system, prompt.user, expects);
-        let mut errors = Vec::new();
+        let mut errors = self.task.errors.to_vec();
         for round in 1..=BLOCK_ANSWERS {
             let said = self.ask(format!("#{round}"), &request, round, &errors).await?;
             let (reply, answer) = match said {

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::judge::Verdict;
 use super::{Change, EditTask, Edited, apply, given};
-use crate::documents::attachments::Collected;
 use crate::documents::error::DocumentError;
 use crate::documents::html::{Page, stored_page};
 use crate::documents::model::{Brief, EditDocument, edit_brief, user_key, words};
@@ -65,6 +64,14 @@ pub struct EditResult {
     pub level: Option<Level>,
 }
 
+/// A call that is being worked on.
+struct Calling<'a> {
+    run: &'a Run,
+    owner: &'a Owner,
+    call: &'a EditDocument,
+    brief: Option<&'a Brief>,
+}
+
 /// What one try came to.
 enum Attempt {
     Done(EditedDocument),
@@ -89,10 +96,11 @@ impl Documents {
         if brief.is_none() && !has_edits && !has_tools {
             return Err(DocumentError::NoEdit(call.kind).into());
         }
+        let calling = Calling { run, owner: &owner, call: &call, brief: brief.as_ref() };
         // A call that was overtaken goes on where it was, not where it began.
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
-            None => match self.edit_on(run, &owner, &call, brief.as_ref(), &first).await? {
+            None => match self.edit_on(&calling, &first, &[]).await? {
                 Attempt::Done(edited) => return Ok(edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
@@ -100,7 +108,11 @@ impl Documents {
                 }
             },
         };
-        match self.edit_on(run, &owner, &call, brief.as_ref(), &second).await? {
+        let errors = [format!(
+            "version {} was published by somebody else meanwhile: this is the document as it is now",
+            second.head
+        )];
+        match self.edit_on(&calling, &second, &errors).await? {
             Attempt::Done(edited) => Ok(edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
@@ -139,23 +151,24 @@ impl Documents {
         })
     }
 
-    /// One try on one version.
+    /// One try on one version; `errors` say why it is not the first.
     async fn edit_on(
         &self,
-        run: &Run,
-        owner: &Owner,
-        call: &EditDocument,
-        brief: Option<&Brief>,
+        calling: &Calling<'_>,
         base: &Base,
+        errors: &[String],
     ) -> Result<Attempt, Failure> {
+        let Calling { run, owner, call, brief } = *calling;
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
+        let files = self.files_of(&base.document, &source).await?;
         let task = EditTask {
             kind: call.kind,
             document: &base.document,
             source,
             steps: format!("edit@{}", base.head),
-            files: &[],
+            errors,
+            files: &files,
             page_bytes: self.parts.page_bytes,
         };
         let edits = call.edits.as_deref().filter(|edits| !edits.trim().is_empty());
@@ -165,10 +178,14 @@ impl Documents {
             (None, None) => None,
         };
         run.progress(5.0, Some(100.0), "editing");
-        let (edited, verdict) = match change {
+        let (mut edited, verdict) = match change {
             Some(change) => self.changed(run, &task, change).await?,
             None => (Edited::unchanged(), Verdict::default()),
         };
+        let mut files = Vec::new();
+        if let Some(new) = edited.page.as_mut().filter(|_| call.kind == DocumentKind::WebApp) {
+            (new.page, files) = self.lifted(new.page.clone()).await?;
+        }
         let new_tools = call.tool_names.as_ref().filter(|names| **names != base.tool_names);
         if edited.page.is_none() && new_tools.is_none() {
             return Ok(Attempt::Done(self.unchanged(call, base, edited)));
@@ -176,8 +193,7 @@ impl Documents {
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
         let draft = self.draft(run, call, base, &task, &edited, &verdict).await?;
-        let published =
-            self.publish_next(run, owner.clone(), &draft, &Collected::default()).await?;
+        let published = self.publish_next(run, owner.clone(), &draft, &files).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
         Ok(Attempt::Done(self.edited(call, &task, edited, verdict, published).await?))
     }
@@ -314,6 +330,9 @@ impl Documents {
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
+        if let Some(new) = &edited.page {
+            sentences.extend(new.page.local_copies.iter().cloned());
+        }
         let verification =
             edited.page.is_some().then(|| verdict.checked.verification(verdict.rounds));
         sentences.extend(verdict.brought());
