@@ -74,7 +74,7 @@ struct Calling<'a> {
 
 /// What one try came to.
 enum Attempt {
-    Done(EditedDocument),
+    Done(Box<EditedDocument>),
     /// Somebody else published meanwhile; the blocks of this try.
     Overtaken(Option<String>),
 }
@@ -101,7 +101,7 @@ impl Documents {
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
             None => match self.edit_on(&calling, &first, &[]).await? {
-                Attempt::Done(edited) => return Ok(edited),
+                Attempt::Done(edited) => return Ok(*edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
                     run.step("base#2", || self.newest(&call, &first)).await?
@@ -113,7 +113,7 @@ impl Documents {
             second.head
         )];
         match self.edit_on(&calling, &second, &errors).await? {
-            Attempt::Done(edited) => Ok(edited),
+            Attempt::Done(edited) => Ok(*edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
                 Err(DocumentError::EditConflict { name: newest.name, head: newest.head, edits }
@@ -188,14 +188,15 @@ impl Documents {
         }
         let new_tools = call.tool_names.as_ref().filter(|names| **names != base.tool_names);
         if edited.page.is_none() && new_tools.is_none() {
-            return Ok(Attempt::Done(self.unchanged(call, base, edited)));
+            return Ok(Attempt::Done(Box::new(self.unchanged(call, base, edited))));
         }
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
-        let draft = self.draft(run, call, base, &task, &edited, &verdict).await?;
+        let draft = self.draft(call, base, &task, &edited, &verdict).await?;
         let published = self.publish_next(run, owner.clone(), &draft, &files).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
-        Ok(Attempt::Done(self.edited(call, &task, edited, verdict, published).await?))
+        let done = self.edited(call, &task, edited, verdict, published).await?;
+        Ok(Attempt::Done(Box::new(done)))
     }
 
     /// The page after a change, judged.
@@ -233,28 +234,24 @@ impl Documents {
     /// What is published of an edited source. A web app is its source.
     async fn draft(
         &self,
-        _run: &Run,
         call: &EditDocument,
         base: &Base,
         task: &EditTask<'_>,
         edited: &Edited,
         verdict: &Verdict,
     ) -> Result<Draft, Failure> {
-        let (page, thumb_sha, verification): (Page, _, _) = match &edited.page {
-            Some(new) => {
-                let verification = json!(verdict.checked.verification(verdict.rounds));
-                (new.page.clone(), verdict.checked.thumb_sha.clone(), verification)
-            }
+        let (page, thumb_sha, verification): (Page, _, _) = if let Some(new) = &edited.page {
+            let verification = json!(verdict.checked.verification(verdict.rounds));
+            (new.page.clone(), verdict.checked.thumb_sha.clone(), verification)
+        } else {
             // The page is as it was, and so are its picture and what is known about it.
-            None => {
-                let before = self.parts.catalog.version(&base.document, base.head).await?;
-                let facts = before.as_ref().and_then(|version| {
-                    serde_json::from_str::<serde_json::Value>(&version.facts).ok()
-                });
-                let verification = facts.and_then(|facts| facts.get("verification").cloned());
-                let thumb_sha = before.and_then(|version| version.thumb_sha);
-                (stored_page(&task.source), thumb_sha, verification.unwrap_or_default())
-            }
+            let before = self.parts.catalog.version(&base.document, base.head).await?;
+            let facts = before
+                .as_ref()
+                .and_then(|version| serde_json::from_str::<serde_json::Value>(&version.facts).ok());
+            let verification = facts.and_then(|facts| facts.get("verification").cloned());
+            let thumb_sha = before.and_then(|version| version.thumb_sha);
+            (stored_page(&task.source), thumb_sha, verification.unwrap_or_default())
         };
         Ok(Draft {
             kind: call.kind,
