@@ -160,7 +160,8 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::UserNumber(_) => Self::invalid("invalid_user_number", message)
                 .hint("leave `user_number` out, or give the user's short identifier"),
-            DocumentError::Given(GivenProblem::TooLarge { limit, .. }) => {
+            DocumentError::Given(GivenProblem::TooLarge { limit, .. })
+            | DocumentError::EditsUnsound(ReplyProblem::TooLarge { limit, .. }) => {
                 Self::new(ErrorKind::Limit, "page_too_large", message)
                     .hint("make the page smaller; the operator sets the cap with `limits.page_bytes`")
                     .detail("limit_bytes", json!(limit))
@@ -201,11 +202,6 @@ impl From<DocumentError> for ToolError {
                 Self::invalid("edits_not_applied", message)
                     .hint("correct the blocks by `feedback` and send all of them again")
                     .detail("feedback", json!(feedback))
-            }
-            DocumentError::EditsUnsound(ReplyProblem::TooLarge { limit, .. }) => {
-                Self::new(ErrorKind::Limit, "page_too_large", message)
-                    .hint("make the page smaller; the operator sets the cap with `limits.page_bytes`")
-                    .detail("limit_bytes", json!(limit))
             }
             DocumentError::EditsUnsound(_) => Self::invalid("edits_not_applied", message)
                 .hint("send all blocks again, so that the document stays one complete page"),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 use serde_json::json;
 
-use super::app_tools;
 use super::attachments::{CollectedFile, facts_for_prompt};
 use super::dependencies::Severity;
 use super::error::DocumentError;
@@ -15,7 +14,6 @@ use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
 use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request};
 use crate::prompts::{Prompts, RenderedPrompt};
-use crate::registry::ToolDescription;
 
 /// Answers that a model may give: the first, and one that puts it right.
 const ATTEMPTS: u32 = 2;
@@ -38,8 +36,8 @@ pub(crate) struct Material<'a> {
     pub(crate) brief: &'a Brief,
     /// Files that the page may show.
     pub(crate) files: &'a [CollectedFile],
-    /// Tools that the page may call.
-    pub(crate) tools: &'a [ToolDescription],
+    /// What is said of the tools that the page may call.
+    pub(crate) tools: &'a str,
 }
 
 /// A page and who wrote it.
@@ -73,9 +71,7 @@ pub(crate) async fn generate(
                 ("request", Value::from(brief.request.as_str())),
                 ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
                 ("attachments", Value::from(facts_for_prompt(files))),
-                ("tools", Value::from(app_tools::facts_for_prompt(tools))),
-                ("example", Value::from(app_tools::example_for_prompt(tools))),
-                ("asks_ai", Value::from(app_tools::asks_ai(tools))),
+                ("tools", Value::from(tools)),
                 ("today", Value::from(date(run.started_at()))),
             ]),
         )
@@ -168,6 +164,7 @@ fn judge(
                 | ReplyProblem::SeveralDocuments
                 | ReplyProblem::MarkupAfterEnd
                 | ReplyProblem::TextOutside
+                | ReplyProblem::NoDoctype
                 | ReplyProblem::EmptyBody => "",
             };
             Err(vec![format!("{problem}{what}")])

@@ -51,6 +51,9 @@ pub enum ReplyProblem {
     /// Text around the document.
     #[error("there is text outside of the document; everything belongs inside it")]
     TextOutside,
+    /// A document that lost its doctype, which changes how browsers lay it out.
+    #[error("`<!DOCTYPE html>` is missing at the begin of the document")]
+    NoDoctype,
     /// Nothing to see.
     #[error("the document has an empty body")]
     EmptyBody,
@@ -144,6 +147,9 @@ pub(crate) fn page_after_edit(
         if document.len() < trimmed(after).len() {
             return Err(ReplyProblem::TextOutside);
         }
+        if has_doctype(before) && !has_doctype(after) {
+            return Err(ReplyProblem::NoDoctype);
+        }
         if outline.body_is_empty() {
             return Err(ReplyProblem::EmptyBody);
         }
@@ -159,18 +165,32 @@ pub(crate) fn page_after_edit(
             return Err(ReplyProblem::EmptyBody);
         }
     }
-    let findings = dependencies::findings(after);
-    Ok(Page { title: outline.title, findings, html: after.to_owned() })
+    let Rewritten { html, notes } = rewrite(after);
+    let findings = dependencies::findings(&html);
+    Ok(Page { title: outline.title, findings, html, local_copies: notes })
 }
 
 /// A page as it is stored, for a version that repeats it.
 pub(crate) fn stored_page(html: &str) -> Page {
-    Page { title: Outline::of(html).title, findings: Vec::new(), html: html.to_owned() }
+    Page {
+        title: Outline::of(html).title,
+        findings: Vec::new(),
+        html: html.to_owned(),
+        local_copies: Vec::new(),
+    }
 }
 
 /// Whether a page is exactly one complete document.
 fn is_one_document(html: &str) -> bool {
     extract_document(html).is_ok_and(|document| document.len() == trimmed(html).len())
+}
+
+fn has_doctype(html: &str) -> bool {
+    let is_space =
+        |markup: &Markup| matches!(markup, Markup::Text(text) if trimmed(text).is_empty());
+    let first =
+        MarkupReader::new(html).find(|markup| *markup != Markup::Comment && !is_space(markup));
+    first == Some(Markup::Doctype)
 }
 
 /// Without blanks and the byte-order mark around it.

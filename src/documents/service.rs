@@ -15,7 +15,9 @@ use crate::jobs::{Failure, Run};
 use crate::prompts::Prompts;
 use crate::registry::Caller;
 use crate::storage::blobs::Blobs;
-use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
+use crate::storage::{
+    Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
+};
 
 /// Most apps that one listing holds.
 const LISTED: u32 = 1000;
@@ -114,8 +116,7 @@ impl Documents {
             None => None,
         };
         let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
-        let tools =
-            self.checked_tools(call.tool_names.as_deref().unwrap_or_default(), run.context())?;
+        let tool_names = self.checked_given(call.tool_names.as_deref(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -126,6 +127,7 @@ impl Documents {
             (Some(page), _) => (page, Writer::Caller, json!(null)),
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
+                let tools = self.prompt_of_tools(run, tool_names.as_deref().unwrap_or_default())?;
                 let GeneratedPage { page, outcome, prompt } = generate(
                     run,
                     &self.parts.prompts,
@@ -144,6 +146,7 @@ impl Documents {
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
         run.progress(95.0, Some(100.0), "publishing");
+        let (page, lifted) = self.lifted(page).await?;
         let draft = Draft {
             kind: DocumentKind::WebApp,
             page,
@@ -152,13 +155,13 @@ impl Documents {
             prompt,
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
             // A call that names none leaves those of an app that is there already.
-            tool_names: call
-                .tool_names
-                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
+            tool_names,
             thumb_sha: None,
             verification: json!(null),
         };
-        let published = self.publish(run, owner, &draft, &attachments).await?;
+        let files = attachments.files.iter().map(|file| file.attachment.clone());
+        let files: Vec<Attachment> = files.chain(lifted).collect();
+        let published = self.publish(run, owner, &draft, &files).await?;
         Ok(self.describe(published, draft, attachments, name))
     }
 

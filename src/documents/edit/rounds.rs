@@ -121,7 +121,7 @@ impl Rounds<'_> {
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let expects = Expects::kind(ExpectedKind::EditBlocks);
         let mut request = Request::new(prompt.system, prompt.user, expects);
-        let mut errors = Vec::new();
+        let mut errors = self.task.errors.to_vec();
         for round in 1..=BLOCK_ANSWERS {
             let said = self.ask(format!("#{round}"), &request, round, &errors).await?;
             let (reply, answer) = match said {
@@ -368,6 +368,7 @@ impl Rounds<'_> {
             ("request", Value::from(self.brief.request.as_str())),
             ("context", Value::from(self.brief.context.as_deref().unwrap_or_default())),
             ("attachments", Value::from(facts_for_prompt(task.files))),
+            ("tools", Value::from(task.tools)),
             ("today", Value::from(date(self.run.started_at()))),
         ])
     }

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::judge::Verdict;
 use super::{Change, EditTask, Edited, apply, given};
-use crate::documents::attachments::Collected;
 use crate::documents::error::DocumentError;
 use crate::documents::html::{Page, stored_page};
 use crate::documents::model::{Brief, EditDocument, edit_brief, user_key, words};
@@ -61,6 +60,14 @@ pub struct EditResult {
     pub level: Option<Level>,
 }
 
+/// A call that is being worked on.
+struct Calling<'a> {
+    run: &'a Run,
+    owner: &'a Owner,
+    call: &'a EditDocument,
+    brief: Option<&'a Brief>,
+}
+
 /// What one try came to.
 enum Attempt {
     Done(EditedDocument),
@@ -79,16 +86,19 @@ impl Documents {
             user: user_key(&call.user_number)?,
         };
         let brief = edit_brief(&call)?;
+        let tool_names = self.checked_given(call.tool_names.as_deref(), run.context())?;
+        let call = EditDocument { tool_names, ..call };
         let first = run.step("base", || self.base(&owner, &call)).await?;
         let has_edits = call.edits.as_deref().is_some_and(|edits| !edits.trim().is_empty());
         let has_tools = call.tool_names.as_ref().is_some_and(|names| *names != first.tool_names);
         if brief.is_none() && !has_edits && !has_tools {
             return Err(DocumentError::NoEdit(call.kind).into());
         }
+        let calling = Calling { run, owner: &owner, call: &call, brief: brief.as_ref() };
         // A call that was overtaken goes on where it was, not where it began.
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
-            None => match self.edit_on(run, &owner, &call, brief.as_ref(), &first).await? {
+            None => match self.edit_on(&calling, &first, &[]).await? {
                 Attempt::Done(edited) => return Ok(edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
@@ -96,7 +106,11 @@ impl Documents {
                 }
             },
         };
-        match self.edit_on(run, &owner, &call, brief.as_ref(), &second).await? {
+        let errors = [format!(
+            "version {} was published by somebody else meanwhile: this is the document as it is now",
+            second.head
+        )];
+        match self.edit_on(&calling, &second, &errors).await? {
             Attempt::Done(edited) => Ok(edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
@@ -135,22 +149,30 @@ impl Documents {
         })
     }
 
-    /// One try on one version.
+    /// One try on one version; `errors` say why it is not the first.
     async fn edit_on(
         &self,
-        run: &Run,
-        owner: &Owner,
-        call: &EditDocument,
-        brief: Option<&Brief>,
+        calling: &Calling<'_>,
         base: &Base,
+        errors: &[String],
     ) -> Result<Attempt, Failure> {
+        let Calling { run, owner, call, brief } = *calling;
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
+        let files = self.files_of(&base.document, &source).await?;
+        let tools = match call.kind {
+            DocumentKind::WebApp => {
+                self.prompt_of_tools(run, call.tool_names.as_ref().unwrap_or(&base.tool_names))?
+            }
+            DocumentKind::Pdf => String::new(),
+        };
         let task = EditTask {
             kind: call.kind,
             source,
             steps: format!("edit@{}", base.head),
-            files: &[],
+            errors,
+            files: &files,
+            tools: &tools,
             page_bytes: self.parts.page_bytes,
         };
         let edits = call.edits.as_deref().filter(|edits| !edits.trim().is_empty());
@@ -160,10 +182,14 @@ impl Documents {
             (None, None) => None,
         };
         run.progress(5.0, Some(100.0), "editing");
-        let (edited, verdict) = match change {
+        let (mut edited, verdict) = match change {
             Some(change) => self.changed(run, &task, change).await?,
             None => (Edited::unchanged(), Verdict::default()),
         };
+        let mut files = Vec::new();
+        if let Some(new) = edited.page.as_mut().filter(|_| call.kind == DocumentKind::WebApp) {
+            (new.page, files) = self.lifted(new.page.clone()).await?;
+        }
         let new_tools = call.tool_names.as_ref().filter(|names| **names != base.tool_names);
         if edited.page.is_none() && new_tools.is_none() {
             return Ok(Attempt::Done(self.unchanged(call, base, edited)));
@@ -171,8 +197,7 @@ impl Documents {
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
         let draft = self.draft(run, call, base, &task, &edited).await?;
-        let published =
-            self.publish_next(run, owner.clone(), &draft, &Collected::default()).await?;
+        let published = self.publish_next(run, owner.clone(), &draft, &files).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
         Ok(Attempt::Done(self.edited(call, &task, edited, verdict, published).await?))
     }

@@ -55,7 +55,9 @@ pub use streams::StreamLimits;
 use crate::content_urls::ContentUrls;
 use crate::installation_key::InstallationKey;
 use crate::storage::blobs::Blobs;
-use crate::storage::{Attachment, Catalog, Document, DocumentId, DocumentKind, Sha256Hex, Version};
+use crate::storage::{
+    Attachment, Catalog, Document, DocumentId, DocumentKind, KEPT_VERSIONS, Sha256Hex, Version,
+};
 use bodies::Bodies;
 use calls::Calls;
 use events::CatalogLook;
@@ -156,6 +158,10 @@ impl ContentState {
 
     /// A version of a document.
     async fn version(&self, document: &Document, n: i64) -> Result<Arc<Version>, ContentError> {
+        // Remembered rows outlive their version.
+        if n <= document.head - KEPT_VERSIONS {
+            return Err(if n >= 1 { ContentError::Pruned } else { ContentError::NotFound });
+        }
         let key = (document.id.clone(), n);
         if let Some(version) = self.inner.versions.get(&key).await {
             return Ok(version);

@@ -16,3 +16,4 @@ mod page_storage;
 mod ports;
 mod storage_shim;
 mod thumbs;
+mod versions;
