@@ -95,7 +95,7 @@ async fn feedback_twice_then_the_whole_document_then_an_error() {
     let edited = studio.play("edit_web_app", change(), &again).await;
     assert_eq!((edited.field("version"), edited.field("rounds")), (&json!(2), &json!(4)));
     assert_eq!(edited.text("level"), "whole_document");
-    assert_eq!(studio.page(&url, 2).await, rewritten.trim_end().as_bytes());
+    assert_eq!(studio.page(&url, 2).await, rewritten.as_bytes());
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_whole_document_as_answer_is_a_rewrite() {
     let edited = studio.play("edit_web_app", change(), &[&reply]).await;
     assert_eq!((edited.text("level"), edited.field("version")), ("whole_document", &json!(2)));
     assert!(edited.text("diff").contains("+  <title>Watch</title>"), "{edited:?}");
-    assert_eq!(studio.page(&url, 2).await, rewritten.trim_end().as_bytes());
+    assert_eq!(studio.page(&url, 2).await, rewritten.as_bytes());
     // One that leaves lines out is none.
     let lazy = rewritten
         .replace("  <hr>\n  <p class=\"row\">two</p>", "  <!-- ... rest as before ... -->");
@@ -136,7 +136,7 @@ async fn a_whole_document_as_answer_is_a_rewrite() {
     }
     assert_eq!(reply.code(), "unusable_answer");
     assert!(reply.text("message").contains("left out"), "{reply:?}");
-    assert_eq!(studio.page(&url, 2).await, rewritten.trim_end().as_bytes());
+    assert_eq!(studio.page(&url, 2).await, rewritten.as_bytes());
 }
 
 #[tokio::test]
@@ -320,7 +320,10 @@ async fn calls_that_say_nothing_or_name_nothing_are_refused() {
             json!({"app_name": "clock", "user_number": "a\u{0}b", "user_edit_request": "x"}),
             "invalid_user_number",
         ),
-        (json!({"app_name": "clock", "user_edit_request": "x", "wish": 1}), "invalid_arguments"),
+        (
+            json!({"app_name": "clock", "user_edit_request": "x", "mcp_tool_names": 7}),
+            "invalid_arguments",
+        ),
         (
             json!({"app_name": "clock", "user_edit_request": "x", "model": "no-such-model"}),
             "invalid_model",
