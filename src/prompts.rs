@@ -29,8 +29,9 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 5] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
+    ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
     ("documents/repair", include_str!("../prompts/documents/repair.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
@@ -228,7 +229,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
 
 /// A block of data between marks that carry the delimiter. The text cannot hold the delimiter,
 /// in whatever case, so it cannot end the block.
-fn data_block(text: &str, name: &str, delimiter: &str) -> String {
+pub(crate) fn data_block(text: &str, name: &str, delimiter: &str) -> String {
     let text = without_word(text, delimiter);
     format!("<data-{delimiter} name=\"{name}\">\n{text}\n</data-{delimiter}>")
 }

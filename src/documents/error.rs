@@ -12,7 +12,7 @@ use crate::storage::StorageError;
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Nothing says what to make.
-    #[error("neither `user_request` nor `client_injected_context` says what the web app should do")]
+    #[error("neither `user_request` nor `client_injected_context` says what to make")]
     NoRequest,
     /// A text argument is too long.
     #[error("`{argument}` has {bytes} bytes; at most {limit} are allowed")]
@@ -55,7 +55,7 @@ impl From<DocumentError> for ToolError {
         let message = error.to_string();
         match error {
             DocumentError::NoRequest => Self::invalid("request_missing", message)
-                .hint("say in `user_request` what the web app should do, or give the page in `html`"),
+                .hint("say in `user_request` what to make, or write the page yourself and give it in `html`"),
             DocumentError::ArgumentTooLarge { limit, .. } => {
                 Self::new(ErrorKind::Limit, "request_too_large", message)
                     .hint("shorten it, or put long material into attachments")

@@ -19,14 +19,14 @@ use crate::prompts::{Prompts, RenderedPrompt};
 const ATTEMPTS: u32 = 2;
 
 /// Codes of model calls that ended without a whole answer, where a shorter one may come through.
-const UNFINISHED: [&str; 3] = [
+pub(super) const UNFINISHED: [&str; 3] = [
     LlmErrorCode::Incomplete.as_str(),
     LlmErrorCode::Truncated.as_str(),
     LlmErrorCode::Empty.as_str(),
 ];
 
 /// What such a model is told.
-const UNFINISHED_ADVICE: &str =
+pub(super) const UNFINISHED_ADVICE: &str =
     "the answer broke off before its end; write a shorter document that is complete";
 
 /// A page and who wrote it.
@@ -82,7 +82,9 @@ pub(crate) async fn generate(
             .await;
         let is_last = attempt == ATTEMPTS;
         let (reply, judged) = match asked {
-            Ok(outcome) => (outcome.text.clone(), judge(outcome, &prompt, page_bytes)),
+            Ok(outcome) => {
+                (outcome.text.clone(), judge(outcome, "documents/web_app", &prompt, page_bytes))
+            }
             Err(Failure::Error(error)) => {
                 if error.kind == ErrorKind::Cancelled {
                     return Err(error.into());
@@ -133,13 +135,14 @@ pub(crate) async fn generate(
 }
 
 /// The page in an answer, or what is wrong with it in words for the model.
-fn judge(
+pub(super) fn judge(
     outcome: Outcome,
+    prompt_id: &str,
     prompt: &RenderedPrompt,
     page_bytes: usize,
 ) -> Result<GeneratedPage, Vec<String>> {
     match page_from_reply(&outcome.text, page_bytes) {
-        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt) }),
+        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt_id, prompt) }),
         Err(problem) => {
             let what = match problem {
                 ReplyProblem::MissingEnd | ReplyProblem::TooLarge { .. } => {
@@ -159,7 +162,7 @@ fn judge(
 }
 
 /// What another round should put right.
-fn repairs(generated: &GeneratedPage) -> Vec<String> {
+pub(super) fn repairs(generated: &GeneratedPage) -> Vec<String> {
     generated
         .page
         .findings
@@ -169,20 +172,20 @@ fn repairs(generated: &GeneratedPage) -> Vec<String> {
         .collect()
 }
 
-fn list(errors: &[String]) -> String {
+pub(super) fn list(errors: &[String]) -> String {
     errors.iter().map(|error| format!("- {error}")).collect::<Vec<_>>().join("\n")
 }
 
-fn prompt_facts(prompt: &RenderedPrompt) -> serde_json::Value {
+fn prompt_facts(id: &str, prompt: &RenderedPrompt) -> serde_json::Value {
     json!({
-        "id": "documents/web_app",
+        "id": id,
         "version": prompt.version,
         "template_sha": prompt.template_sha,
     })
 }
 
 /// The day of a time in milliseconds, as `2026-11-21`.
-fn date(milliseconds: i64) -> String {
+pub(super) fn date(milliseconds: i64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(milliseconds.div_euclid(1000))
         .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     time.date().to_string()

@@ -29,4 +29,4 @@ pub use error::DocumentError;
 pub use html::GivenProblem;
 pub use model::CreateWebApp;
 pub use publish::Writer;
-pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp};
+pub use service::{DocumentList, DocumentParts, Documents, LinkLife, PublishedApp};

@@ -16,7 +16,7 @@ use crate::prompts::Prompts;
 use crate::storage::blobs::Blobs;
 use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
 
-/// Most apps that one listing holds.
+/// Most documents that one listing holds.
 const LISTED: u32 = 1000;
 
 /// How long a link works.
@@ -70,11 +70,11 @@ pub struct PublishedApp {
     pub message: String,
 }
 
-/// The apps of a user.
+/// The documents of a user that are of one kind.
 #[derive(Debug, Clone)]
-pub struct AppList {
+pub struct DocumentList {
     /// Newest change first, each with its address.
-    pub apps: Vec<(Document, String)>,
+    pub documents: Vec<(Document, String)>,
     /// Whether there are more than were asked for.
     pub more: bool,
     /// The link that opens the gallery.
@@ -108,7 +108,7 @@ impl Documents {
             }
             None => None,
         };
-        let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
+        let wanted = if given.is_none() { Some(brief(call.user_request.as_deref(), call.context.as_deref())?) } else { None };
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -153,30 +153,34 @@ impl Documents {
         Ok(self.describe(published, draft, attachments, name))
     }
 
-    /// The newest apps of a user.
+    /// The newest apps or PDF documents of a user.
     ///
     /// # Errors
     /// When the key is none, or the store fails.
-    pub async fn list_web_apps(
+    pub async fn list(
         &self,
         principal: &PrincipalId,
         user_number: &str,
+        kind: DocumentKind,
         limit: u32,
-    ) -> Result<AppList, DocumentError> {
+    ) -> Result<DocumentList, DocumentError> {
         let owner = Owner { principal: principal.clone(), user: user_key(user_number)? };
         let limit = limit.clamp(1, LISTED);
-        let kind = Some(DocumentKind::WebApp);
-        let mut found = self.parts.catalog.documents(&owner, kind, limit + 1).await?;
+        let mut found = self.parts.catalog.documents(&owner, Some(kind), limit + 1).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let apps = found
+        let documents = found
             .into_iter()
             .map(|document| {
-                let url = self.parts.urls.app(&document.token);
+                let url = match kind {
+                    DocumentKind::WebApp => self.parts.urls.app(&document.token),
+                    DocumentKind::Pdf => self.parts.urls.pdf(&document.token),
+                };
                 (document, url)
             })
             .collect();
-        Ok(AppList { apps, more, gallery_url: self.parts.urls.gallery(principal.as_str()) })
+        let gallery_url = self.parts.urls.gallery(principal.as_str());
+        Ok(DocumentList { documents, more, gallery_url })
     }
 
     fn describe(

@@ -13,7 +13,7 @@ use super::completion::{Ask, CompletionRequest};
 use super::progress::{Progress, ProgressSink};
 use crate::error::{ErrorKind, ToolError};
 use crate::llm::resolve::{Choice, Models};
-use crate::llm::{LlmError, LlmErrorCode, Outcome};
+use crate::llm::{LlmError, LlmErrorCode, Outcome, Request};
 use crate::registry::CallContext;
 use crate::storage::blobs::Blobs;
 use crate::storage::{CallId, Catalog, Fence, Job, JobId, StorageResult};
@@ -168,7 +168,8 @@ impl Run {
         let suspend = |ask: Ask, by_sampling| {
             Err(Failure::Suspend(Box::new(CompletionRequest {
                 step: ask.step,
-                request: ask.request,
+                // The answer is a text: whoever is asked this way makes calls by itself.
+                request: Request { tools: Vec::new(), ..ask.request },
                 attempt: ask.attempt,
                 max_attempts: ask.max_attempts,
                 errors: ask.errors,

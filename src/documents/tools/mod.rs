@@ -1,6 +1,7 @@
 //! The tools of documents, one file each.
 
 mod create_web_app;
+mod list_pdf_documents;
 mod list_web_apps;
 
 use std::sync::Arc;
@@ -11,7 +12,11 @@ use crate::registry::Tool;
 
 /// All tools of documents.
 pub fn tools(documents: &Arc<Documents>) -> Vec<Tool> {
-    vec![create_web_app::tool(documents), list_web_apps::tool(documents)]
+    vec![
+        create_web_app::tool(documents),
+        list_web_apps::tool(documents),
+        list_pdf_documents::tool(documents),
+    ]
 }
 
 fn default_user_number() -> String {

@@ -1,0 +1,127 @@
+//! What a PDF says about itself: read back from its bytes, so that it is certain.
+
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use lopdf::{Document as PdfFile, LoadOptions, Object};
+use serde::{Deserialize, Serialize};
+
+use super::super::error::DocumentError;
+
+/// Most bytes that one stream of a PDF may unpack to.
+const STREAM_BYTES: usize = 64 * 1024 * 1024;
+/// Pages that are looked at for content.
+const PAGES_LOOKED_AT: usize = 50;
+
+/// Facts about a PDF.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct PdfFacts {
+    /// Pages.
+    pub(super) pages: usize,
+    /// Size in bytes.
+    pub(super) bytes: usize,
+    /// Title in its properties.
+    pub(super) title: Option<String>,
+    /// Width and height of the first page, in millimetres.
+    pub(super) paper: Option<(f64, f64)>,
+    /// Whether any of the first pages shows something.
+    pub(super) has_content: bool,
+}
+
+/// Reads a PDF that Chrome made.
+///
+/// # Errors
+/// When it cannot be read: nobody else could either.
+pub(super) async fn read_facts(pdf: Bytes) -> Result<PdfFacts, DocumentError> {
+    let unreadable = || DocumentError::UnreadablePdf;
+    tokio::task::spawn_blocking(move || {
+        std::panic::catch_unwind(AssertUnwindSafe(|| facts(&pdf))).ok().flatten()
+    })
+    .await
+    .map_err(|_| unreadable())?
+    .ok_or_else(unreadable)
+}
+
+fn facts(pdf: &[u8]) -> Option<PdfFacts> {
+    let options =
+        LoadOptions { max_decompressed_size: Some(STREAM_BYTES), ..LoadOptions::default() };
+    let file = PdfFile::load_mem_with_options(pdf, options).ok()?;
+    let pages = file.get_pages();
+    let first = pages.values().next().copied();
+    let has_content = pages.values().take(PAGES_LOOKED_AT).any(|page| {
+        file.get_page_content(*page).is_ok_and(|content| shows_something(&content))
+    });
+    Some(PdfFacts {
+        pages: pages.len(),
+        bytes: pdf.len(),
+        title: title(&file),
+        paper: first.and_then(|page| paper(&file, page)),
+        has_content,
+    })
+}
+
+/// Whether a page's content paints: text, pictures, or lines and areas. The white that Chrome may
+/// lay below everything is an area alone.
+fn shows_something(content: &[u8]) -> bool {
+    const PAINTING: [&[u8]; 8] = [b"Tj", b"TJ", b"'", b"\"", b"Do", b"sh", b"S", b"B"];
+    let mut areas = 0;
+    for word in content.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b']' | b')' | b'>')) {
+        if PAINTING.contains(&word) {
+            return true;
+        }
+        if matches!(word, b"f" | b"f*") {
+            areas += 1;
+        }
+    }
+    areas > 1
+}
+
+fn title(file: &PdfFile) -> Option<String> {
+    let info = file.trailer.get(b"Info").ok()?;
+    let (_, info) = file.dereference(info).ok()?;
+    let title = info.as_dict().ok()?.get(b"Title").ok()?;
+    let (_, title) = file.dereference(title).ok()?;
+    let title = lopdf::decode_text_string(title).ok()?;
+    Some(title.trim().to_owned()).filter(|title| !title.is_empty())
+}
+
+/// The size of a page, which it may have from the nodes above it.
+fn paper(file: &PdfFile, page: lopdf::ObjectId) -> Option<(f64, f64)> {
+    let mut node = file.get_dictionary(page).ok()?;
+    // Page trees are a few levels deep; a ring would have no end.
+    for _ in 0..16 {
+        if let Ok(area) = node.get(b"MediaBox") {
+            let (_, area) = file.dereference(area).ok()?;
+            let sides: Vec<f64> = area.as_array().ok()?.iter().filter_map(number).collect();
+            let [left, bottom, right, top] = *sides.as_slice() else { return None };
+            let millimetres = |points: f64| (points / 72.0 * 25.4 * 10.0).round() / 10.0;
+            return Some((millimetres(right - left), millimetres(top - bottom)));
+        }
+        let parent = node.get(b"Parent").ok()?.as_reference().ok()?;
+        node = file.get_dictionary(parent).ok()?;
+    }
+    None
+}
+
+fn number(object: &Object) -> Option<f64> {
+    object.as_float().ok().map(f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_background_alone_is_a_blank_page() {
+        assert!(!shows_something(b"q 1 1 1 rg 0 0 595 842 re f Q"));
+        assert!(shows_something(b"BT /F0 12 Tf [<0001>] TJ ET"));
+        assert!(shows_something(b"q /X1 Do Q"));
+        assert!(shows_something(b"0 0 595 842 re f 1 0 0 rg 5 5 9 9 re f"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_pdf_is_an_error() {
+        assert!(read_facts(Bytes::from_static(b"%PDF-1.7 and no more")).await.is_err());
+        assert!(read_facts(Bytes::new()).await.is_err());
+    }
+}

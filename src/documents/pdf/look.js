@@ -1,0 +1,32 @@
+// Makes a page that is shown on a screen look like its first printed page, for its picture.
+document.addEventListener("DOMContentLoaded", () => {
+  const margins = __MARGINS__;
+  const visit = (rules) => {
+    for (const rule of rules) {
+      if (rule instanceof CSSMediaRule) {
+        const words = rule.media.mediaText.split(/\W+/);
+        if (words.includes("print")) rule.media.mediaText = "all";
+        else if (words.includes("screen")) rule.media.mediaText = "not all";
+      } else if (rule instanceof CSSPageRule && rule.selectorText === "") {
+        for (const side of ["top", "right", "bottom", "left"]) {
+          const own = rule.style.getPropertyValue("margin-" + side);
+          if (own) margins[side] = own;
+        }
+      }
+      if (rule.cssRules) visit(rule.cssRules);
+    }
+  };
+  for (const sheet of document.styleSheets) {
+    try {
+      visit(sheet.cssRules);
+    } catch {
+      // A sheet that cannot be read changes nothing here.
+    }
+  }
+  const style = document.createElement("style");
+  style.textContent =
+    "html { box-sizing: border-box; min-height: 100vh; overflow: hidden; padding: " +
+    [margins.top, margins.right, margins.bottom, margins.left].join(" ") +
+    " } :where(html) { background: #fff }";
+  document.documentElement.append(style);
+});
