@@ -15,6 +15,7 @@ pub mod fetch;
 mod generate;
 mod html;
 mod markup;
+mod material;
 mod media;
 mod model;
 mod names;

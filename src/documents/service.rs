@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::attachments::{Attachments, Collected};
 use super::error::DocumentError;
-use super::generate::{GeneratedPage, generate};
+use super::generate::{GeneratedPage, Material, generate};
 use super::html::page_as_given;
+use super::material::file_parts;
 use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
 use crate::content_urls::ContentUrls;
@@ -124,7 +125,7 @@ impl Documents {
                     &self.parts.prompts,
                     &call.model,
                     &brief,
-                    &attachments.files,
+                    self.material(run, &attachments).await?,
                     self.parts.page_bytes,
                 )
                 .await?;
@@ -151,6 +152,17 @@ impl Documents {
         };
         let published = self.publish(run, owner, &draft, &attachments).await?;
         Ok(self.describe(published, draft, attachments, name))
+    }
+
+    /// The files of a call as a prompt shows them.
+    pub(super) async fn material<'call>(
+        &self,
+        run: &Run,
+        attachments: &'call Collected,
+    ) -> Result<Material<'call>, Failure> {
+        let files = attachments.files.as_slice();
+        let parts = file_parts(&self.parts.blobs, files, &run.delimiter()).await?;
+        Ok(Material { files, parts })
     }
 
     /// The newest apps or PDF documents of a user.
