@@ -16,7 +16,7 @@ use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
 use crate::prompts::{PromptError, Prompts};
-use crate::registry::{Registry, RegistryParts, Tool};
+use crate::registry::{Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -42,6 +42,8 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
+    /// Calls tools from inside the program.
+    pub caller: Caller,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
@@ -142,6 +144,7 @@ impl App {
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
+        let caller = Caller::new();
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog: Arc::clone(&catalog),
             blobs: blobs.clone(),
@@ -150,6 +153,7 @@ impl App {
             urls: urls.clone(),
             link_life,
             page_bytes: config.limits.page_bytes,
+            tools: caller.clone(),
         }));
         let mut tools = documents::tools::tools(&documents);
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
@@ -165,8 +169,20 @@ impl App {
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
+        caller.bind(&registry);
         let config = Arc::new(config);
-        Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key, metrics }))
+        Ok(Arc::new(Self {
+            config,
+            catalog,
+            blobs,
+            models,
+            runner,
+            registry,
+            caller,
+            urls,
+            key,
+            metrics,
+        }))
     }
 }
 

@@ -15,6 +15,7 @@ pub mod error;
 pub mod installation_key;
 pub mod jobs;
 pub mod llm;
+pub mod page_runtime;
 pub mod prompts;
 pub mod registry;
 pub mod server;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 use serde_json::json;
 
+use super::app_tools;
 use super::attachments::{CollectedFile, facts_for_prompt};
 use super::dependencies::Severity;
 use super::error::DocumentError;
@@ -14,6 +15,7 @@ use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
 use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Part, Request};
 use crate::prompts::{Prompts, RenderedPrompt};
+use crate::registry::ToolDescription;
 
 /// Answers that a model may give: the first, and one that puts it right.
 const ATTEMPTS: u32 = 2;
@@ -29,12 +31,16 @@ pub(super) const UNFINISHED: [&str; 3] = [
 pub(super) const UNFINISHED_ADVICE: &str =
     "the answer broke off before its end; write a shorter document that is complete";
 
-/// The files that a page may use.
-pub(crate) struct Material<'call> {
-    /// What they are.
-    pub(crate) files: &'call [CollectedFile],
+/// What a page is made from.
+pub(crate) struct Material<'a> {
+    /// What is wanted.
+    pub(crate) brief: &'a Brief,
+    /// Files that the page may show.
+    pub(crate) files: &'a [CollectedFile],
     /// What can be seen of them.
     pub(crate) parts: Vec<Part>,
+    /// Tools that the page may call.
+    pub(crate) tools: &'a [ToolDescription],
 }
 
 /// A page and who wrote it.
@@ -56,10 +62,10 @@ pub(crate) async fn generate(
     run: &Run,
     prompts: &Prompts,
     model: &str,
-    brief: &Brief,
     material: Material<'_>,
     page_bytes: usize,
 ) -> Result<GeneratedPage, Failure> {
+    let Material { brief, files, tools } = material;
     let prompt = prompts
         .render(
             "documents/web_app",
@@ -67,7 +73,10 @@ pub(crate) async fn generate(
             BTreeMap::from([
                 ("request", Value::from(brief.request.as_str())),
                 ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
-                ("attachments", Value::from(facts_for_prompt(material.files))),
+                ("attachments", Value::from(facts_for_prompt(files))),
+                ("tools", Value::from(app_tools::facts_for_prompt(tools))),
+                ("example", Value::from(app_tools::example_for_prompt(tools))),
+                ("asks_ai", Value::from(app_tools::asks_ai(tools))),
                 ("today", Value::from(date(run.started_at()))),
             ]),
         )

@@ -8,6 +8,7 @@
 //! checked, with one repair round -> name -> publish -> URL.
 
 pub mod address;
+mod app_tools;
 pub mod attachments;
 mod dependencies;
 mod error;

@@ -37,6 +37,8 @@ pub struct CreateWebApp {
     pub model: String,
     /// The page, written by the caller.
     pub html: Option<String>,
+    /// Tools that the page may call; `None`: as before.
+    pub tool_names: Option<Vec<String>>,
 }
 
 /// A call of `create_pdf_document`.

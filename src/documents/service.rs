@@ -13,7 +13,9 @@ use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
+use crate::llm::Part;
 use crate::prompts::Prompts;
+use crate::registry::{Caller, Origin};
 use crate::storage::blobs::Blobs;
 use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
 
@@ -45,6 +47,8 @@ pub struct DocumentParts {
     pub link_life: LinkLife,
     /// Cap on a page, in bytes.
     pub page_bytes: usize,
+    /// The tools that pages may be allowed to call.
+    pub tools: Caller,
 }
 
 /// Makes and lists documents.
@@ -65,6 +69,8 @@ pub struct PublishedApp {
     pub writer: Writer,
     /// Files that it may show.
     pub attachments: Collected,
+    /// Tools that its pages may call.
+    pub tool_names: Vec<String>,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
@@ -109,7 +115,13 @@ impl Documents {
             }
             None => None,
         };
-        let wanted = if given.is_none() { Some(brief(call.user_request.as_deref(), call.context.as_deref())?) } else { None };
+        let wanted = if given.is_none() {
+            Some(brief(call.user_request.as_deref(), call.context.as_deref())?)
+        } else {
+            None
+        };
+        let names = call.tool_names.as_deref().unwrap_or_default();
+        let tools = self.checked_tools(names, Origin::Page, run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -124,8 +136,12 @@ impl Documents {
                     run,
                     &self.parts.prompts,
                     &call.model,
-                    &brief,
-                    self.material(run, &attachments).await?,
+                    Material {
+                        brief: &brief,
+                        files: &attachments.files,
+                        parts: self.seen(run, &attachments).await?,
+                        tools: &tools,
+                    },
                     self.parts.page_bytes,
                 )
                 .await?;
@@ -146,7 +162,10 @@ impl Documents {
             writer,
             prompt,
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
-            tool_names: None,
+            // A call that names none leaves those of an app that is there already.
+            tool_names: call
+                .tool_names
+                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
             thumb_sha: None,
             verification: json!(null),
         };
@@ -154,15 +173,13 @@ impl Documents {
         Ok(self.describe(published, draft, attachments, name))
     }
 
-    /// The files of a call as a prompt shows them.
-    pub(super) async fn material<'call>(
+    /// What a model sees of the files of a call.
+    pub(super) async fn seen(
         &self,
         run: &Run,
-        attachments: &'call Collected,
-    ) -> Result<Material<'call>, Failure> {
-        let files = attachments.files.as_slice();
-        let parts = file_parts(&self.parts.blobs, files, &run.delimiter()).await?;
-        Ok(Material { files, parts })
+        attachments: &Collected,
+    ) -> Result<Vec<Part>, Failure> {
+        Ok(file_parts(&self.parts.blobs, &attachments.files, &run.delimiter()).await?)
     }
 
     /// The newest apps or PDF documents of a user.
@@ -236,6 +253,7 @@ impl Documents {
             app_name: name,
             writer: draft.writer,
             attachments,
+            tool_names: document.tool_names,
             warnings,
             message: sentences.join(". ") + ".",
         }

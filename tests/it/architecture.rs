@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -33,7 +33,17 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("doctor", &["app", "config", "llm", "server"]),
     (
         "documents",
-        &["config", "content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"],
+        &[
+            "config",
+            "content_urls",
+            "error",
+            "jobs",
+            "llm",
+            "page_runtime",
+            "prompts",
+            "registry",
+            "storage",
+        ],
     ),
     ("error", &["llm", "storage"]),
     ("installation_key", &[]),
@@ -41,6 +51,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("lib", &[]),
     ("llm", &["config"]),
     ("main", &[]),
+    ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     (
@@ -53,6 +64,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "installation_key",
             "jobs",
             "llm",
+            "page_runtime",
             "registry",
             "storage",
         ],

@@ -8,6 +8,8 @@ mod agent;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod caller;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;

@@ -18,6 +18,7 @@ use super::tool_calls::{MadeCall, Toolbox};
 use super::write::{Question, Writing};
 use crate::browser::{PageSetup, PdfOptions};
 use crate::jobs::{Failure, Run};
+use crate::registry::Origin;
 use crate::storage::{DocumentKind, Owner, PublishedVersion, Sha256Hex};
 
 /// A published PDF document.
@@ -82,8 +83,9 @@ impl Documents {
         let name = call.doc_name.as_deref().and_then(pdf_name);
         // All arguments are judged before anything is fetched, asked or printed.
         let options = paper::checked(&call.page).map_err(DocumentError::Render)?;
-        let names = call.tool_names.clone().unwrap_or_default();
-        let tools = Toolbox::open(&self.parts.caller, run, &names)?;
+        let names = call.tool_names.as_deref().unwrap_or_default();
+        let tools = self.checked_tools(names, Origin::Code, run.context())?;
+        let tools = Toolbox::new(&self.parts.tools, run, tools);
         let given = match call.html.clone().filter(|html| !html.trim().is_empty()) {
             Some(html) => {
                 Some(page_as_given(html, self.parts.page_bytes).map_err(DocumentError::from)?)
@@ -146,7 +148,7 @@ impl Documents {
             model,
             brief,
             files: &press.files.files,
-            shown: Vec::new(),
+            shown: self.seen(press.run, press.files).await?,
             paper: paper::for_prompt(&press.setup, &press.options),
             user,
             page_bytes: self.parts.page_bytes,

@@ -11,7 +11,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::error::DocumentError;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, ProgressSink, Run};
 use crate::llm::{Message, Outcome, Part, Role, ToolCall, ToolDeclaration};
@@ -56,21 +55,8 @@ struct CallResult {
 }
 
 impl Toolbox {
-    /// The named tools, each of which must exist and be open to these rights.
-    ///
-    /// # Errors
-    /// The registry's, for the first name that cannot be called.
-    pub(super) fn open(
-        caller: &Caller,
-        run: &Run,
-        names: &[String],
-    ) -> Result<Self, DocumentError> {
-        let rights = &run.context().rights;
-        let tools = names
-            .iter()
-            .map(|name| caller.check(name, rights, Origin::Code))
-            .collect::<Result<Vec<_>, ToolError>>()
-            .map_err(DocumentError::Tool)?;
+    /// These tools, as they were checked.
+    pub(super) fn new(caller: &Caller, run: &Run, tools: Vec<ToolDescription>) -> Self {
         let grant = Grant::new(Terms {
             holder: format!("document:{}", run.job_id()),
             origin: Origin::Code,
@@ -83,8 +69,8 @@ impl Toolbox {
             result_bytes: 4 * 1024 * 1024,
             depth: DEPTH,
         });
-        let names = names.iter().cloned().collect();
-        Ok(Self { caller: caller.clone(), grant, names, tools, made: Vec::new() })
+        let names = tools.iter().map(|tool| tool.name.clone()).collect();
+        Self { caller: caller.clone(), grant, names, tools, made: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {

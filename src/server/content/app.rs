@@ -166,7 +166,7 @@ async fn serve_body(
     Ok(description.with(state.inner.bodies.get(&key).await?))
 }
 
-/// One file that works without us: attachments are put into it, the shim is not.
+/// One file that works without us: attachments are put into it, our scripts are not.
 async fn serve_download(state: &ContentState, document: &Document, version: &Version) -> Answer {
     let key = stored(version.blob_sha.clone());
     let page = state.inner.bodies.get(&key).await?;

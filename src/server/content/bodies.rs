@@ -6,7 +6,7 @@ use bytes::Bytes;
 use moka::future::Cache;
 
 use super::encoding::Encoding;
-use super::shim::{self, with_shim};
+use crate::page_runtime::{self, Bootstrap};
 use crate::storage::blobs::{Blobs, sha256_hex};
 use crate::storage::{Sha256Hex, StorageError};
 
@@ -15,9 +15,9 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// What an entry costs besides its body.
 const ENTRY_BYTES: u32 = 256;
 
-/// Changes when the shim does, so that browsers fetch pages again after an update.
-static SHIM_VERSION: LazyLock<String> = LazyLock::new(|| {
-    let sha = sha256_hex(shim::SHIM.as_bytes());
+/// Changes when the scripts do, so that browsers fetch pages again after an update.
+static SCRIPTS_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let sha = sha256_hex(page_runtime::scripts().as_bytes());
     sha.as_str().get(..8).unwrap_or_default().to_owned()
 });
 
@@ -26,7 +26,7 @@ static SHIM_VERSION: LazyLock<String> = LazyLock::new(|| {
 pub(super) enum Form {
     /// The bytes as they are stored.
     Stored,
-    /// A page with the storage shim in it.
+    /// A page with our scripts in it.
     Page,
 }
 
@@ -45,7 +45,7 @@ impl BodyKey {
         let sha = sha.get(..32).unwrap_or(sha);
         let form = match self.form {
             Form::Stored => "",
-            Form::Page => SHIM_VERSION.as_str(),
+            Form::Page => SCRIPTS_VERSION.as_str(),
         };
         let encoding = self.encoding.name().unwrap_or_default();
         format!("\"{sha}-{form}-{encoding}\"")
@@ -87,7 +87,7 @@ impl Bodies {
         let work = move || {
             let body = match form {
                 Form::Stored => stored,
-                Form::Page => with_shim(&stored),
+                Form::Page => page_runtime::inject(&stored, &Bootstrap::offline()),
             };
             encoding.encode(&body)
         };

@@ -23,7 +23,6 @@ mod heads;
 mod hosts;
 mod pdf;
 mod reply;
-mod shim;
 
 use std::sync::Arc;
 

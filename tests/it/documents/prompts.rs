@@ -28,6 +28,9 @@ fn rendered_prompts() {
                 ("request", "A tip calculator\nfor groups".into()),
                 ("context", "They met in Rome.".into()),
                 ("attachments", "- `cat.png` (image/png, 70 bytes, 2 × 3 pixels): a/00ff".into()),
+                ("tools", "{\"name\":\"convert\",\"description\":\"Converts money\"}".into()),
+                ("example", "const result = await window.atelier.callTool('convert', {});".into()),
+                ("asks_ai", true.into()),
                 ("today", "2026-11-21".into()),
             ]
         )
@@ -40,6 +43,9 @@ fn rendered_prompts() {
                 ("request", "A clock".into()),
                 ("context", "".into()),
                 ("attachments", "".into()),
+                ("tools", "".into()),
+                ("example", "".into()),
+                ("asks_ai", false.into()),
                 ("today", "2026-11-21".into()),
             ]
         )

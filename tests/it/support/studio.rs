@@ -15,7 +15,7 @@ use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
 use atelier::llm::LanguageModel;
 use atelier::prompts::Prompts;
-use atelier::registry::{CallContext, CallOutcome, Origin};
+use atelier::registry::{CallContext, CallOutcome, Caller, Origin};
 use atelier::storage::PrincipalId;
 use serde_json::{Value, json};
 
@@ -125,6 +125,7 @@ impl StudioBuilder {
         let blobs = stores.blobs.clone();
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
+        let caller = Caller::new();
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog,
             blobs,
@@ -133,10 +134,13 @@ impl StudioBuilder {
             urls,
             link_life: self.link_life,
             page_bytes: self.page_bytes,
+            tools: caller.clone(),
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
-        Studio { workshop: WorkshopBuilder::new(tools).beside(&stores).build().await, hosts }
+        let workshop = WorkshopBuilder::new(tools).beside(&stores).build().await;
+        caller.bind(&workshop.registry);
+        Studio { workshop, hosts }
     }
 }
 
