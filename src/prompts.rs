@@ -29,10 +29,13 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 5] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
     ("documents/repair", include_str!("../prompts/documents/repair.md.j2")),
+    ("documents/edit", include_str!("../prompts/documents/edit.md.j2")),
+    ("documents/edit_feedback", include_str!("../prompts/documents/edit_feedback.md.j2")),
+    ("documents/rewrite", include_str!("../prompts/documents/rewrite.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
 ];

@@ -174,6 +174,7 @@ pub(super) fn judge(
                 | ReplyProblem::Fragment
                 | ReplyProblem::SeveralDocuments
                 | ReplyProblem::MarkupAfterEnd
+                | ReplyProblem::TextOutside
                 | ReplyProblem::EmptyBody => "",
             };
             Err(vec![format!("{problem}{what}")])

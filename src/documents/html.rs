@@ -20,7 +20,7 @@ pub(crate) struct Page {
 
 /// Why an answer is not one page, in words for the model and for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ReplyProblem {
+pub enum ReplyProblem {
     /// Nothing at all.
     #[error("the answer is empty")]
     Empty,
@@ -45,6 +45,9 @@ pub(crate) enum ReplyProblem {
     /// More markup behind the end.
     #[error("there is markup behind `</html>`; everything belongs inside the document")]
     MarkupAfterEnd,
+    /// Text around the document.
+    #[error("there is text outside of the document; everything belongs inside it")]
+    TextOutside,
     /// Nothing to see.
     #[error("the document has an empty body")]
     EmptyBody,
@@ -116,6 +119,59 @@ pub(crate) fn page_as_given(html: String, limit: usize) -> Result<Page, GivenPro
     Ok(Page { title: outline.title, findings, html })
 }
 
+/// Checks a stored page after an edit of it. Of one complete document one complete document must
+/// remain; a page that never was one, since its author wrote it otherwise, must not get worse.
+///
+/// # Errors
+/// What the edit broke.
+pub(crate) fn page_after_edit(
+    before: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Page, ReplyProblem> {
+    if after.len() > limit {
+        return Err(ReplyProblem::TooLarge { bytes: after.len(), limit });
+    }
+    let outline = Outline::of(after);
+    if is_one_document(before) {
+        let document = extract_document(after)?;
+        if document.len() < trimmed(after).len() {
+            return Err(ReplyProblem::TextOutside);
+        }
+        if outline.body_is_empty() {
+            return Err(ReplyProblem::EmptyBody);
+        }
+    } else {
+        let earlier = Outline::of(before);
+        if outline.elements == 0 {
+            return Err(ReplyProblem::Fragment);
+        }
+        if earlier.closed && !outline.closed {
+            return Err(ReplyProblem::MissingEnd);
+        }
+        if outline.body_is_empty() && !earlier.body_is_empty() {
+            return Err(ReplyProblem::EmptyBody);
+        }
+    }
+    let findings = dependencies::findings(after);
+    Ok(Page { title: outline.title, findings, html: after.to_owned() })
+}
+
+/// A page as it is stored, for a version that repeats it.
+pub(crate) fn stored_page(html: &str) -> Page {
+    Page { title: Outline::of(html).title, findings: Vec::new(), html: html.to_owned() }
+}
+
+/// Whether a page is exactly one complete document.
+fn is_one_document(html: &str) -> bool {
+    extract_document(html).is_ok_and(|document| document.len() == trimmed(html).len())
+}
+
+/// Without blanks and the byte-order mark around it.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}')
+}
+
 /// What a document consists of.
 #[derive(Debug, Default)]
 struct Outline {
@@ -176,7 +232,7 @@ impl Outline {
 }
 
 fn extract_document(reply: &str) -> Result<&str, ReplyProblem> {
-    let reply = reply.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
+    let reply = trimmed(reply);
     if reply.is_empty() {
         return Err(ReplyProblem::Empty);
     }

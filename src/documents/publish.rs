@@ -11,7 +11,7 @@ use crate::jobs::{Failure, Run};
 use crate::llm::Route;
 use crate::storage::blobs::sha256_hex;
 use crate::storage::{
-    DocumentKind, NewVersion, Owner, PublishedVersion, Sha256Hex, StorageError, keys,
+    DocumentId, DocumentKind, NewVersion, Owner, PublishedVersion, Sha256Hex, StorageError, keys,
 };
 
 /// Names tried for a document that was given none, before giving up.
@@ -63,6 +63,8 @@ pub(super) enum Place {
     Named(String),
     /// The next version of this document, if that is still its head.
     Next {
+        /// The document.
+        document: DocumentId,
         /// Its name.
         name: String,
         /// The head that the draft was made from.
@@ -79,18 +81,57 @@ impl Documents {
         draft: &Draft,
         attachments: &Collected,
     ) -> Result<PublishedVersion, Failure> {
+        let new = self.new_version(owner, draft, attachments).await?;
+        if matches!(draft.place, Place::Fresh) {
+            return self.publish_fresh(run, draft, new).await;
+        }
+        Ok(self.parts.catalog.publish_version(&run.fence(), new).await?)
+    }
+
+    /// Publishes a draft that was made from a version; `None` when that is not the newest any more,
+    /// or its document was deleted.
+    pub(super) async fn publish_next(
+        &self,
+        run: &Run,
+        owner: Owner,
+        draft: &Draft,
+        attachments: &Collected,
+    ) -> Result<Option<PublishedVersion>, Failure> {
+        let new = self.new_version(owner, draft, attachments).await?;
+        match self.parts.catalog.publish_version(&run.fence(), new).await {
+            Ok(published) => Ok(Some(published)),
+            Err(StorageError::Conflict(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Stores the bytes of a draft, and makes its row.
+    async fn new_version(
+        &self,
+        owner: Owner,
+        draft: &Draft,
+        attachments: &Collected,
+    ) -> Result<NewVersion, Failure> {
         let html = bytes::Bytes::from(draft.page.html.clone());
         let (served, source_sha) = match &draft.pdf {
             Some(pdf) => (pdf.clone(), Some(self.parts.blobs.put(html).await?)),
             None => (html, None),
         };
-        let new = NewVersion {
+        let (name, expected_document, expected_head) = match &draft.place {
+            Place::Fresh => (String::new(), None, None),
+            Place::Named(name) => (name.clone(), None, None),
+            Place::Next { document, name, head } => {
+                (name.clone(), Some(document.clone()), Some(*head))
+            }
+        };
+        Ok(NewVersion {
             owner,
             kind: draft.kind,
-            name: String::new(),
+            name,
             document: keys::document_id(),
             token: keys::content_token()?,
-            expected_head: None,
+            expected_document,
+            expected_head,
             bytes: i64::try_from(served.len()).unwrap_or(i64::MAX),
             blob_sha: self.parts.blobs.put(served).await?,
             source_sha,
@@ -99,14 +140,7 @@ impl Documents {
             attachments: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
             tool_names: draft.tool_names.clone(),
             thumb_sha: draft.thumb_sha.clone(),
-        };
-        let (name, expected_head) = match &draft.place {
-            Place::Named(name) => (name.clone(), None),
-            Place::Next { name, head } => (name.clone(), Some(*head)),
-            Place::Fresh => return self.publish_fresh(run, draft, new).await,
-        };
-        let new = NewVersion { name, expected_head, ..new };
-        Ok(self.parts.catalog.publish_version(&run.fence(), new).await?)
+        })
     }
 
     /// A name made here must be free.

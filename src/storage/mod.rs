@@ -198,14 +198,18 @@ pub trait Catalog: Send + Sync + 'static {
     // --- documents ----------------------------------------------------------------------------
 
     /// Publishes a version in one transaction: makes the document or moves its head, inserts the
-    /// version, links its attachments, and remembers it as this job's (`UNIQUE (job)`: a job that
-    /// publishes twice gets its first version back). Fenced. [`StorageError::Conflict`] when
-    /// `expected_head` is given and the head is another.
+    /// version, links its attachments, prunes versions beyond [`KEPT_VERSIONS`], and remembers it
+    /// as this job's (`UNIQUE (job)`: a job that publishes twice gets its first version back).
+    /// Fenced. [`StorageError::Conflict`] when `expected_head` is given and the head is another, or
+    /// `expected_document` is given and deleted.
     async fn publish_version(
         &self,
         fence: &Fence,
         new: NewVersion,
     ) -> StorageResult<PublishedVersion>;
+    /// Deletes a document: its name is free again, and its token leads nowhere. Fenced. `false` when
+    /// it is deleted already.
+    async fn delete_document(&self, fence: &Fence, id: &DocumentId) -> StorageResult<bool>;
     /// A live document by its name, compared without case.
     async fn document(
         &self,

@@ -350,6 +350,9 @@ pub struct CallRecord {
     pub created_at: i64,
 }
 
+/// Versions that a document keeps; older ones are pruned when a new one is published.
+pub const KEPT_VERSIONS: i64 = 50;
+
 /// A version to publish.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
@@ -363,6 +366,9 @@ pub struct NewVersion {
     pub document: DocumentId,
     /// Token used when the document is new.
     pub token: String,
+    /// The document that it is a version of, whatever that is called by now. `None`: the one that
+    /// has the name, or a new one.
+    pub expected_document: Option<DocumentId>,
     /// Head the version was made from; 0: the name must be free. `None`: on whatever is there.
     pub expected_head: Option<i64>,
     /// What is served (HTML of an app, PDF of a document).
@@ -424,7 +430,7 @@ pub struct Document {
 /// A version of a document.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// Number, from 1, dense.
+    /// Number, from 1; the newest [`KEPT_VERSIONS`] are there without a gap.
     pub n: i64,
     /// What is served.
     pub blob_sha: Sha256Hex,

@@ -222,6 +222,9 @@ impl Catalog for SqliteCatalog {
     ) -> StorageResult<PublishedVersion> {
         documents::publish_version(self, fence, new).await
     }
+    async fn delete_document(&self, fence: &Fence, id: &DocumentId) -> StorageResult<bool> {
+        documents::delete_document(self, fence, id).await
+    }
     async fn document(
         &self,
         owner: &Owner,

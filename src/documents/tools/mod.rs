@@ -1,6 +1,9 @@
 //! The tools of documents, one file each.
 
+mod create_pdf_document;
 mod create_web_app;
+mod edit_web_app;
+mod edits;
 mod list_pdf_documents;
 mod list_web_apps;
 
@@ -14,7 +17,9 @@ use crate::registry::Tool;
 pub fn tools(documents: &Arc<Documents>) -> Vec<Tool> {
     vec![
         create_web_app::tool(documents),
+        edit_web_app::tool(documents),
         list_web_apps::tool(documents),
+        create_pdf_document::tool(documents),
         list_pdf_documents::tool(documents),
     ]
 }

@@ -7,8 +7,8 @@ use sqlx::{FromRow, Row as _};
 use super::error::from_sqlx;
 use super::{SqliteCatalog, Write, decoded};
 use crate::storage::{
-    Attachment, Document, DocumentId, DocumentKind, Fence, JobId, NewVersion, Owner, PrincipalId,
-    PublishedVersion, Sha256Hex, StorageError, StorageResult, Version,
+    Attachment, Document, DocumentId, DocumentKind, Fence, JobId, KEPT_VERSIONS, NewVersion, Owner,
+    PrincipalId, PublishedVersion, Sha256Hex, StorageError, StorageResult, Version,
 };
 
 /// The columns of a [`Document`].
@@ -77,11 +77,16 @@ pub(super) async fn publish_version(
     if let Some(first) = write.published_by(&fence.job).await? {
         return Ok(first);
     }
-    let document = match write.live_document(&new).await? {
+    let live = match &new.expected_document {
+        Some(id) => Some(write.expected_document(&new, id).await?),
+        None => write.live_document(&new).await?,
+    };
+    let document = match live {
         Some(document) => write.move_head(document, &new).await?,
         None => write.insert_document(&new).await?,
     };
     write.insert_version(fence, &document, &new).await?;
+    write.prune_versions(&document).await?;
     for attachment in &new.attachments {
         write.insert_attachment(&document.id, attachment).await?;
     }
@@ -122,6 +127,32 @@ impl Write {
         .fetch_optional(&mut *self.transaction)
         .await
         .map_err(from_sqlx)
+    }
+
+    async fn expected_document(
+        &mut self,
+        new: &NewVersion,
+        id: &DocumentId,
+    ) -> StorageResult<Document> {
+        let live: Option<Document> = sqlx::query_as(concat!(
+            "SELECT ",
+            document_columns!(),
+            " FROM document WHERE id = $1 AND principal = $2 AND user_key = $3 AND kind = $4 \
+             AND deleted_at IS NULL"
+        ))
+        .bind(id.as_str())
+        .bind(new.owner.principal.as_str())
+        .bind(&new.owner.user)
+        .bind(new.kind.as_str())
+        .fetch_optional(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        live.ok_or_else(|| {
+            StorageError::Conflict(format!(
+                "`{}` was deleted while this change of it was made",
+                new.name
+            ))
+        })
     }
 
     async fn move_head(&mut self, document: Document, new: &NewVersion) -> StorageResult<Document> {
@@ -206,6 +237,17 @@ impl Write {
         Ok(())
     }
 
+    /// Their blobs stay: other versions and documents may share them.
+    async fn prune_versions(&mut self, document: &Document) -> StorageResult<()> {
+        sqlx::query("DELETE FROM version WHERE document = $1 AND n <= $2")
+            .bind(document.id.as_str())
+            .bind(document.head - KEPT_VERSIONS)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(from_sqlx)?;
+        Ok(())
+    }
+
     async fn insert_attachment(
         &mut self,
         document: &DocumentId,
@@ -225,6 +267,24 @@ impl Write {
         .map_err(from_sqlx)?;
         Ok(())
     }
+}
+
+pub(super) async fn delete_document(
+    catalog: &SqliteCatalog,
+    fence: &Fence,
+    id: &DocumentId,
+) -> StorageResult<bool> {
+    let mut write = catalog.write().await?;
+    write.check(fence).await?;
+    let deleted =
+        sqlx::query("UPDATE document SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
+            .bind(id.as_str())
+            .bind(write.now)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(from_sqlx)?;
+    write.commit().await?;
+    Ok(deleted.rows_affected() > 0)
 }
 
 pub(super) async fn document(

@@ -119,6 +119,7 @@ impl Hosting {
             name: name.to_owned(),
             document: keys::document_id(),
             token: keys::content_token().unwrap(),
+            expected_document: None,
             expected_head: None,
             blob_sha: self.blobs.put(html.as_bytes().to_vec()).await.unwrap(),
             source_sha: None,

@@ -4,5 +4,6 @@ mod answers;
 mod app_tools;
 mod attachments;
 mod create;
+mod edits;
 mod models;
 mod prompts;

@@ -123,6 +123,7 @@ pub(super) fn new_version(name: &str) -> NewVersion {
         name: name.into(),
         document: keys::document_id(),
         token: keys::content_token().unwrap(),
+        expected_document: None,
         expected_head: None,
         blob_sha: sha(name),
         source_sha: None,

@@ -1,0 +1,48 @@
+//! What stands between a new page and its publication.
+
+use super::{EditTask, NewPage};
+use crate::documents::dependencies::{Finding, Severity, findings};
+use crate::documents::service::Documents;
+use crate::jobs::{Failure, Run};
+
+/// What is to be said about a page that could be published.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Verdict {
+    /// What one more round should put right, in words for the model.
+    pub(super) repairs: Vec<String>,
+    /// What people should know.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether this page is to be preferred to the one of another verdict.
+    pub(super) const fn is_better_than(&self, other: &Self) -> bool {
+        self.repairs.len() < other.repairs.len()
+    }
+}
+
+impl Documents {
+    /// Judges a page that an edit made. What the page had before the edit is not the edit's fault:
+    /// it is neither repaired nor told again.
+    ///
+    /// # Errors
+    /// When judging needs something that fails for other reasons than the page.
+    #[expect(clippy::unused_async, reason = "checks that load the page belong here")]
+    pub(super) async fn judge(
+        &self,
+        _run: &Run,
+        task: &EditTask<'_>,
+        new: &NewPage,
+    ) -> Result<Verdict, Failure> {
+        let before = findings(&task.source);
+        let added = |finding: &&Finding| !before.contains(finding);
+        let mut verdict = Verdict::default();
+        for finding in new.page.findings.iter().filter(added) {
+            if finding.severity == Severity::Repair {
+                verdict.repairs.push(finding.message.clone());
+            }
+            verdict.warnings.push(finding.message.clone());
+        }
+        Ok(verdict)
+    }
+}
