@@ -1,25 +1,22 @@
 //! Making a PDF document.
 
-use std::sync::Arc;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::attachments::Collected;
 use super::super::error::DocumentError;
 use super::super::generate::GeneratedPage;
 use super::super::html::{Page, page_as_given};
-use super::super::model::{Brief, CreatePdf, brief, user_key};
+use super::super::model::{CreatePdf, brief, user_key};
 use super::super::publish::{Draft, Place, Writer, given_name};
 use super::super::service::{Documents, LinkLife};
-use super::files::StoredFiles;
 use super::paper;
-use super::print::Print;
+use super::print::{Press, Print};
+use super::record::PrintRecord;
 use super::tool_calls::{MadeCall, Toolbox};
 use super::write::{Question, Writing};
-use crate::browser::{PageSetup, PdfOptions};
 use crate::jobs::{Failure, Run};
 use crate::registry::Origin;
-use crate::storage::{DocumentKind, Owner, PublishedVersion, Sha256Hex};
+use crate::storage::{DocumentId, DocumentKind, Owner, PublishedVersion};
 
 /// A published PDF document.
 #[derive(Debug, Clone)]
@@ -55,19 +52,11 @@ pub struct PublishedPdf {
 }
 
 /// HTML with its print.
-pub(super) struct Candidate {
-    pub(super) page: Page,
-    pub(super) writer: Writer,
-    pub(super) prompt: Value,
-    pub(super) print: Print,
-}
-
-/// What a document is printed with.
-pub(super) struct Press<'a> {
-    pub(super) run: &'a Run,
-    pub(super) setup: PageSetup,
-    pub(super) options: PdfOptions,
-    pub(super) files: &'a Collected,
+struct Candidate {
+    page: Page,
+    writer: Writer,
+    prompt: Value,
+    print: Print,
 }
 
 impl Documents {
@@ -103,19 +92,37 @@ impl Documents {
             run.progress(2.0, Some(100.0), "fetching attachments");
             run.step("attachments", || self.parts.attachments.collect(&call.attachments)).await?
         };
-        let press = Press { run, setup: call.page.clone(), options, files: &attachments };
+        let place = name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name)));
+        let press = Press {
+            setup: call.page.clone(),
+            options,
+            document: self.document_at(&owner, &place).await?,
+            files: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
+            steps: String::new(),
+        };
         let (candidate, tool_calls) = match (given, wanted) {
             (Some(page), _) => {
-                let print = self.press(&press, "print", &page).await?;
+                let print = self.print(run, &press, &page.html).await?;
                 let prompt = Value::Null;
                 (Candidate { page, writer: Writer::Caller, prompt, print }, Vec::new())
             }
             (None, Some(brief)) => {
-                self.write_and_print(&press, &call.model, &brief, &owner.user, tools).await?
+                run.progress(5.0, Some(100.0), "asking for the document");
+                let question = Question {
+                    model: &call.model,
+                    brief: &brief,
+                    files: &attachments.files,
+                    shown: self.seen(run, &attachments).await?,
+                    paper: paper::for_prompt(&press.setup, &press.options),
+                    user: &owner.user,
+                    page_bytes: self.parts.page_bytes,
+                };
+                let writing = Writing::new(run, &self.parts.prompts, question, tools)?;
+                self.write_and_print(run, &press, writing).await?
             }
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
-        let thumb_sha = self.first_page(&press, &candidate.page).await?;
+        let thumb_sha = self.picture(run, &press, &candidate.page.html).await?;
         run.progress(95.0, Some(100.0), "publishing");
         let draft = Draft {
             kind: DocumentKind::Pdf,
@@ -123,43 +130,41 @@ impl Documents {
             page: candidate.page,
             writer: candidate.writer,
             prompt: candidate.prompt,
-            place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
+            place,
             tool_names: call.tool_names,
             thumb_sha,
             verification: Value::Null,
-            print: print_record(&press.setup, &candidate.print, &tool_calls),
+            print: PrintRecord::new(&press, &candidate.print, &tool_calls).to_json(),
         };
         let published = self.publish(run, owner, &draft, &attachments).await?;
         let made = Made { draft, print: candidate.print, attachments, tool_calls };
         Ok(self.describe_pdf(published, made, name))
     }
 
+    /// The document that a name means already.
+    async fn document_at(
+        &self,
+        owner: &Owner,
+        place: &Place,
+    ) -> Result<Option<DocumentId>, DocumentError> {
+        let Place::Named(name) = place else { return Ok(None) };
+        let found = self.parts.catalog.document(owner, DocumentKind::Pdf, name).await?;
+        Ok(found.map(|document| document.id))
+    }
+
     /// Has the HTML written and printed, and once more when the print shows faults.
     async fn write_and_print(
         &self,
-        press: &Press<'_>,
-        model: &str,
-        brief: &Brief,
-        user: &str,
-        tools: Toolbox,
+        run: &Run,
+        press: &Press,
+        mut writing: Writing<'_>,
     ) -> Result<(Candidate, Vec<MadeCall>), Failure> {
-        press.run.progress(5.0, Some(100.0), "asking for the document");
-        let question = Question {
-            model,
-            brief,
-            files: &press.files.files,
-            shown: self.seen(press.run, press.files).await?,
-            paper: paper::for_prompt(&press.setup, &press.options),
-            user,
-            page_bytes: self.parts.page_bytes,
-        };
-        let mut writing = Writing::new(press.run, &self.parts.prompts, question, tools)?;
         let page = writing.page().await?;
-        let mut best = self.candidate(press, "print#1", page).await?;
+        let mut best = self.candidate(run, press, page).await?;
         if !best.print.problems.is_empty()
             && let Some(page) = writing.repaired(best.print.problems.clone()).await?
         {
-            let other = self.candidate(press, "print#2", page).await?;
+            let other = self.candidate(run, press, page).await?;
             // Of two prints the one with fewer faults; of equal ones the first.
             if other.print.problems.len() < best.print.problems.len() {
                 best = other;
@@ -170,48 +175,18 @@ impl Documents {
 
     async fn candidate(
         &self,
-        press: &Press<'_>,
-        step: &str,
+        run: &Run,
+        press: &Press,
         generated: GeneratedPage,
     ) -> Result<Candidate, Failure> {
         let GeneratedPage { page, outcome, prompt } = generated;
-        let print = self.press(press, step, &page).await?;
+        let print = self.print(run, press, &page.html).await?;
         let writer = Writer::Model {
             used: outcome.model_used,
             route: outcome.route,
             note: outcome.model_note,
         };
         Ok(Candidate { page, writer, prompt, print })
-    }
-
-    pub(super) async fn press(
-        &self,
-        press: &Press<'_>,
-        step: &str,
-        page: &Page,
-    ) -> Result<Print, Failure> {
-        press.run.progress(91.0, Some(100.0), "printing");
-        let files = self.page_files(press, page).await?;
-        self.print(press.run, step, &page.html, &files, &press.options).await
-    }
-
-    pub(super) async fn first_page(
-        &self,
-        press: &Press<'_>,
-        page: &Page,
-    ) -> Result<Option<Sha256Hex>, Failure> {
-        let files = self.page_files(press, page).await?;
-        self.picture(press.run, "picture", &page.html, &files, &press.options).await
-    }
-
-    async fn page_files(
-        &self,
-        press: &Press<'_>,
-        page: &Page,
-    ) -> Result<Arc<StoredFiles>, Failure> {
-        let given = press.files.files.iter().map(|file| file.attachment.clone());
-        let (catalog, blobs) = (self.parts.catalog.as_ref(), &self.parts.blobs);
-        Ok(StoredFiles::collect(catalog, blobs, None, given, &page.html).await?)
     }
 
     fn describe_pdf(
@@ -278,16 +253,6 @@ struct Made {
     print: Print,
     attachments: Collected,
     tool_calls: Vec<MadeCall>,
-}
-
-/// What the record of a version says about its print. An edit prints with the same options.
-pub(super) fn print_record(setup: &PageSetup, print: &Print, tool_calls: &[MadeCall]) -> Value {
-    json!({
-        "page": setup,
-        "pages": print.facts.pages,
-        "paper_mm": print.facts.paper,
-        "tool_calls": tool_calls,
-    })
 }
 
 /// A name as the caller wants it, without the ending that people write.

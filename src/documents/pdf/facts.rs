@@ -15,24 +15,24 @@ const PAGES_LOOKED_AT: usize = 50;
 
 /// Facts about a PDF.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct PdfFacts {
+pub(in crate::documents) struct PdfFacts {
     /// Pages.
-    pub(super) pages: usize,
+    pub(in crate::documents) pages: usize,
     /// Size in bytes.
-    pub(super) bytes: usize,
+    pub(in crate::documents) bytes: usize,
     /// Title in its properties.
-    pub(super) title: Option<String>,
+    pub(in crate::documents) title: Option<String>,
     /// Width and height of the first page, in millimetres.
-    pub(super) paper: Option<(f64, f64)>,
+    pub(in crate::documents) paper: Option<(f64, f64)>,
     /// Whether any of the first pages shows something.
-    pub(super) has_content: bool,
+    pub(in crate::documents) has_content: bool,
 }
 
 /// Reads a PDF that Chrome made.
 ///
 /// # Errors
 /// When it cannot be read: nobody else could either.
-pub(super) async fn read_facts(pdf: Bytes) -> Result<PdfFacts, DocumentError> {
+pub(in crate::documents) async fn read_facts(pdf: Bytes) -> Result<PdfFacts, DocumentError> {
     let unreadable = || DocumentError::UnreadablePdf;
     tokio::task::spawn_blocking(move || {
         std::panic::catch_unwind(AssertUnwindSafe(|| facts(&pdf))).ok().flatten()

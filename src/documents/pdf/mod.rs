@@ -12,6 +12,7 @@ mod facts;
 mod files;
 mod paper;
 mod print;
+mod record;
 mod tool_calls;
 mod write;
 

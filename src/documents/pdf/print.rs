@@ -1,7 +1,5 @@
 //! From HTML to PDF: Chrome prints it, its facts are read back, its first page becomes a picture.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -10,10 +8,12 @@ use super::super::service::Documents;
 use super::facts::{PdfFacts, read_facts};
 use super::files::StoredFiles;
 use crate::browser::{
-    InspectOptions, Load, PdfOptions, RequestFailure, ScreenshotOptions, Source, Viewport,
+    InspectOptions, Load, PageSetup, PdfOptions, RequestFailure, ScreenshotOptions, Source,
+    Viewport,
 };
 use crate::jobs::{Failure, Run};
-use crate::storage::Sha256Hex;
+use crate::storage::blobs::sha256_hex;
+use crate::storage::{Attachment, DocumentId, Sha256Hex};
 
 const LOOK: &str = include_str!("look.js");
 /// Width of the picture of the first page, in pixels.
@@ -22,36 +22,51 @@ const THUMBNAIL_QUALITY: u8 = 80;
 /// Problems beyond these help nobody.
 const MOST_PROBLEMS: usize = 10;
 
+/// What a document is printed with.
+#[derive(Debug, Clone)]
+pub(in crate::documents) struct Press {
+    /// The page options as the caller, and earlier versions, have them.
+    pub(in crate::documents) setup: PageSetup,
+    /// The same, checked.
+    pub(in crate::documents) options: PdfOptions,
+    /// The document, when it is there already: its files are at hand.
+    pub(in crate::documents) document: Option<DocumentId>,
+    /// Files that the call brings along.
+    pub(in crate::documents) files: Vec<Attachment>,
+    /// Begin of the names of its steps.
+    pub(in crate::documents) steps: String,
+}
+
 /// A printed document, as its step stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Print {
+pub(in crate::documents) struct Print {
     /// The PDF.
-    pub(super) pdf: Sha256Hex,
+    pub(in crate::documents) pdf: Sha256Hex,
     /// Its facts.
-    pub(super) facts: PdfFacts,
+    pub(in crate::documents) facts: PdfFacts,
     /// What should be better, in words for whoever wrote it.
-    pub(super) problems: Vec<String>,
+    pub(in crate::documents) problems: Vec<String>,
 }
 
 impl Documents {
-    /// Prints HTML as a step. The PDF is stored before the step is.
+    /// Prints HTML as a step, once for the same HTML. The PDF is stored before the step is.
     ///
     /// # Errors
     /// Why nothing was printed.
-    pub(super) async fn print(
+    pub(in crate::documents) async fn print(
         &self,
         run: &Run,
-        step: &str,
+        press: &Press,
         html: &str,
-        files: &Arc<StoredFiles>,
-        options: &PdfOptions,
     ) -> Result<Print, Failure> {
-        run.step(step, || async {
-            let source = Source { html: html.to_owned(), files: Arc::clone(files) as _ };
+        run.progress(91.0, Some(100.0), "printing");
+        let step = press.step("print", html);
+        run.step(&step, || async {
+            let source = self.source(press, html).await?;
             let printed = self
                 .parts
                 .renderer
-                .pdf(source, options.clone(), run.cancel())
+                .pdf(source, press.options.clone(), run.cancel())
                 .await
                 .map_err(DocumentError::Render)?;
             let facts = read_facts(printed.pdf.clone()).await?;
@@ -66,40 +81,15 @@ impl Documents {
     ///
     /// # Errors
     /// Only when the job has to stop, or its store fails.
-    pub(super) async fn picture(
+    pub(in crate::documents) async fn picture(
         &self,
         run: &Run,
-        step: &str,
+        press: &Press,
         html: &str,
-        files: &Arc<StoredFiles>,
-        options: &PdfOptions,
     ) -> Result<Option<Sha256Hex>, Failure> {
-        run.step(step, || async {
-            let source = Source { html: html.to_owned(), files: Arc::clone(files) as _ };
-            let (paper, margins) = (options.paper(), options.margins());
-            let sides = json!({
-                "top": format!("{}px", margins.top.as_pixels()),
-                "right": format!("{}px", margins.right.as_pixels()),
-                "bottom": format!("{}px", margins.bottom.as_pixels()),
-                "left": format!("{}px", margins.left.as_pixels()),
-            });
-            let viewport = Viewport {
-                name: "paper".to_owned(),
-                width: pixels(paper.width.as_pixels()),
-                height: pixels(paper.height.as_pixels()),
-                mobile: false,
-                device_scale: 1.0,
-            };
-            let look = InspectOptions {
-                screenshots: vec![ScreenshotOptions {
-                    viewport: viewport.name.clone(),
-                    width: THUMBNAIL_WIDTH,
-                    quality: THUMBNAIL_QUALITY,
-                }],
-                viewports: vec![viewport],
-                before: vec![LOOK.replace("__MARGINS__", &sides.to_string())],
-                ..InspectOptions::default()
-            };
+        run.step(&press.step("picture", html), || async {
+            let source = self.source(press, html).await?;
+            let look = press.look();
             let seen = match self.parts.renderer.inspect(source, look, run.cancel()).await {
                 Ok(seen) => seen,
                 Err(error) => {
@@ -116,6 +106,55 @@ impl Documents {
             }
         })
         .await
+    }
+
+    async fn source(&self, press: &Press, html: &str) -> Result<Source, DocumentError> {
+        let files = StoredFiles::collect(
+            self.parts.catalog.as_ref(),
+            &self.parts.blobs,
+            press.document.as_ref(),
+            press.files.iter().cloned(),
+            html,
+        )
+        .await?;
+        Ok(Source { html: html.to_owned(), files })
+    }
+}
+
+impl Press {
+    /// Name of a step that is the same for the same HTML.
+    fn step(&self, what: &str, html: &str) -> String {
+        let sha = sha256_hex(html.as_bytes());
+        let begin: String = sha.0.chars().take(16).collect();
+        format!("{}{what}@{begin}", self.steps)
+    }
+
+    /// How the first page is looked at.
+    fn look(&self) -> InspectOptions {
+        let (paper, margins) = (self.options.paper(), self.options.margins());
+        let sides = json!({
+            "top": format!("{}px", margins.top.as_pixels()),
+            "right": format!("{}px", margins.right.as_pixels()),
+            "bottom": format!("{}px", margins.bottom.as_pixels()),
+            "left": format!("{}px", margins.left.as_pixels()),
+        });
+        let viewport = Viewport {
+            name: "paper".to_owned(),
+            width: pixels(paper.width.as_pixels()),
+            height: pixels(paper.height.as_pixels()),
+            mobile: false,
+            device_scale: 1.0,
+        };
+        InspectOptions {
+            screenshots: vec![ScreenshotOptions {
+                viewport: viewport.name.clone(),
+                width: THUMBNAIL_WIDTH,
+                quality: THUMBNAIL_QUALITY,
+            }],
+            viewports: vec![viewport],
+            before: vec![LOOK.replace("__MARGINS__", &sides.to_string())],
+            ..InspectOptions::default()
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! job that runs again calls nothing twice. Whatever goes wrong is told to the model, which can do
 //! something about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, ProgressSink, Run};
-use crate::llm::{Message, Outcome, Part, Role, ToolCall, ToolDeclaration};
-use crate::prompts::data_block;
+use crate::llm::{Message, Outcome, Part, Request, Role, ToolCall, ToolDeclaration};
+use crate::prompts::{PromptError, Prompts, data_block};
 use crate::registry::{CallContext, Caller, Grant, Origin, Terms, ToolDescription};
 
 /// Calls that one document may take.
 const CALLS: usize = 32;
 /// Answers with calls in them, before the model has to write.
-pub(super) const ROUNDS: u32 = 8;
+pub(in crate::documents) const ROUNDS: u32 = 8;
 /// How long one call may take.
 const CALL_TIME: Duration = Duration::from_mins(2);
 /// Bytes of a result that the model gets to see.
@@ -29,17 +29,17 @@ const RESULT_BYTES: usize = 48_000;
 const DEPTH: u32 = 4;
 
 /// The tools of one document, and what is left of its calls.
-pub(super) struct Toolbox {
+pub(in crate::documents) struct Toolbox {
     caller: Caller,
     grant: Grant,
     names: BTreeSet<String>,
     tools: Vec<ToolDescription>,
     /// Calls made so far, in order.
-    pub(super) made: Vec<MadeCall>,
+    pub(in crate::documents) made: Vec<MadeCall>,
 }
 
 /// A call that a model made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeCall {
     /// Tool.
     pub tool: String,
@@ -56,7 +56,7 @@ struct CallResult {
 
 impl Toolbox {
     /// These tools, as they were checked.
-    pub(super) fn new(caller: &Caller, run: &Run, tools: Vec<ToolDescription>) -> Self {
+    pub(in crate::documents) fn new(caller: &Caller, run: &Run, tools: Vec<ToolDescription>) -> Self {
         let grant = Grant::new(Terms {
             holder: format!("document:{}", run.job_id()),
             origin: Origin::Code,
@@ -73,12 +73,35 @@ impl Toolbox {
         Self { caller: caller.clone(), grant, names, tools, made: Vec::new() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::documents) fn is_empty(&self) -> bool {
         self.tools.is_empty()
     }
 
+    /// Tells a question of the tools, if there are any: as functions, and in words for those who
+    /// make calls by other means.
+    ///
+    /// # Errors
+    /// When the prompt cannot be made.
+    pub(in crate::documents) fn introduce(
+        &self,
+        prompts: &Prompts,
+        delimiter: &str,
+        request: &mut Request,
+    ) -> Result<(), PromptError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let inputs = BTreeMap::from([("tools", minijinja::Value::from(self.for_prompt()))]);
+        let prompt = prompts.render("documents/pdf_tools", delimiter, inputs)?;
+        request.tools = self.declarations();
+        if let Some(question) = request.messages.first_mut() {
+            question.parts.push(Part::Text(prompt.user));
+        }
+        Ok(())
+    }
+
     /// The tools as a model is told of them.
-    pub(super) fn declarations(&self) -> Vec<ToolDeclaration> {
+    fn declarations(&self) -> Vec<ToolDeclaration> {
         self.tools
             .iter()
             .map(|tool| ToolDeclaration {
@@ -90,7 +113,7 @@ impl Toolbox {
     }
 
     /// The tools in the words of a prompt, one line each, for those who call them by other means.
-    pub(super) fn for_prompt(&self) -> String {
+    fn for_prompt(&self) -> String {
         let line = |tool: &ToolDescription| {
             let first = tool.description.split(". ").next().unwrap_or_default();
             format!("- `{}`: {}", tool.name, first.trim_end_matches('.'))
@@ -103,7 +126,7 @@ impl Toolbox {
     ///
     /// # Errors
     /// Only when the job has to stop, or its store fails.
-    pub(super) async fn answer(
+    pub(in crate::documents) async fn answer(
         &mut self,
         run: &Run,
         user: &str,

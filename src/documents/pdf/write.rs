@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use minijinja::value::Value;
-use serde_json::json;
 
 use super::super::attachments::{CollectedFile, facts_for_prompt};
 use super::super::error::DocumentError;
 use super::super::generate::{GeneratedPage, UNFINISHED, UNFINISHED_ADVICE, date, judge, list, repairs};
 use super::super::model::Brief;
-use super::tool_calls::{ROUNDS, Toolbox};
+use super::tool_calls::{MadeCall, ROUNDS, Toolbox};
 use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
 use crate::llm::{ExpectedKind, Expects, LlmErrorCode, LlmError, Message, Outcome, Part, Request};
@@ -79,7 +78,6 @@ impl<'a> Writing<'a> {
                 ("context", Value::from(question.brief.context.as_deref().unwrap_or_default())),
                 ("attachments", Value::from(facts_for_prompt(question.files))),
                 ("paper", Value::from(question.paper.as_str())),
-                ("tools", Value::from(tools.for_prompt())),
                 ("today", Value::from(date(run.started_at()))),
             ]),
         )?;
@@ -88,15 +86,15 @@ impl<'a> Writing<'a> {
         if let Some(first) = request.messages.first_mut() {
             first.parts.extend(question.shown.iter().cloned());
         }
-        request.tools = tools.declarations();
+        tools.introduce(prompts, &run.delimiter(), &mut request)?;
         let (turn, rounds, attempt) = (0, 0, 0);
         let errors = Vec::new();
         Ok(Self { run, prompts, question, tools, prompt, request, turn, rounds, attempt, errors })
     }
 
     /// The calls of tools that were made.
-    pub(super) fn tools(&self) -> &Toolbox {
-        &self.tools
+    pub(super) fn into_calls(self) -> Vec<MadeCall> {
+        self.tools.made
     }
 
     /// Asks until a text can be printed, at most [`ATTEMPTS`] times.
@@ -236,9 +234,4 @@ impl<'a> Writing<'a> {
         self.errors = problems;
         Ok(())
     }
-}
-
-/// Facts about calls of tools, for the version's record.
-pub(super) fn calls_for_record(tools: &Toolbox) -> serde_json::Value {
-    json!(tools.made)
 }
