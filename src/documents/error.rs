@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::html::{GivenProblem, ReplyProblem};
 use super::model::words;
+use crate::browser::RenderError;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
@@ -125,6 +126,12 @@ pub enum DocumentError {
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
+    /// The document could not be printed.
+    #[error(transparent)]
+    Render(RenderError),
+    /// What Chrome printed is no PDF.
+    #[error("Chrome printed something that cannot be read as a PDF")]
+    UnreadablePdf,
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
     NoFreeName,
@@ -216,10 +223,53 @@ impl From<DocumentError> for ToolError {
             DocumentError::Lost(cause) => Self::internal(&cause),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
+            DocumentError::Render(error) => not_rendered(error),
+            DocumentError::UnreadablePdf => Self::new(ErrorKind::Internal, "unreadable_pdf", message)
+                .hint("call again; `atelier doctor` tests Chrome"),
             DocumentError::Prompt(error) => error.into(),
             DocumentError::Storage(error) => error.into(),
         }
     }
+}
+
+/// Why nothing was printed, under a code for each reason.
+fn not_rendered(error: RenderError) -> ToolError {
+    let (message, hint) = (error.to_string(), error.hint());
+    let made = match error {
+        RenderError::ChromeMissing { .. } => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_missing", message)
+        }
+        RenderError::ChromeBroken(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_broken", message)
+        }
+        RenderError::Isolation(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_not_isolated", message)
+        }
+        RenderError::Busy { .. } => {
+            let mut error = ToolError::new(ErrorKind::Limit, "renderer_busy", message);
+            error.retry_after_s = Some(2.0);
+            error
+        }
+        RenderError::NeverLoads { .. } => ToolError::invalid("page_never_loads", message),
+        RenderError::Crashed(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_crashed", message)
+        }
+        RenderError::TimedOut(_) => ToolError::new(ErrorKind::Limit, "render_timeout", message),
+        RenderError::TooLarge { limit_bytes, .. } => {
+            ToolError::new(ErrorKind::Limit, "pdf_too_large", message)
+                .detail("limit_bytes", json!(limit_bytes))
+        }
+        RenderError::Options { field, .. } => {
+            ToolError::invalid("invalid_page", format!("`page`: {message}"))
+                .detail("field", json!(field))
+        }
+        RenderError::Cancelled => ToolError::new(ErrorKind::Cancelled, "cancelled", message),
+        RenderError::Closed => ToolError::new(ErrorKind::Unavailable, "chrome_closed", message),
+        RenderError::Refused { .. } => {
+            ToolError::new(ErrorKind::Internal, "chrome_refused", message)
+        }
+    };
+    made.hint(hint)
 }
 
 fn not_found_hint(kind: DocumentKind, near: &[String], is_other_kind: bool) -> String {

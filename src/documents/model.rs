@@ -86,6 +86,34 @@ pub struct EditDocument {
     pub tool_names: Option<Vec<String>>,
 }
 
+/// The document that a call is about: exactly one of both names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WhichDocument {
+    /// Name of a web app.
+    pub app_name: Option<String>,
+    /// Name of a PDF document.
+    pub doc_name: Option<String>,
+}
+
+impl WhichDocument {
+    /// What it is, and its name.
+    ///
+    /// # Errors
+    /// When there are both names or none.
+    pub(crate) fn parts(&self) -> Result<(DocumentKind, &str), DocumentError> {
+        match (given(self.app_name.as_deref()), given(self.doc_name.as_deref())) {
+            (Some(name), None) => Ok((DocumentKind::WebApp, name)),
+            (None, Some(name)) => Ok((DocumentKind::Pdf, name)),
+            (None, None) | (Some(_), Some(_)) => Err(DocumentError::OneName),
+        }
+    }
+}
+
+/// A name that is one.
+fn given(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| !name.trim().is_empty())
+}
+
 /// The words for a kind of document, in what callers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KindWords {

@@ -11,6 +11,7 @@ use super::html::page_as_given;
 use super::material::file_parts;
 use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
+use crate::browser::Renderer;
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
 use crate::llm::Part;
@@ -47,8 +48,10 @@ pub struct DocumentParts {
     pub link_life: LinkLife,
     /// Cap on a page, in bytes.
     pub page_bytes: usize,
-    /// The tools that pages may be allowed to call.
+    /// The tools that pages, and models that write PDFs, may be allowed to call.
     pub tools: Caller,
+    /// Prints PDF documents.
+    pub renderer: Arc<dyn Renderer>,
 }
 
 /// Makes and lists documents.
@@ -168,6 +171,7 @@ impl Documents {
                 .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
             thumb_sha: None,
             verification: json!(null),
+            print: json!(null),
         };
         let published = self.publish(run, owner, &draft, &attachments).await?;
         Ok(self.describe(published, draft, attachments, name))

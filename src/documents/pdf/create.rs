@@ -7,6 +7,7 @@ use super::super::error::DocumentError;
 use super::super::generate::GeneratedPage;
 use super::super::html::{Page, page_as_given};
 use super::super::model::{CreatePdf, brief, user_key};
+use super::super::names::without_pdf_ending;
 use super::super::publish::{Draft, Place, Writer, given_name};
 use super::super::service::{Documents, LinkLife};
 use super::paper;
@@ -69,7 +70,7 @@ impl Documents {
             principal: run.context().principal.clone(),
             user: user_key(&call.user_number)?,
         };
-        let name = call.doc_name.as_deref().and_then(pdf_name);
+        let name = call.doc_name.as_deref().map(without_pdf_ending).filter(|name| !name.is_empty());
         // All arguments are judged before anything is fetched, asked or printed.
         let options = paper::checked(&call.page).map_err(DocumentError::Render)?;
         let names = call.tool_names.as_deref().unwrap_or_default();
@@ -253,28 +254,4 @@ struct Made {
     print: Print,
     attachments: Collected,
     tool_calls: Vec<MadeCall>,
-}
-
-/// A name as the caller wants it, without the ending that people write.
-pub(super) fn pdf_name(name: &str) -> Option<&str> {
-    let name = name.trim();
-    let has_ending =
-        name.len() > 4 && name.get(name.len() - 4..).is_some_and(|end| end.eq_ignore_ascii_case(".pdf"));
-    let name = if has_ending { name.get(..name.len() - 4).unwrap_or(name) } else { name };
-    Some(name.trim()).filter(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ending_is_no_part_of_the_name() {
-        assert_eq!(pdf_name("report.pdf"), Some("report"));
-        assert_eq!(pdf_name(" Report.PDF "), Some("Report"));
-        assert_eq!(pdf_name("a.pdf.b"), Some("a.pdf.b"));
-        assert_eq!(pdf_name(".pdf"), Some(".pdf"));
-        assert_eq!(pdf_name("é.pdf"), Some("é"));
-        assert_eq!(pdf_name("  "), None);
-    }
 }

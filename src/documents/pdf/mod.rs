@@ -10,10 +10,10 @@
 mod create;
 mod facts;
 mod files;
-mod paper;
-mod print;
-mod record;
-mod tool_calls;
+pub(super) mod paper;
+pub(super) mod print;
+pub(super) mod record;
+pub(super) mod tool_calls;
 mod write;
 
 pub use create::PublishedPdf;

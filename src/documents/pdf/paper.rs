@@ -3,7 +3,7 @@
 use crate::browser::{PageSetup, PdfOptions, RenderError};
 
 /// The options of a call over those that a document has already. What is given replaces what was.
-pub(super) fn merged(given: PageSetup, stored: PageSetup) -> PageSetup {
+pub(in crate::documents) fn merged(given: PageSetup, stored: PageSetup) -> PageSetup {
     PageSetup {
         size: given.size.or(stored.size),
         margins: given.margins.or(stored.margins),
@@ -25,7 +25,7 @@ pub(super) fn merged(given: PageSetup, stored: PageSetup) -> PageSetup {
 ///
 /// # Errors
 /// [`RenderError::Options`], naming the field.
-pub(super) fn checked(setup: &PageSetup) -> Result<PdfOptions, RenderError> {
+pub(in crate::documents) fn checked(setup: &PageSetup) -> Result<PdfOptions, RenderError> {
     let mut setup = setup.clone();
     if setup.prefer_css_page_size.is_none() && names_paper(&setup) {
         setup.prefer_css_page_size = Some(false);
@@ -38,7 +38,7 @@ fn names_paper(setup: &PageSetup) -> bool {
 }
 
 /// The paper in the words of a prompt.
-pub(super) fn for_prompt(setup: &PageSetup, options: &PdfOptions) -> String {
+pub(in crate::documents) fn for_prompt(setup: &PageSetup, options: &PdfOptions) -> String {
     let (paper, margins) = (options.paper(), options.margins());
     let mut sentences = Vec::new();
     let orientation = if options.is_landscape() { "on its side" } else { "upright" };

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::default_user_number;
-use super::list_web_apps::rfc3339;
+use super::{default_user_number, rfc3339};
 use crate::documents::{DocumentList, Documents};
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
 use crate::storage::{Document, DocumentKind};
