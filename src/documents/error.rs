@@ -10,6 +10,9 @@ use crate::jobs::Failure;
 use crate::prompts::PromptError;
 use crate::storage::{DocumentKind, StorageError};
 
+/// Code of a page that does not come to rest.
+pub(super) const NEVER_LOADS: &str = "page_never_loads";
+
 /// A failure of this module.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
@@ -250,7 +253,7 @@ fn not_rendered(error: RenderError) -> ToolError {
             error.retry_after_s = Some(2.0);
             error
         }
-        RenderError::NeverLoads { .. } => ToolError::invalid("page_never_loads", message),
+        RenderError::NeverLoads { .. } => ToolError::invalid(NEVER_LOADS, message),
         RenderError::Crashed(_) => {
             ToolError::new(ErrorKind::Unavailable, "chrome_crashed", message)
         }

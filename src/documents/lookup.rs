@@ -63,6 +63,14 @@ impl Documents {
         }
     }
 
+    /// Where its source is shown as plain text.
+    pub(super) fn source_address(&self, kind: DocumentKind, token: &str) -> String {
+        match kind {
+            DocumentKind::WebApp => self.parts.urls.raw(token),
+            DocumentKind::Pdf => self.parts.urls.pdf_source(token),
+        }
+    }
+
     /// Where one of its versions is opened.
     pub(super) fn version_address(&self, kind: DocumentKind, token: &str, n: i64) -> String {
         match kind {

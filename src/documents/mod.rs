@@ -31,7 +31,7 @@ pub mod tools;
 mod versions;
 
 pub use attachments::{Attachments, Collected, CollectedFile};
-pub use edit::{EditResult, EditedDocument};
+pub use edit::{EditResult, EditedDocument, EditedPrint};
 pub use error::DocumentError;
 pub use html::{GivenProblem, ReplyProblem};
 pub use model::{CreatePdf, CreateWebApp, EditDocument, WhichDocument};

@@ -1,6 +1,7 @@
 //! What a call asks for, once it is checked.
 
 use super::error::DocumentError;
+use crate::browser::PageSetup;
 use crate::storage::DocumentKind;
 
 /// Key of callers that name no user.
@@ -84,6 +85,8 @@ pub struct EditDocument {
     pub edits: Option<String>,
     /// Tools that its pages may call from now on; `None`: as before.
     pub tool_names: Option<Vec<String>>,
+    /// Page options of a PDF in place of those before; `None`: as before.
+    pub page: Option<PageSetup>,
 }
 
 /// The document that a call is about: exactly one of both names.

@@ -27,10 +27,9 @@ impl Documents {
     ///
     /// # Errors
     /// When judging needs something that fails for other reasons than the page.
-    #[expect(clippy::unused_async, reason = "checks that load the page belong here")]
     pub(super) async fn judge(
         &self,
-        _run: &Run,
+        run: &Run,
         task: &EditTask<'_>,
         new: &NewPage,
     ) -> Result<Verdict, Failure> {
@@ -42,6 +41,16 @@ impl Documents {
                 verdict.repairs.push(finding.message.clone());
             }
             verdict.warnings.push(finding.message.clone());
+        }
+        if let Some(press) = &task.press {
+            let problems = match self.try_print(run, press, &new.page.html).await? {
+                Ok(print) => print.problems,
+                Err(error) => vec![error.message],
+            };
+            for problem in problems.into_iter().filter(|problem| !press.known.contains(problem)) {
+                verdict.repairs.push(problem.clone());
+                verdict.warnings.push(problem);
+            }
         }
         Ok(verdict)
     }

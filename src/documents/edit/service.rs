@@ -7,14 +7,21 @@ use serde_json::json;
 
 use super::judge::Verdict;
 use super::{Change, EditTask, Edited, apply, given};
+use crate::browser::PageSetup;
 use crate::documents::attachments::Collected;
 use crate::documents::error::DocumentError;
 use crate::documents::html::{Page, stored_page};
 use crate::documents::model::{Brief, EditDocument, edit_brief, user_key, words};
 use crate::documents::patch::{Level, MAX_DIFF, Placed};
+use crate::documents::pdf::MadeCall;
+use crate::documents::pdf::paper;
+use crate::documents::pdf::print::{Press, Print};
+use crate::documents::pdf::record::PrintRecord;
+use crate::documents::pdf::tool_calls::Toolbox;
 use crate::documents::publish::{Draft, Place, Writer};
 use crate::documents::service::Documents;
 use crate::jobs::{Failure, Run};
+use crate::registry::{Origin, ToolDescription};
 use crate::storage::{Document, DocumentId, DocumentKind, Owner, PublishedVersion, Sha256Hex};
 
 /// The version that an edit is made on. Kept as a step: whatever happens meanwhile, a call that is
@@ -27,6 +34,9 @@ struct Base {
     head: i64,
     source: Sha256Hex,
     tool_names: Vec<String>,
+    /// How it was printed, when it was.
+    #[serde(default)]
+    print: PrintRecord,
 }
 
 /// An edited document.
@@ -34,6 +44,8 @@ struct Base {
 pub struct EditedDocument {
     /// Where it is.
     pub url: String,
+    /// Where its source is shown as plain text.
+    pub source_url: String,
     /// Its newest version, as far as this edit knows.
     pub version: i64,
     /// Its name.
@@ -44,10 +56,27 @@ pub struct EditedDocument {
     pub result: Option<EditResult>,
     /// Answers of the model that it took.
     pub answers: u32,
+    /// What was printed, when the document is printed and there is a new version.
+    pub print: Option<EditedPrint>,
+    /// Calls of tools that the model made.
+    pub tool_calls: Vec<MadeCall>,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
     pub message: String,
+}
+
+/// The printed form of an edited document.
+#[derive(Debug, Clone)]
+pub struct EditedPrint {
+    /// Pages.
+    pub pages: usize,
+    /// Size in bytes.
+    pub bytes: usize,
+    /// Width and height of the first page, in millimetres.
+    pub paper_mm: Option<(f64, f64)>,
+    /// Where a picture of the first page is.
+    pub thumbnail_url: Option<String>,
 }
 
 /// What an edit changed.
@@ -82,7 +111,8 @@ impl Documents {
         let first = run.step("base", || self.base(&owner, &call)).await?;
         let has_edits = call.edits.as_deref().is_some_and(|edits| !edits.trim().is_empty());
         let has_tools = call.tool_names.as_ref().is_some_and(|names| *names != first.tool_names);
-        if brief.is_none() && !has_edits && !has_tools {
+        let has_page = first.setup(&call) != first.print.page;
+        if brief.is_none() && !has_edits && !has_tools && !has_page {
             return Err(DocumentError::NoEdit(call.kind).into());
         }
         // A call that was overtaken goes on where it was, not where it began.
@@ -130,6 +160,7 @@ impl Documents {
             token: document.token,
             name: document.name,
             head: document.head,
+            print: PrintRecord::of(&version.facts),
             source: version.source_sha.unwrap_or(version.blob_sha),
             tool_names: document.tool_names,
         })
@@ -152,7 +183,17 @@ impl Documents {
             steps: format!("edit@{}", base.head),
             files: &[],
             page_bytes: self.parts.page_bytes,
+            press: match call.kind {
+                DocumentKind::WebApp => None,
+                DocumentKind::Pdf => Some(base.press(call)?),
+            },
         };
+        let tools = Toolbox::new(
+            &self.parts.tools,
+            run,
+            &owner.user,
+            self.tools_of_edit(run, call, base)?,
+        );
         let edits = call.edits.as_deref().filter(|edits| !edits.trim().is_empty());
         let change = match (edits, brief) {
             (Some(edits), _) => Some(Change::Given(edits)),
@@ -161,20 +202,22 @@ impl Documents {
         };
         run.progress(5.0, Some(100.0), "editing");
         let (edited, verdict) = match change {
-            Some(change) => self.changed(run, &task, change).await?,
+            Some(change) => self.changed(run, &task, change, tools).await?,
             None => (Edited::unchanged(), Verdict::default()),
         };
         let new_tools = call.tool_names.as_ref().filter(|names| **names != base.tool_names);
-        if edited.page.is_none() && new_tools.is_none() {
+        let has_page = base.setup(call) != base.print.page;
+        if edited.page.is_none() && new_tools.is_none() && !has_page {
             return Ok(Attempt::Done(self.unchanged(call, base, edited)));
         }
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
-        let draft = self.draft(run, call, base, &task, &edited).await?;
+        let (draft, print) = self.draft(run, call, base, &task, &edited).await?;
         let published =
             self.publish_next(run, owner.clone(), &draft, &Collected::default()).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
-        Ok(Attempt::Done(self.edited(call, &task, edited, verdict, published).await?))
+        let done = Done { edited, verdict, print, has_thumbnail: draft.thumb_sha.is_some() };
+        Ok(Attempt::Done(self.edited(call, &task, done, published).await?))
     }
 
     /// The page after a change, judged.
@@ -183,6 +226,7 @@ impl Documents {
         run: &Run,
         task: &EditTask<'_>,
         change: Change<'_>,
+        tools: Toolbox,
     ) -> Result<(Edited, Verdict), Failure> {
         apply::check_size(&task.source)?;
         match change {
@@ -195,30 +239,67 @@ impl Documents {
                 Ok((edited, verdict))
             }
             Change::Asked { brief, model } => {
-                let (edited, verdict) = self.edit_by_model(run, task, brief, model).await?;
+                let (edited, verdict) = self.edit_by_model(run, task, brief, model, tools).await?;
                 Ok((edited, verdict.unwrap_or_default()))
             }
         }
     }
 
-    /// What is published of an edited source. A web app is its source.
-    #[expect(clippy::unused_async, reason = "documents that are printed are printed here")]
+    /// The tools that the model may call while it edits a PDF. Those of a web app are for its pages;
+    /// they are only checked here.
+    fn tools_of_edit(
+        &self,
+        run: &Run,
+        call: &EditDocument,
+        base: &Base,
+    ) -> Result<Vec<ToolDescription>, Failure> {
+        let context = run.context();
+        match (call.kind, &call.tool_names) {
+            (DocumentKind::WebApp, names) => {
+                let names = names.as_deref().unwrap_or_default();
+                self.checked_tools(names, Origin::Page, context)?;
+                Ok(Vec::new())
+            }
+            (DocumentKind::Pdf, Some(names)) => {
+                Ok(self.checked_tools(names, Origin::Code, context)?)
+            }
+            // What was named before may be closed by now; an edit can do without.
+            (DocumentKind::Pdf, None) => Ok(base
+                .tool_names
+                .iter()
+                .filter_map(|name| {
+                    self.parts.tools.check(name, &context.rights, Origin::Code).ok()
+                })
+                .collect()),
+        }
+    }
+
+    /// What is published of an edited source. A web app is its source; a PDF is printed.
     async fn draft(
         &self,
-        _run: &Run,
+        run: &Run,
         call: &EditDocument,
         base: &Base,
         task: &EditTask<'_>,
         edited: &Edited,
-    ) -> Result<Draft, Failure> {
+    ) -> Result<(Draft, Option<Print>), Failure> {
         let page: Page = match &edited.page {
             Some(new) => new.page.clone(),
             None => stored_page(&task.source),
         };
-        Ok(Draft {
+        let (mut pdf, mut thumb_sha, mut record) = (None, None, json!(null));
+        let mut printed = None;
+        if let Some(press) = &task.press {
+            let print = self.print(run, press, &page.html).await?;
+            thumb_sha = self.picture(run, press, &page.html).await?;
+            pdf = Some(self.parts.blobs.get(&print.pdf).await?);
+            record = PrintRecord::new(press, &print, &edited.tool_calls).to_json();
+            printed = Some(print);
+        }
+        let draft = Draft {
             kind: call.kind,
             page,
-            pdf: None,
+            pdf,
             writer: edited.writer.clone().unwrap_or(Writer::Caller),
             prompt: edited.prompt.clone(),
             place: Place::Next {
@@ -227,9 +308,11 @@ impl Documents {
                 head: base.head,
             },
             tool_names: call.tool_names.clone(),
-            thumb_sha: None,
+            thumb_sha,
             verification: json!(null),
-        })
+            print: record,
+        };
+        Ok((draft, printed))
     }
 
     fn unchanged(&self, call: &EditDocument, base: &Base, edited: Edited) -> EditedDocument {
@@ -242,11 +325,14 @@ impl Documents {
         sentences.extend(edited.notes);
         EditedDocument {
             url: self.address(call.kind, &base.token),
+            source_url: self.source_address(call.kind, &base.token),
             version: base.head,
             name: base.name.clone(),
             writer: edited.writer,
             result: None,
             answers: edited.answers,
+            print: None,
+            tool_calls: edited.tool_calls,
             warnings: Vec::new(),
             message: sentences.join(". ") + ".",
         }
@@ -256,10 +342,10 @@ impl Documents {
         &self,
         call: &EditDocument,
         task: &EditTask<'_>,
-        edited: Edited,
-        verdict: Verdict,
+        done: Done,
         published: PublishedVersion,
     ) -> Result<EditedDocument, Failure> {
+        let Done { edited, verdict, print, has_thumbnail } = done;
         let PublishedVersion { document, n, .. } = published;
         let result = match &edited.page {
             Some(new) => EditResult {
@@ -274,6 +360,10 @@ impl Documents {
         let noun = words(call.kind).noun;
         let mut sentences = vec![match &edited.page {
             Some(_) => format!("Changed the {noun} `{}`: version {n} is at {url}", document.name),
+            None if print.is_some() => format!(
+                "Printed the {noun} `{}` anew, its text as it was: version {n} is at {url}",
+                document.name
+            ),
             None => format!(
                 "The {noun} `{}` may call other tools from version {n} on, at {url}; its page is as it was",
                 document.name
@@ -284,19 +374,57 @@ impl Documents {
             n - 1
         ));
         if result.diff.len() > MAX_DIFF {
-            let raw = self.parts.urls.raw(&document.token);
+            let raw = self.source_address(call.kind, &document.token);
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
         Ok(EditedDocument {
             url,
+            source_url: self.source_address(call.kind, &document.token),
             version: n,
             name: document.name,
             writer: edited.writer,
             result: Some(result),
             answers: edited.answers,
+            print: print.map(|print| EditedPrint {
+                pages: print.facts.pages,
+                bytes: print.facts.bytes,
+                paper_mm: print.facts.paper,
+                thumbnail_url: has_thumbnail
+                    .then(|| self.parts.urls.pdf_thumbnail(&document.token)),
+            }),
+            tool_calls: edited.tool_calls,
             warnings: verdict.warnings,
             message: sentences.join(". ") + ".",
+        })
+    }
+}
+
+/// A change that is published.
+struct Done {
+    edited: Edited,
+    verdict: Verdict,
+    print: Option<Print>,
+    has_thumbnail: bool,
+}
+
+impl Base {
+    /// The page options that hold after the call.
+    fn setup(&self, call: &EditDocument) -> PageSetup {
+        let given = call.page.clone().unwrap_or_default();
+        paper::merged(given, self.print.page.clone())
+    }
+
+    /// What the document is printed with.
+    fn press(&self, call: &EditDocument) -> Result<Press, DocumentError> {
+        let setup = self.setup(call);
+        Ok(Press {
+            options: paper::checked(&setup).map_err(DocumentError::Render)?,
+            setup,
+            document: Some(self.document.clone()),
+            files: Vec::new(),
+            steps: format!("edit@{}/", self.head),
+            known: self.print.problems.clone(),
         })
     }
 }
@@ -310,6 +438,7 @@ impl Edited {
             prompt: serde_json::Value::Null,
             notes: Vec::new(),
             answers: 0,
+            tool_calls: Vec::new(),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::print::{Press, Print};
 use super::record::PrintRecord;
 use super::tool_calls::{MadeCall, Toolbox};
 use super::write::{Question, Writing};
+use crate::error::ToolError;
 use crate::jobs::{Failure, Run};
 use crate::registry::Origin;
 use crate::storage::{DocumentId, DocumentKind, Owner, PublishedVersion};
@@ -28,6 +29,8 @@ pub struct PublishedPdf {
     pub version: i64,
     /// Its name.
     pub doc_name: String,
+    /// Where its HTML source is shown as plain text.
+    pub source_url: String,
     /// Its title.
     pub title: Option<String>,
     /// Pages.
@@ -75,7 +78,7 @@ impl Documents {
         let options = paper::checked(&call.page).map_err(DocumentError::Render)?;
         let names = call.tool_names.as_deref().unwrap_or_default();
         let tools = self.checked_tools(names, Origin::Code, run.context())?;
-        let tools = Toolbox::new(&self.parts.tools, run, tools);
+        let tools = Toolbox::new(&self.parts.tools, run, &owner.user, tools);
         let given = match call.html.clone().filter(|html| !html.trim().is_empty()) {
             Some(html) => {
                 Some(page_as_given(html, self.parts.page_bytes).map_err(DocumentError::from)?)
@@ -100,6 +103,7 @@ impl Documents {
             document: self.document_at(&owner, &place).await?,
             files: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
             steps: String::new(),
+            known: Vec::new(),
         };
         let (candidate, tool_calls) = match (given, wanted) {
             (Some(page), _) => {
@@ -115,7 +119,6 @@ impl Documents {
                     files: &attachments.files,
                     shown: self.seen(run, &attachments).await?,
                     paper: paper::for_prompt(&press.setup, &press.options),
-                    user: &owner.user,
                     page_bytes: self.parts.page_bytes,
                 };
                 let writing = Writing::new(run, &self.parts.prompts, question, tools)?;
@@ -161,33 +164,51 @@ impl Documents {
         mut writing: Writing<'_>,
     ) -> Result<(Candidate, Vec<MadeCall>), Failure> {
         let page = writing.page().await?;
-        let mut best = self.candidate(run, press, page).await?;
-        if !best.print.problems.is_empty()
-            && let Some(page) = writing.repaired(best.print.problems.clone()).await?
-        {
-            let other = self.candidate(run, press, page).await?;
-            // Of two prints the one with fewer faults; of equal ones the first.
-            if other.print.problems.len() < best.print.problems.len() {
-                best = other;
+        let first = self.candidate(run, press, page).await?;
+        let problems = match &first {
+            Ok(first) => first.print.problems.clone(),
+            Err(error) => vec![error.message.clone()],
+        };
+        let second = if problems.is_empty() {
+            None
+        } else {
+            match writing.repaired(problems).await? {
+                Some(page) => Some(self.candidate(run, press, page).await?),
+                None => None,
             }
-        }
+        };
+        // Of two prints the one with fewer faults; of equal ones the first.
+        let best = match (first, second) {
+            (Ok(first), Some(Ok(second)))
+                if second.print.problems.len() < first.print.problems.len() =>
+            {
+                second
+            }
+            (Ok(first), _) => first,
+            (Err(_), Some(Ok(second))) => second,
+            (Err(_), Some(Err(error))) | (Err(error), None) => return Err(error.into()),
+        };
         Ok((best, writing.into_calls()))
     }
 
+    /// Prints what a model wrote; an error inside is the text's own fault.
     async fn candidate(
         &self,
         run: &Run,
         press: &Press,
         generated: GeneratedPage,
-    ) -> Result<Candidate, Failure> {
+    ) -> Result<Result<Candidate, ToolError>, Failure> {
         let GeneratedPage { page, outcome, prompt } = generated;
-        let print = self.print(run, press, &page.html).await?;
+        let print = match self.try_print(run, press, &page.html).await? {
+            Ok(print) => print,
+            Err(error) => return Ok(Err(error)),
+        };
         let writer = Writer::Model {
             used: outcome.model_used,
             route: outcome.route,
             note: outcome.model_note,
         };
-        Ok(Candidate { page, writer, prompt, print })
+        Ok(Ok(Candidate { page, writer, prompt, print }))
     }
 
     fn describe_pdf(
@@ -233,6 +254,7 @@ impl Documents {
             url,
             version: n,
             doc_name: name,
+            source_url: urls.pdf_source(&document.token),
             title: document.title,
             pages,
             bytes: print.facts.bytes,

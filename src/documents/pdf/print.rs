@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::error::DocumentError;
+use super::super::error::{DocumentError, NEVER_LOADS};
 use super::super::service::Documents;
 use super::facts::{PdfFacts, read_facts};
 use super::files::StoredFiles;
@@ -11,6 +11,7 @@ use crate::browser::{
     InspectOptions, Load, PageSetup, PdfOptions, RequestFailure, ScreenshotOptions, Source,
     Viewport,
 };
+use crate::error::ToolError;
 use crate::jobs::{Failure, Run};
 use crate::storage::blobs::sha256_hex;
 use crate::storage::{Attachment, DocumentId, Sha256Hex};
@@ -35,6 +36,8 @@ pub(in crate::documents) struct Press {
     pub(in crate::documents) files: Vec<Attachment>,
     /// Begin of the names of its steps.
     pub(in crate::documents) steps: String,
+    /// What was wrong with it before, for which a change of it is not to be blamed.
+    pub(in crate::documents) known: Vec<String>,
 }
 
 /// A printed document, as its step stores it.
@@ -75,6 +78,24 @@ impl Documents {
             Ok::<_, DocumentError>(Print { pdf, facts, problems })
         })
         .await
+    }
+
+    /// The same for a text that its author may put right: what is wrong with the text itself is an
+    /// error inside.
+    ///
+    /// # Errors
+    /// What is nobody's fault who wrote it.
+    pub(in crate::documents) async fn try_print(
+        &self,
+        run: &Run,
+        press: &Press,
+        html: &str,
+    ) -> Result<Result<Print, ToolError>, Failure> {
+        match self.print(run, press, html).await {
+            Ok(print) => Ok(Ok(print)),
+            Err(Failure::Error(error)) if error.code == NEVER_LOADS => Ok(Err(error)),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// A picture of the first page as a step; `None` when there is none, which stops nothing.

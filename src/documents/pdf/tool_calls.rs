@@ -13,14 +13,17 @@ use serde_json::Value;
 
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, ProgressSink, Run};
-use crate::llm::{Message, Outcome, Part, Request, Role, ToolCall, ToolDeclaration};
+use crate::llm::{LlmError, LlmErrorCode, Message, Outcome, Part, Request, Role, ToolCall, ToolDeclaration};
 use crate::prompts::{PromptError, Prompts, data_block};
 use crate::registry::{CallContext, Caller, Grant, Origin, Terms, ToolDescription};
 
 /// Calls that one document may take.
 const CALLS: usize = 32;
 /// Answers with calls in them, before the model has to write.
-pub(in crate::documents) const ROUNDS: u32 = 8;
+const ROUNDS: u32 = 8;
+/// What stands behind the results of the last round.
+const NO_MORE_CALLS: &str =
+    "\n\nNo further calls are possible. Write what was asked for now, from what you have.";
 /// How long one call may take.
 const CALL_TIME: Duration = Duration::from_mins(2);
 /// Bytes of a result that the model gets to see.
@@ -32,8 +35,12 @@ const DEPTH: u32 = 4;
 pub(in crate::documents) struct Toolbox {
     caller: Caller,
     grant: Grant,
+    /// Key of the user that all calls are for.
+    user: String,
     names: BTreeSet<String>,
     tools: Vec<ToolDescription>,
+    /// Answers with calls so far.
+    rounds: u32,
     /// Calls made so far, in order.
     pub(in crate::documents) made: Vec<MadeCall>,
 }
@@ -56,7 +63,12 @@ struct CallResult {
 
 impl Toolbox {
     /// These tools, as they were checked.
-    pub(in crate::documents) fn new(caller: &Caller, run: &Run, tools: Vec<ToolDescription>) -> Self {
+    pub(in crate::documents) fn new(
+        caller: &Caller,
+        run: &Run,
+        user: &str,
+        tools: Vec<ToolDescription>,
+    ) -> Self {
         let grant = Grant::new(Terms {
             holder: format!("document:{}", run.job_id()),
             origin: Origin::Code,
@@ -70,7 +82,15 @@ impl Toolbox {
             depth: DEPTH,
         });
         let names = tools.iter().map(|tool| tool.name.clone()).collect();
-        Self { caller: caller.clone(), grant, names, tools, made: Vec::new() }
+        Self {
+            caller: caller.clone(),
+            grant,
+            user: user.to_owned(),
+            names,
+            tools,
+            rounds: 0,
+            made: Vec::new(),
+        }
     }
 
     pub(in crate::documents) fn is_empty(&self) -> bool {
@@ -125,21 +145,30 @@ impl Toolbox {
     /// conversation goes on with: what the model said, and what came of it.
     ///
     /// # Errors
-    /// Only when the job has to stop, or its store fails.
+    /// `tool_loop` when the model calls on although it was told to write; when the job has to stop,
+    /// or its store fails.
     pub(in crate::documents) async fn answer(
         &mut self,
         run: &Run,
-        user: &str,
         step: &str,
         outcome: &Outcome,
     ) -> Result<[Message; 2], Failure> {
+        self.rounds += 1;
+        if self.rounds > ROUNDS {
+            let error = LlmError::new(
+                LlmErrorCode::ToolLoop,
+                format!("the model went on calling tools after {ROUNDS} rounds and wrote nothing"),
+            )
+            .hint("ask for something that needs fewer facts, or name another `model`");
+            return Err(Failure::Error(error.into()));
+        }
         let mut results = Vec::new();
         for (index, call) in outcome.calls.iter().enumerate() {
             let result = if self.made.len() < CALLS {
                 run.progress(6.0, Some(100.0), format!("calling `{}`", shown(&call.name)));
                 let name = format!("{step}/call#{}", index + 1);
                 let this = &*self;
-                run.step(&name, || async { Ok::<_, Failure>(this.call(run, user, call).await) })
+                run.step(&name, || async { Ok::<_, Failure>(this.call(run, call).await) })
                     .await?
             } else {
                 CallResult {
@@ -149,13 +178,17 @@ impl Toolbox {
             };
             self.made.push(MadeCall { tool: shown(&call.name), ok: result.ok });
             let label = if result.ok { "result" } else { "error" };
-            let content = data_block(&result.text, label, &run.delimiter());
+            let mut content = data_block(&result.text, label, &run.delimiter());
+            // In the last result, since vendors want nothing between results and the next answer.
+            if self.rounds == ROUNDS && index + 1 == outcome.calls.len() {
+                content.push_str(NO_MORE_CALLS);
+            }
             results.push(Part::ToolResult { call_id: call.id.clone(), content });
         }
         Ok([said(outcome), Message { role: Role::Tool, parts: results }])
     }
 
-    async fn call(&self, run: &Run, user: &str, call: &ToolCall) -> CallResult {
+    async fn call(&self, run: &Run, call: &ToolCall) -> CallResult {
         let refused = |text: String| CallResult { ok: false, text };
         if !self.names.contains(&call.name) {
             let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
@@ -175,7 +208,7 @@ impl Toolbox {
         models.sampling_by_retry = false;
         let context = CallContext {
             models,
-            user: Some(user.to_owned()),
+            user: Some(self.user.clone()),
             progress: ProgressSink::none(),
             cancel: run.cancel().clone(),
             idempotency_key: None,

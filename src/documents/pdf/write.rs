@@ -8,20 +8,16 @@ use super::super::attachments::{CollectedFile, facts_for_prompt};
 use super::super::error::DocumentError;
 use super::super::generate::{GeneratedPage, UNFINISHED, UNFINISHED_ADVICE, date, judge, list, repairs};
 use super::super::model::Brief;
-use super::tool_calls::{MadeCall, ROUNDS, Toolbox};
+use super::tool_calls::{MadeCall, Toolbox};
 use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, LlmErrorCode, LlmError, Message, Outcome, Part, Request};
+use crate::llm::{ExpectedKind, Expects, Message, Outcome, Part, Request};
 use crate::prompts::{Prompts, RenderedPrompt};
 
 /// Whole texts that a model may write before one is usable: the first, and one that puts it right.
 const ATTEMPTS: u32 = 2;
 /// The same with those that put right what the print showed.
 const ALL_ATTEMPTS: u32 = 4;
-
-/// What stands behind the results of the last round.
-const NO_MORE_CALLS: &str =
-    "\n\nNo further calls are possible. Write the document now, from what you have.";
 
 /// What a model is asked.
 pub(super) struct Question<'a> {
@@ -35,8 +31,6 @@ pub(super) struct Question<'a> {
     pub(super) shown: Vec<Part>,
     /// The paper, in words.
     pub(super) paper: String,
-    /// Key of the user.
-    pub(super) user: &'a str,
     /// Cap on the HTML, in bytes.
     pub(super) page_bytes: usize,
 }
@@ -51,8 +45,6 @@ pub(super) struct Writing<'a> {
     request: Request,
     /// Questions asked so far: the number of the step.
     turn: u32,
-    /// Answers with calls so far.
-    rounds: u32,
     /// Whole texts asked for so far.
     attempt: u32,
     /// What was wrong with the last one.
@@ -87,9 +79,8 @@ impl<'a> Writing<'a> {
             first.parts.extend(question.shown.iter().cloned());
         }
         tools.introduce(prompts, &run.delimiter(), &mut request)?;
-        let (turn, rounds, attempt) = (0, 0, 0);
-        let errors = Vec::new();
-        Ok(Self { run, prompts, question, tools, prompt, request, turn, rounds, attempt, errors })
+        let (turn, attempt, errors) = (0, 0, Vec::new());
+        Ok(Self { run, prompts, question, tools, prompt, request, turn, attempt, errors })
     }
 
     /// The calls of tools that were made.
@@ -195,25 +186,7 @@ impl<'a> Writing<'a> {
             if outcome.calls.is_empty() || self.tools.is_empty() {
                 return Ok(outcome);
             }
-            self.rounds += 1;
-            // One more answer than there are rounds: the last results say that it is time to write.
-            if self.rounds > ROUNDS + 1 {
-                let error = LlmError::new(
-                    LlmErrorCode::ToolLoop,
-                    format!("the model went on calling tools after {ROUNDS} rounds and wrote nothing"),
-                )
-                .hint("ask for a document that needs fewer facts, or name another `model`");
-                return Err(Failure::Error(error.into()));
-            }
-            let mut messages =
-                self.tools.answer(self.run, self.question.user, &step, &outcome).await?;
-            // In the last result, since vendors want nothing between results and the next answer.
-            if self.rounds >= ROUNDS
-                && let [_, results] = &mut messages
-                && let Some(Part::ToolResult { content, .. }) = results.parts.last_mut()
-            {
-                content.push_str(NO_MORE_CALLS);
-            }
+            let messages = self.tools.answer(self.run, &step, &outcome).await?;
             self.request.messages.extend(messages);
         }
     }

@@ -73,6 +73,8 @@ pub(crate) struct PdfDocumentOutput {
     version: i64,
     /// Name of the document, for further calls.
     doc_name: String,
+    /// Address of the HTML source as plain text.
+    source_url: String,
     /// Title of the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
@@ -112,7 +114,7 @@ pub(crate) struct PdfDocumentOutput {
 
 /// Paper, in millimetres.
 #[derive(Debug, Serialize, JsonSchema)]
-struct PaperOutput {
+pub(super) struct PaperOutput {
     /// From left to right.
     width_mm: f64,
     /// From top to bottom.
@@ -121,7 +123,7 @@ struct PaperOutput {
 
 /// A call of a tool.
 #[derive(Debug, Serialize, JsonSchema)]
-struct ToolCallOutput {
+pub(super) struct ToolCallOutput {
     /// Name of the tool.
     tool: String,
     /// Whether it succeeded.
@@ -185,10 +187,11 @@ impl PdfDocumentOutput {
             url: made.url,
             version: made.version,
             doc_name: made.doc_name,
+            source_url: made.source_url,
             title: made.title,
             pages: made.pages,
             bytes: made.bytes,
-            paper: made.paper_mm.map(|(width_mm, height_mm)| PaperOutput { width_mm, height_mm }),
+            paper: made.paper_mm.map(PaperOutput::from),
             model_used,
             model_requested,
             llm_route,
@@ -199,6 +202,12 @@ impl PdfDocumentOutput {
             verification: made.verification,
             warnings: made.warnings,
         }
+    }
+}
+
+impl From<(f64, f64)> for PaperOutput {
+    fn from((width_mm, height_mm): (f64, f64)) -> Self {
+        Self { width_mm, height_mm }
     }
 }
 
