@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{self, AskAi};
+use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
@@ -44,6 +45,8 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// Calls tools from inside the program.
     pub caller: Caller,
+    /// Prints documents; ended by whoever ends the program.
+    pub renderer: Arc<dyn Renderer>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
@@ -87,6 +90,8 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
+    /// Prints documents.
+    pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -109,6 +114,7 @@ impl App {
             blobs,
             models,
             fetcher: Fetcher::new(),
+            renderer: Arc::new(Chrome::new(&config.browser, vec![folder.clone()])),
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -123,7 +129,7 @@ impl App {
         ports: Ports,
         link_life: LinkLife,
     ) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, fetcher, further_tools } = ports;
+        let Ports { catalog, blobs, models, fetcher, renderer, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -154,6 +160,7 @@ impl App {
             link_life,
             page_bytes: config.limits.page_bytes,
             tools: caller.clone(),
+            renderer: Arc::clone(&renderer),
         }));
         let mut tools = documents::tools::tools(&documents);
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
@@ -179,6 +186,7 @@ impl App {
             runner,
             registry,
             caller,
+            renderer,
             urls,
             key,
             metrics,

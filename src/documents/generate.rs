@@ -65,7 +65,7 @@ pub(crate) async fn generate(
     material: Material<'_>,
     page_bytes: usize,
 ) -> Result<GeneratedPage, Failure> {
-    let Material { brief, files, tools } = material;
+    let Material { brief, files, parts, tools } = material;
     let prompt = prompts
         .render(
             "documents/web_app",
@@ -84,7 +84,7 @@ pub(crate) async fn generate(
     let expects = Expects::kind(ExpectedKind::Html);
     let mut request = Request::new(prompt.system.clone(), prompt.user.clone(), expects);
     if let Some(question) = request.messages.first_mut() {
-        question.parts.extend(material.parts);
+        question.parts.extend(parts);
     }
     // A whole page that only leans on other servers: better than none, when no better one comes.
     let mut fallback: Option<GeneratedPage> = None;

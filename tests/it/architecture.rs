@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "documents",
         &[
+            "browser",
             "config",
             "content_urls",
             "error",
