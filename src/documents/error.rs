@@ -129,6 +129,14 @@ pub enum DocumentError {
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
+    /// An argument of another tool.
+    #[error("`{argument}` is no argument of this tool, but of `{tool}`")]
+    WrongTool {
+        /// The argument.
+        argument: &'static str,
+        /// Whose it is.
+        tool: &'static str,
+    },
     /// The document could not be printed.
     #[error(transparent)]
     Render(RenderError),
@@ -226,6 +234,11 @@ impl From<DocumentError> for ToolError {
             DocumentError::Lost(cause) => Self::internal(&cause),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
+            DocumentError::WrongTool { argument, tool } => {
+                Self::invalid("invalid_arguments", message).hint(format!(
+                    "call `{tool}` with it, under the same `doc_name`, or leave `{argument}` out"
+                ))
+            }
             DocumentError::Render(error) => not_rendered(error),
             DocumentError::UnreadablePdf => Self::new(ErrorKind::Internal, "unreadable_pdf", message)
                 .hint("call again; `atelier doctor` tests Chrome"),

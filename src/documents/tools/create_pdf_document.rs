@@ -9,7 +9,7 @@ use super::create_web_app::{AttachmentOutput, default_context};
 use super::{default_model, default_user_number};
 use crate::browser::PageSetup;
 use crate::documents::model::NO_CONTEXT;
-use crate::documents::{CreatePdf, Documents, MadeCall, PublishedPdf, Writer};
+use crate::documents::{CreatePdf, DocumentError, Documents, MadeCall, PublishedPdf, Writer};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
 
@@ -58,6 +58,10 @@ pub(crate) struct CreatePdfDocumentParams {
     #[serde(default)]
     #[schemars(skip)]
     additional_context: Option<String>,
+    /// Changes of a document that is there: for `edit_pdf_document`. Who sends them here is told so.
+    #[serde(default)]
+    #[schemars(skip)]
+    edits: Option<String>,
 }
 
 /// Result of `create_pdf_document`.
@@ -140,6 +144,10 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
         .job(move |run, params: CreatePdfDocumentParams| {
             let documents = Arc::clone(&documents);
             async move {
+                if params.edits.as_deref().is_some_and(|given| !given.trim().is_empty()) {
+                    let (argument, tool) = ("edits", "edit_pdf_document");
+                    return Err(DocumentError::WrongTool { argument, tool }.into());
+                }
                 let model_requested = params.model.clone();
                 let (call, notes) = params.into_call();
                 let made = documents.create_pdf(&run, call).await?;

@@ -10,7 +10,7 @@ use super::edits::{EditArguments, EditFacts, said};
 use super::{default_model, default_user_number};
 use crate::browser::PageSetup;
 use crate::documents::model::NO_CONTEXT_FOR_EDIT;
-use crate::documents::{Documents, EditDocument, EditedDocument};
+use crate::documents::{DocumentError, Documents, EditDocument, EditedDocument};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
 use crate::storage::DocumentKind;
@@ -58,6 +58,10 @@ pub(crate) struct EditPdfDocumentParams {
     #[serde(default)]
     #[schemars(skip)]
     additional_context: Option<String>,
+    /// A whole document: for `create_pdf_document`. Who sends one here is told so.
+    #[serde(default)]
+    #[schemars(skip)]
+    html: Option<String>,
 }
 
 fn default_context() -> String {
@@ -110,6 +114,10 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
         .job(move |run, params: EditPdfDocumentParams| {
             let documents = Arc::clone(&documents);
             async move {
+                if params.html.as_deref().is_some_and(|given| !given.trim().is_empty()) {
+                    let (argument, tool) = ("html", "create_pdf_document");
+                    return Err(DocumentError::WrongTool { argument, tool }.into());
+                }
                 let model_requested = params.model.clone();
                 let (call, notes) = params.into_call();
                 let edited = documents.edit(&run, call).await?;

@@ -6,5 +6,6 @@ mod gallery;
 mod hosting;
 mod isolation;
 mod looks;
+mod pdf;
 mod ports;
 mod storage_shim;

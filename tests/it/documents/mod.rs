@@ -6,4 +6,5 @@ mod attachments;
 mod create;
 mod edits;
 mod models;
+mod pdf;
 mod prompts;

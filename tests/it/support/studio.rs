@@ -8,6 +8,8 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use atelier::agent::AskAi;
+use atelier::browser::Chrome;
+use atelier::config::browser::BrowserConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
@@ -15,10 +17,11 @@ use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
 use atelier::llm::LanguageModel;
 use atelier::prompts::Prompts;
-use atelier::registry::{CallContext, CallOutcome, Caller, Origin};
-use atelier::storage::PrincipalId;
+use atelier::registry::{CallContext, CallOutcome, Caller, Origin, Tool};
+use atelier::storage::{PrincipalId, Version};
 use serde_json::{Value, json};
 
+use super::pdf::Pdf;
 use super::workshop::{Workshop, WorkshopBuilder};
 
 /// A page that a model could write.
@@ -62,12 +65,16 @@ pub(crate) struct StudioBuilder {
     limits: FetchLimits,
     page_bytes: usize,
     link_life: LinkLife,
+    browser: BrowserConfig,
+    further_tools: Vec<Tool>,
 }
 
 /// Documents and the agent on stores in memory.
 pub(crate) struct Studio {
     pub(crate) workshop: Workshop,
     pub(crate) hosts: Arc<Hosts>,
+    /// Starts when something is printed, and ends with the studio.
+    pub(crate) chrome: Arc<Chrome>,
 }
 
 impl StudioBuilder {
@@ -81,6 +88,9 @@ impl StudioBuilder {
             limits,
             page_bytes: 2 * 1024 * 1024,
             link_life: LinkLife::Lasting,
+            // A test has a browser to itself, and the machine is busy with other tests.
+            browser: BrowserConfig { deadline_s: 120.0, ..BrowserConfig::default() },
+            further_tools: Vec::new(),
         }
     }
 
@@ -108,6 +118,18 @@ impl StudioBuilder {
         self
     }
 
+    /// Changes the settings of Chrome.
+    pub(crate) fn browser(mut self, change: impl FnOnce(&mut BrowserConfig)) -> Self {
+        change(&mut self.browser);
+        self
+    }
+
+    /// Adds tools beside those of the program.
+    pub(crate) fn tools(mut self, tools: Vec<Tool>) -> Self {
+        self.further_tools = tools;
+        self
+    }
+
     /// Builds it.
     pub(crate) async fn build(self) -> Studio {
         let stores = WorkshopBuilder::new(Vec::new()).build().await;
@@ -126,6 +148,7 @@ impl StudioBuilder {
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
+        let chrome = Arc::new(Chrome::new(&self.browser, Vec::new()));
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog,
             blobs,
@@ -135,12 +158,14 @@ impl StudioBuilder {
             link_life: self.link_life,
             page_bytes: self.page_bytes,
             tools: caller.clone(),
+            renderer: Arc::clone(&chrome) as _,
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        tools.extend(self.further_tools);
         let workshop = WorkshopBuilder::new(tools).beside(&stores).build().await;
         caller.bind(&workshop.registry);
-        Studio { workshop, hosts }
+        Studio { workshop, hosts, chrome }
     }
 }
 
@@ -237,6 +262,24 @@ impl Studio {
         let list = self.call_as(principal, "list_web_apps", arguments).await;
         let apps = list.field("web_apps").as_array().unwrap_or_else(|| panic!("{list:?}"));
         apps.iter().map(|app| app["app_name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A version of a PDF document with its row, by its URL.
+    pub(crate) async fn pdf(&self, url: &str, version: i64) -> (Pdf, Version) {
+        let file = url.rsplit('/').next().unwrap();
+        let token = file.strip_suffix(".pdf").unwrap_or_else(|| panic!("{url}"));
+        let catalog = &self.workshop.catalog;
+        let document = catalog.document_by_token(token).await.unwrap().unwrap();
+        let version = catalog.version(&document.id, version).await.unwrap().unwrap();
+        let bytes = self.workshop.blobs.get(&version.blob_sha).await.unwrap().to_vec();
+        (Pdf::read(bytes), version)
+    }
+
+    /// The HTML source of a version of a PDF document.
+    pub(crate) async fn source(&self, version: &Version) -> String {
+        let source = version.source_sha.as_ref().expect("a PDF without its source");
+        let bytes = self.workshop.blobs.get(source).await.unwrap().to_vec();
+        String::from_utf8(bytes).unwrap()
     }
 
     /// The bytes of a version, by the app's URL.
