@@ -267,7 +267,7 @@ fn anywhere() -> Installation {
 async fn the_demo_plays_the_host_when_there_is_no_model() {
     let finished = anywhere().run(&["demo", "--once"]).await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    for part in ["http://127.0.0.1:", "host completion", "version 1", "client-config"] {
+    for part in ["http://127.0.0.1:", "host completion", "version 1", ".pdf", "2 pages", "client-config"] {
         assert!(finished.stdout.contains(part), "{part}: {finished:?}");
     }
 }
@@ -283,7 +283,7 @@ async fn the_demo_uses_the_configured_model() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stdout.contains("model: claude-"), "{finished:?}");
     assert!(!finished.stdout.contains("host completion"), "{finished:?}");
-    assert_eq!(model.model_requests().len(), 1);
+    assert_eq!(model.model_requests().len(), 2, "an app and a document");
 }
 
 #[tokio::test]
@@ -298,7 +298,9 @@ async fn the_demo_finds_other_ports_and_serves_until_it_is_told_to_end() {
     let mut url = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         if let Some(opened) = line.trim().strip_prefix("open: ") {
-            opened.clone_into(&mut url);
+            if url.is_empty() {
+                opened.clone_into(&mut url);
+            }
         }
         if line.contains("until Ctrl-C") {
             break;

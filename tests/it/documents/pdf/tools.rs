@@ -220,7 +220,7 @@ async fn calls_have_an_end() {
     assert_eq!(requests.len(), 9);
     let last = results(requests[8].messages.last().unwrap()).to_vec();
     assert!(last[0].ends_with("Write what was asked for now, from what you have."), "{last:?}");
-    let many = calls(&[("count_ships", json!({"season": "spring"})); 40].to_vec());
+    let many = calls(&vec![("count_ships", json!({"season": "spring"})); 40]);
     let made = harbour.create(&model(&[many, said(REPORT)])).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
     assert_eq!(harbour.seasons().len(), 8 + 32, "calls of one document are bounded");
