@@ -10,7 +10,7 @@ use crate::jobs::Failure;
 use crate::prompts::PromptError;
 use crate::storage::{DocumentKind, StorageError};
 
-/// Code of a page that does not come to rest.
+/// Code of a page that does not come to rest, which its author may put right.
 pub(super) const NEVER_LOADS: &str = "page_never_loads";
 
 /// A failure of this module.
@@ -266,7 +266,7 @@ fn not_rendered(error: RenderError) -> ToolError {
             error.retry_after_s = Some(2.0);
             error
         }
-        RenderError::NeverLoads { .. } => ToolError::invalid(NEVER_LOADS, message),
+        RenderError::NeverLoads { .. } => ToolError::invalid("page_never_loads", message),
         RenderError::Crashed(_) => {
             ToolError::new(ErrorKind::Unavailable, "chrome_crashed", message)
         }

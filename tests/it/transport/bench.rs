@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use atelier::app::{App, Ports};
+use atelier::browser::Chrome;
 use atelier::config::Config;
 use atelier::documents::LinkLife;
 use atelier::documents::fetch::Fetcher;
@@ -130,6 +131,7 @@ impl Bench {
             blobs: stores.1.clone(),
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             fetcher: Fetcher::new(),
+            renderer: Arc::new(Chrome::new(&config.browser, Vec::new())),
             further_tools,
         };
         let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
