@@ -10,6 +10,7 @@ use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
+use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
@@ -43,10 +44,10 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
+    /// Opens and prints pages; ended by whoever ends the program.
+    pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
-    /// Prints documents; ended by whoever ends the program.
-    pub renderer: Arc<dyn Renderer>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
@@ -90,7 +91,7 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
-    /// Prints documents.
+    /// Opens and prints pages.
     pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
@@ -159,6 +160,11 @@ impl App {
             urls: urls.clone(),
             link_life,
             page_bytes: config.limits.page_bytes,
+            verifier: if config.browser.verify {
+                Verifier::new(Arc::clone(&renderer), blobs.clone())
+            } else {
+                Verifier::off(blobs.clone())
+            },
             tools: caller.clone(),
             renderer: Arc::clone(&renderer),
         }));
@@ -185,8 +191,8 @@ impl App {
             models,
             runner,
             registry,
-            caller,
             renderer,
+            caller,
             urls,
             key,
             metrics,

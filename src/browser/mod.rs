@@ -6,6 +6,7 @@
 //! else refused) -> `print` or `inspect`. `launch` starts the process, `cdp` talks to it.
 
 mod cdp;
+pub mod check;
 mod error;
 mod inspect;
 mod launch;

@@ -24,6 +24,8 @@ pub struct BrowserConfig {
     pub documents_per_start: usize,
     /// Memory of Chrome's processes, in bytes, beyond which it is replaced by a fresh one.
     pub memory_bytes: u64,
+    /// Whether pages are opened and judged before they are published.
+    pub verify: bool,
 }
 
 /// How far Chrome must be kept away from network and files.
@@ -51,6 +53,7 @@ impl Default for BrowserConfig {
             idle_s: 300.0,
             documents_per_start: 100,
             memory_bytes: 700 * 1024 * 1024,
+            verify: true,
         }
     }
 }

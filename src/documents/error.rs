@@ -4,14 +4,13 @@ use serde_json::json;
 
 use super::html::{GivenProblem, ReplyProblem};
 use super::model::words;
+use super::verification::Verification;
+use super::verification::drafts::{self, Broken};
 use crate::browser::RenderError;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
 use crate::storage::{DocumentKind, StorageError};
-
-/// Code of a page that does not come to rest, which its author may put right.
-pub(super) const NEVER_LOADS: &str = "page_never_loads";
 
 /// A failure of this module.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +125,19 @@ pub enum DocumentError {
         /// Newest one.
         newest: i64,
     },
+    /// A page was made and does not work.
+    #[error("{}", drafts::summary(*what, verification))]
+    Broken {
+        /// What made it.
+        what: Broken,
+        /// Reference that holds it.
+        draft: Option<String>,
+        /// What its check found.
+        verification: Box<Verification>,
+    },
+    /// The caller gave up.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
@@ -140,6 +152,9 @@ pub enum DocumentError {
     /// The document could not be printed.
     #[error(transparent)]
     Render(RenderError),
+    /// The document never comes to rest.
+    #[error("{0}")]
+    NeverPrinted(String),
     /// What Chrome printed is no PDF.
     #[error("Chrome printed something that cannot be read as a PDF")]
     UnreadablePdf,
@@ -231,6 +246,10 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::NoVersion { .. } => Self::not_found("version_not_found", message)
                 .hint("`list_document_versions` lists the versions that are kept"),
+            DocumentError::Broken { what, draft, verification } => {
+                drafts::error(what, message, draft.as_deref(), &verification)
+            }
+            DocumentError::Cancelled => Self::new(ErrorKind::Cancelled, "cancelled", message),
             DocumentError::Lost(cause) => Self::internal(&cause),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
@@ -240,6 +259,8 @@ impl From<DocumentError> for ToolError {
                 ))
             }
             DocumentError::Render(error) => not_rendered(error),
+            DocumentError::NeverPrinted(_) => Self::invalid("page_never_loads", message)
+                .hint("remove endless loops and promises that never end from the document"),
             DocumentError::UnreadablePdf => Self::new(ErrorKind::Internal, "unreadable_pdf", message)
                 .hint("call again; `atelier doctor` tests Chrome"),
             DocumentError::Prompt(error) => error.into(),

@@ -14,6 +14,7 @@ mod dependencies;
 mod edit;
 mod error;
 pub mod fetch;
+mod files;
 mod generate;
 mod html;
 mod lookup;
@@ -28,6 +29,7 @@ mod publish;
 mod service;
 mod svg;
 pub mod tools;
+pub mod verification;
 mod versions;
 
 pub use attachments::{Attachments, Collected, CollectedFile};

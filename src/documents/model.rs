@@ -181,10 +181,7 @@ pub(crate) fn user_key(user_number: &str) -> Result<String, DocumentError> {
 ///
 /// # Errors
 /// When neither says anything, or one is too long.
-pub(crate) fn brief(
-    request: Option<&str>,
-    context: Option<&str>,
-) -> Result<Brief, DocumentError> {
+pub(crate) fn brief(request: Option<&str>, context: Option<&str>) -> Result<Brief, DocumentError> {
     let request = bounded("user_request", request)?;
     let context = bounded("client_injected_context", context)?;
     match (request, context) {

@@ -6,11 +6,13 @@ use serde_json::json;
 
 use super::attachments::{Attachments, Collected};
 use super::error::DocumentError;
-use super::generate::{GeneratedPage, Material, generate};
-use super::html::page_as_given;
+use super::generate::{CheckedPage, GeneratedPage, Material};
+use super::html::{Page, page_as_given};
 use super::material::file_parts;
 use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
+use super::verification::drafts::Broken;
+use super::verification::{Checked, Verification, Verifier};
 use crate::browser::Renderer;
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
@@ -48,7 +50,9 @@ pub struct DocumentParts {
     pub link_life: LinkLife,
     /// Cap on a page, in bytes.
     pub page_bytes: usize,
-    /// The tools that pages, and models that write PDFs, may be allowed to call.
+    /// Checks pages before they are published.
+    pub verifier: Verifier,
+    /// The tools that pages may be allowed to call.
     pub tools: Caller,
     /// Prints PDF documents.
     pub renderer: Arc<dyn Renderer>,
@@ -74,6 +78,8 @@ pub struct PublishedApp {
     pub attachments: Collected,
     /// Tools that its pages may call.
     pub tool_names: Vec<String>,
+    /// What its check found.
+    pub verification: Verification,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
@@ -131,33 +137,33 @@ impl Documents {
             run.progress(2.0, Some(100.0), "fetching attachments");
             run.step("attachments", || self.parts.attachments.collect(&call.attachments)).await?
         };
-        let (page, writer, prompt) = match (given, wanted) {
-            (Some(page), _) => (page, Writer::Caller, json!(null)),
+        let (page, writer, prompt, checked, rounds) = match (given, wanted) {
+            (Some(page), _) => {
+                let checked = self.check_given(run, &page, &attachments).await?;
+                (page, Writer::Caller, json!(null), checked, 0)
+            }
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
-                let GeneratedPage { page, outcome, prompt } = generate(
-                    run,
-                    &self.parts.prompts,
-                    &call.model,
-                    Material {
-                        brief: &brief,
-                        files: &attachments.files,
-                        parts: self.seen(run, &attachments).await?,
-                        tools: &tools,
-                    },
-                    self.parts.page_bytes,
-                )
-                .await?;
+                let material = Material {
+                    brief: &brief,
+                    files: &attachments.files,
+                    parts: self.seen(run, &attachments).await?,
+                    tools: &tools,
+                };
+                let CheckedPage { generated, checked, rounds } =
+                    self.generate(run, &call.model, material).await?;
+                let GeneratedPage { page, outcome, prompt } = generated;
                 let writer = Writer::Model {
                     used: outcome.model_used,
                     route: outcome.route,
                     note: outcome.model_note,
                 };
-                (page, writer, prompt)
+                (page, writer, prompt, checked, rounds)
             }
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
         run.progress(95.0, Some(100.0), "publishing");
+        let verification = checked.verification(rounds);
         let draft = Draft {
             kind: DocumentKind::WebApp,
             page,
@@ -169,12 +175,30 @@ impl Documents {
             tool_names: call
                 .tool_names
                 .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
-            thumb_sha: None,
-            verification: json!(null),
+            thumb_sha: checked.thumb_sha,
+            verification: json!(verification),
             print: json!(null),
         };
         let published = self.publish(run, owner, &draft, &attachments).await?;
-        Ok(self.describe(published, draft, attachments, name))
+        Ok(self.describe(published, draft, verification, attachments, name))
+    }
+
+    /// Checks a page that the caller wrote. It is published with its faults, since it is what the
+    /// caller wants; only what cannot be shown at all is refused.
+    async fn check_given(
+        &self,
+        run: &Run,
+        page: &Page,
+        attachments: &Collected,
+    ) -> Result<Checked, Failure> {
+        run.progress(50.0, Some(100.0), "checking the page");
+        let files = self.page_files(None, &attachments.files, &page.html).await?;
+        let checked = self.check(run, &page.html, &files).await?;
+        if checked.is_unshowable() {
+            let verification = checked.verification(0);
+            return Err(self.broken(run, Broken::Given, &page.html, verification).await?.into());
+        }
+        Ok(checked)
     }
 
     /// What a model sees of the files of a call.
@@ -220,6 +244,7 @@ impl Documents {
         &self,
         published: PublishedVersion,
         draft: Draft,
+        verification: Verification,
         attachments: Collected,
         asked_name: Option<&str>,
     ) -> PublishedApp {
@@ -251,6 +276,7 @@ impl Documents {
         }
         let mut warnings = attachments.warnings.clone();
         warnings.extend(draft.page.findings.into_iter().map(|finding| finding.message));
+        warnings.extend(verification.warning());
         PublishedApp {
             url,
             version: n,
@@ -258,6 +284,7 @@ impl Documents {
             writer: draft.writer,
             attachments,
             tool_names: document.tool_names,
+            verification,
             warnings,
             message: sentences.join(". ") + ".",
         }

@@ -237,6 +237,18 @@ pub trait Catalog: Send + Sync + 'static {
         limit: u32,
     ) -> StorageResult<Vec<Document>>;
 
+    /// Gives a live document another name; its token and versions stay. `None` when there is no
+    /// such document, [`StorageError::Conflict`] when another one has the new name.
+    async fn rename_document(
+        &self,
+        owner: &Owner,
+        kind: DocumentKind,
+        name: &str,
+        new_name: &str,
+    ) -> StorageResult<Option<Document>>;
+    /// Those live documents of a principal whose newest version has a picture.
+    async fn pictured_documents(&self, principal: &PrincipalId) -> StorageResult<Vec<DocumentId>>;
+
     // --- attachments --------------------------------------------------------------------------
 
     /// Remembers that a document may serve this attachment.

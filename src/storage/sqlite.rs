@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod documents;
 mod error;
+mod gallery;
 mod jobs;
 mod open;
 mod ownership;
@@ -256,6 +257,18 @@ impl Catalog for SqliteCatalog {
         limit: u32,
     ) -> StorageResult<Vec<Document>> {
         documents::documents_of_principal(self, principal, limit).await
+    }
+    async fn rename_document(
+        &self,
+        owner: &Owner,
+        kind: DocumentKind,
+        name: &str,
+        new_name: &str,
+    ) -> StorageResult<Option<Document>> {
+        gallery::rename_document(self, owner, kind, name, new_name).await
+    }
+    async fn pictured_documents(&self, principal: &PrincipalId) -> StorageResult<Vec<DocumentId>> {
+        gallery::pictured_documents(self, principal).await
     }
     async fn link_attachment(
         &self,

@@ -91,7 +91,11 @@ async fn on_each_wire_the_model_calls_a_tool_writes_and_edits() {
                 json!({"doc_name": made["doc_name"], "user_edit_request": "two, not one"}),
             )
             .await;
-        assert_eq!((&edited["status"], &edited["version"]), (&json!("success"), &json!(2)), "{name}: {edited}");
+        assert_eq!(
+            (&edited["status"], &edited["version"]),
+            (&json!("success"), &json!(2)),
+            "{name}: {edited}"
+        );
         let pdf = Pdf::read(get_bytes(url).await.1);
         assert_eq!(pdf.size_mm(1), (216, 279), "{name}");
         assert!(pdf.text(2).contains("Make two.") && pdf.text(2).contains("2 of 2"), "{name}");

@@ -28,13 +28,15 @@ use super::patch::{Level, Placed};
 use super::pdf::MadeCall;
 use super::pdf::print::Press;
 use super::publish::Writer;
-use crate::storage::DocumentKind;
+use crate::storage::{DocumentId, DocumentKind};
 
 /// What is edited, and how its steps are called.
 #[derive(Debug, Clone)]
 struct EditTask<'a> {
     /// What the source becomes.
     kind: DocumentKind,
+    /// The document that is edited.
+    document: &'a DocumentId,
     /// The HTML as it is now.
     source: Arc<str>,
     /// Begin of the names of its steps, which no other try of the same call may have.

@@ -20,9 +20,10 @@ use crate::documents::patch::{Audience, Block, FORMAT, Failures, Placed, Reply, 
 use crate::documents::pdf::tool_calls::Toolbox;
 use crate::documents::publish::Writer;
 use crate::documents::service::Documents;
+use crate::documents::verification::rounds::rounds;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request};
+use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request, Route};
 use crate::prompts::RenderedPrompt;
 use crate::storage::DocumentKind;
 
@@ -180,26 +181,55 @@ impl Rounds<'_> {
         Ok((page, vec!["the model wrote the whole document anew".to_owned()]))
     }
 
-    /// Puts right what is wrong with a page, in one round; the better page is kept.
+    /// Puts right what is wrong with a page, in as many rounds as it is worth; the best page is
+    /// kept.
     async fn repaired(
         &mut self,
         first: NewPage,
         notes: &mut Vec<String>,
     ) -> Result<(NewPage, Verdict), Failure> {
-        let verdict = self.documents.judge(self.run, self.task, &first).await?;
-        if verdict.repairs.is_empty() || apply::check_size(&first.page.html).is_err() {
-            return Ok((first, verdict));
+        let mut page = first;
+        let mut verdict = self.documents.judge(self.run, self.task, &page).await?;
+        let route = self.last.as_ref().map_or(Route::Host, |outcome| outcome.route);
+        let mut round = 0;
+        while !verdict.repairs.is_empty()
+            && round < rounds(verdict.checked.is_blocked(), route)
+            && apply::check_size(&page.page.html).is_ok()
+        {
+            round += 1;
+            let Some((said, repaired, more)) = self.repair(&page, &verdict, round).await? else {
+                break;
+            };
+            let judged = self.documents.judge(self.run, self.task, &repaired).await?;
+            if judged.is_better_than(&verdict) {
+                self.last = Some(said);
+                notes.extend(more);
+                (page, verdict) = (repaired, judged);
+            }
         }
-        let task = EditTask { source: first.page.html.as_str().into(), ..self.task.clone() };
+        verdict.rounds = round;
+        Ok((page, verdict))
+    }
+
+    /// One round: the page once more, on top of what was placed before; `None` when nothing came
+    /// of it.
+    async fn repair(
+        &mut self,
+        page: &NewPage,
+        verdict: &Verdict,
+        round: u32,
+    ) -> Result<Option<(Outcome, NewPage, Vec<String>)>, Failure> {
+        let task = EditTask { source: page.page.html.as_str().into(), ..self.task.clone() };
         let prompt = self.prompt(&task, &verdict.repairs)?;
         let expects = Expects::kind(ExpectedKind::EditBlocks);
         let mut request = self.question(prompt, expects)?;
-        let said = match self.ask("#repair", &mut request, 2, &verdict.repairs).await {
+        let step = if round == 1 { "#repair".to_owned() } else { format!("#repair{round}") };
+        let said = match self.ask(&step, &mut request, 1 + round, &verdict.repairs).await {
             Ok(Said::Text(outcome)) => outcome,
-            Ok(Said::Nothing | Said::Unfinished(_)) => return Ok((first, verdict)),
+            Ok(Said::Nothing | Said::Unfinished(_)) => return Ok(None),
             Err(Failure::Error(error)) if error.kind != ErrorKind::Cancelled => {
-                tracing::warn!(error.code = %error.code, "no repair of an edited page; its first form is kept");
-                return Ok((first, verdict));
+                tracing::warn!(error.code = %error.code, "no repair of an edited page; its best form is kept");
+                return Ok(None);
             }
             Err(failure) => return Err(failure),
         };
@@ -213,19 +243,13 @@ impl Rounds<'_> {
             }
             Reply::NoChange | Reply::Unusable(_) => None,
         };
-        let Some((mut page, more)) = repaired else { return Ok((first, verdict)) };
-        let count = first.placed.len();
-        let more_placed =
-            page.placed.into_iter().map(|placed| Placed { block: placed.block + count, ..placed });
-        page.placed = first.placed.iter().copied().chain(more_placed).collect();
-        page.blocks = None;
-        let second = self.documents.judge(self.run, self.task, &page).await?;
-        if second.is_better_than(&verdict) {
-            self.last = Some(said);
-            notes.extend(more);
-            return Ok((page, second));
-        }
-        Ok((first, verdict))
+        let Some((mut repaired, more)) = repaired else { return Ok(None) };
+        let count = page.placed.len();
+        let placed = std::mem::take(&mut repaired.placed).into_iter();
+        let placed = placed.map(|placed| Placed { block: placed.block + count, ..placed });
+        repaired.placed = page.placed.iter().copied().chain(placed).collect();
+        repaired.blocks = None;
+        Ok(Some((said, repaired, more)))
     }
 
     /// A question that begins a conversation.

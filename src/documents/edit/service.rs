@@ -20,6 +20,8 @@ use crate::documents::pdf::record::PrintRecord;
 use crate::documents::pdf::tool_calls::Toolbox;
 use crate::documents::publish::{Draft, Place, Writer};
 use crate::documents::service::Documents;
+use crate::documents::verification::Verification;
+use crate::documents::verification::drafts::Broken;
 use crate::jobs::{Failure, Run};
 use crate::registry::{Origin, ToolDescription};
 use crate::storage::{Document, DocumentId, DocumentKind, Owner, PublishedVersion, Sha256Hex};
@@ -60,6 +62,8 @@ pub struct EditedDocument {
     pub print: Option<EditedPrint>,
     /// Calls of tools that the model made.
     pub tool_calls: Vec<MadeCall>,
+    /// What the check of its new page found; `None` when the page is as it was.
+    pub verification: Option<Verification>,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
@@ -179,6 +183,7 @@ impl Documents {
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
         let task = EditTask {
             kind: call.kind,
+            document: &base.document,
             source,
             steps: format!("edit@{}", base.head),
             files: &[],
@@ -188,12 +193,8 @@ impl Documents {
                 DocumentKind::Pdf => Some(base.press(call)?),
             },
         };
-        let tools = Toolbox::new(
-            &self.parts.tools,
-            run,
-            &owner.user,
-            self.tools_of_edit(run, call, base)?,
-        );
+        let tools =
+            Toolbox::new(&self.parts.tools, run, &owner.user, self.tools_of_edit(run, call, base)?);
         let edits = call.edits.as_deref().filter(|edits| !edits.trim().is_empty());
         let change = match (edits, brief) {
             (Some(edits), _) => Some(Change::Given(edits)),
@@ -212,7 +213,7 @@ impl Documents {
         }
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
-        let (draft, print) = self.draft(run, call, base, &task, &edited).await?;
+        let (draft, print) = self.draft(run, call, base, &task, &edited, &verdict).await?;
         let published =
             self.publish_next(run, owner.clone(), &draft, &Collected::default()).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
@@ -233,14 +234,22 @@ impl Documents {
             Change::Given(edits) => {
                 let edited = given::edit(task, edits).await?;
                 let verdict = match &edited.page {
-                    Some(page) => self.judge(run, task, page).await?,
+                    Some(page) => {
+                        let verdict = self.judge(run, task, page).await?;
+                        self.let_through(run, Broken::Given, page, &verdict).await?;
+                        verdict
+                    }
                     None => Verdict::default(),
                 };
                 Ok((edited, verdict))
             }
             Change::Asked { brief, model } => {
                 let (edited, verdict) = self.edit_by_model(run, task, brief, model, tools).await?;
-                Ok((edited, verdict.unwrap_or_default()))
+                let verdict = verdict.unwrap_or_default();
+                if let Some(page) = &edited.page {
+                    self.let_through(run, Broken::Edit, page, &verdict).await?;
+                }
+                Ok((edited, verdict))
             }
         }
     }
@@ -267,9 +276,7 @@ impl Documents {
             (DocumentKind::Pdf, None) => Ok(base
                 .tool_names
                 .iter()
-                .filter_map(|name| {
-                    self.parts.tools.check(name, &context.rights, Origin::Code).ok()
-                })
+                .filter_map(|name| self.parts.tools.check(name, &context.rights, Origin::Code).ok())
                 .collect()),
         }
     }
@@ -282,16 +289,29 @@ impl Documents {
         base: &Base,
         task: &EditTask<'_>,
         edited: &Edited,
+        verdict: &Verdict,
     ) -> Result<(Draft, Option<Print>), Failure> {
-        let page: Page = match &edited.page {
-            Some(new) => new.page.clone(),
-            None => stored_page(&task.source),
+        let (page, mut thumb_sha, mut verification): (Page, _, _) = match &edited.page {
+            Some(new) => {
+                let verification = json!(verdict.checked.verification(verdict.rounds));
+                (new.page.clone(), verdict.checked.thumb_sha.clone(), verification)
+            }
+            // The page is as it was, and so are its picture and what is known about it.
+            None => {
+                let before = self.parts.catalog.version(&base.document, base.head).await?;
+                let facts = before.as_ref().and_then(|version| {
+                    serde_json::from_str::<serde_json::Value>(&version.facts).ok()
+                });
+                let verification = facts.and_then(|facts| facts.get("verification").cloned());
+                let thumb_sha = before.and_then(|version| version.thumb_sha);
+                (stored_page(&task.source), thumb_sha, verification.unwrap_or_default())
+            }
         };
-        let (mut pdf, mut thumb_sha, mut record) = (None, None, json!(null));
-        let mut printed = None;
+        let (mut pdf, mut printed, mut record) = (None, None, json!(null));
         if let Some(press) = &task.press {
             let print = self.print(run, press, &page.html).await?;
-            thumb_sha = self.picture(run, press, &page.html).await?;
+            thumb_sha.clone_from(&print.checked.thumb_sha);
+            verification = json!(print.checked.verification(verdict.rounds));
             pdf = Some(self.parts.blobs.get(&print.pdf).await?);
             record = PrintRecord::new(press, &print, &edited.tool_calls).to_json();
             printed = Some(print);
@@ -309,7 +329,7 @@ impl Documents {
             },
             tool_names: call.tool_names.clone(),
             thumb_sha,
-            verification: json!(null),
+            verification,
             print: record,
         };
         Ok((draft, printed))
@@ -333,6 +353,7 @@ impl Documents {
             answers: edited.answers,
             print: None,
             tool_calls: edited.tool_calls,
+            verification: None,
             warnings: Vec::new(),
             message: sentences.join(". ") + ".",
         }
@@ -378,6 +399,11 @@ impl Documents {
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
+        let verification =
+            edited.page.is_some().then(|| verdict.checked.verification(verdict.rounds));
+        sentences.extend(verdict.brought());
+        let mut warnings = verdict.warnings;
+        warnings.extend(verification.as_ref().and_then(Verification::warning));
         Ok(EditedDocument {
             url,
             source_url: self.source_address(call.kind, &document.token),
@@ -394,7 +420,8 @@ impl Documents {
                     .then(|| self.parts.urls.pdf_thumbnail(&document.token)),
             }),
             tool_calls: edited.tool_calls,
-            warnings: verdict.warnings,
+            verification,
+            warnings,
             message: sentences.join(". ") + ".",
         })
     }
@@ -424,7 +451,6 @@ impl Base {
             document: Some(self.document.clone()),
             files: Vec::new(),
             steps: format!("edit@{}/", self.head),
-            known: self.print.problems.clone(),
         })
     }
 }

@@ -1,21 +1,23 @@
 //! Making a PDF document.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::attachments::Collected;
 use super::super::error::DocumentError;
-use super::super::generate::GeneratedPage;
+use super::super::generate::{GeneratedPage, repairs};
 use super::super::html::{Page, page_as_given};
 use super::super::model::{CreatePdf, brief, user_key};
 use super::super::names::without_pdf_ending;
 use super::super::publish::{Draft, Place, Writer, given_name};
 use super::super::service::{Documents, LinkLife};
+use super::super::verification::drafts::Broken;
+use super::super::verification::rounds::{repairs_on_create, rounds};
+use super::super::verification::{Checked, Score, Verification};
 use super::paper;
 use super::print::{Press, Print};
 use super::record::PrintRecord;
 use super::tool_calls::{MadeCall, Toolbox};
 use super::write::{Question, Writing};
-use crate::error::ToolError;
 use crate::jobs::{Failure, Run};
 use crate::registry::Origin;
 use crate::storage::{DocumentId, DocumentKind, Owner, PublishedVersion};
@@ -48,19 +50,40 @@ pub struct PublishedPdf {
     /// Where its picture is, when there is one.
     pub thumbnail_url: Option<String>,
     /// What its check found.
-    pub verification: Value,
+    pub verification: Verification,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
     pub message: String,
 }
 
-/// HTML with its print.
+/// HTML that a model wrote, with its print when it can be printed.
 struct Candidate {
+    generated: GeneratedPage,
+    print: Result<Print, Checked>,
+}
+
+impl Candidate {
+    fn checked(&self) -> &Checked {
+        match &self.print {
+            Ok(print) => &print.checked,
+            Err(endless) => endless,
+        }
+    }
+
+    fn score(&self) -> Score {
+        self.checked().score(repairs(&self.generated).len())
+    }
+}
+
+/// HTML that is published, with all that its record says.
+struct Finished {
     page: Page,
     writer: Writer,
     prompt: Value,
     print: Print,
+    rounds: u32,
+    tool_calls: Vec<MadeCall>,
 }
 
 impl Documents {
@@ -101,16 +124,11 @@ impl Documents {
             setup: call.page.clone(),
             options,
             document: self.document_at(&owner, &place).await?,
-            files: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
+            files: attachments.files.clone(),
             steps: String::new(),
-            known: Vec::new(),
         };
-        let (candidate, tool_calls) = match (given, wanted) {
-            (Some(page), _) => {
-                let print = self.print(run, &press, &page.html).await?;
-                let prompt = Value::Null;
-                (Candidate { page, writer: Writer::Caller, prompt, print }, Vec::new())
-            }
+        let finished = match (given, wanted) {
+            (Some(page), _) => self.print_given(run, &press, page).await?,
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the document");
                 let question = Question {
@@ -126,22 +144,23 @@ impl Documents {
             }
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
-        let thumb_sha = self.picture(run, &press, &candidate.page.html).await?;
         run.progress(95.0, Some(100.0), "publishing");
+        let Finished { page, writer, prompt, print, rounds, tool_calls } = finished;
+        let verification = print.checked.verification(rounds);
         let draft = Draft {
             kind: DocumentKind::Pdf,
-            pdf: Some(self.parts.blobs.get(&candidate.print.pdf).await?),
-            page: candidate.page,
-            writer: candidate.writer,
-            prompt: candidate.prompt,
+            pdf: Some(self.parts.blobs.get(&print.pdf).await?),
+            page,
+            writer,
+            prompt,
             place,
             tool_names: call.tool_names,
-            thumb_sha,
-            verification: Value::Null,
-            print: PrintRecord::new(&press, &candidate.print, &tool_calls).to_json(),
+            thumb_sha: print.checked.thumb_sha.clone(),
+            verification: json!(verification),
+            print: PrintRecord::new(&press, &print, &tool_calls).to_json(),
         };
         let published = self.publish(run, owner, &draft, &attachments).await?;
-        let made = Made { draft, print: candidate.print, attachments, tool_calls };
+        let made = Made { draft, print, verification, attachments, tool_calls };
         Ok(self.describe_pdf(published, made, name))
     }
 
@@ -156,59 +175,70 @@ impl Documents {
         Ok(found.map(|document| document.id))
     }
 
-    /// Has the HTML written and printed, and once more when the print shows faults.
+    /// Prints HTML that the caller wrote. It is published with its faults, since it is what the
+    /// caller wants; only what cannot be printed at all is refused.
+    async fn print_given(&self, run: &Run, press: &Press, page: Page) -> Result<Finished, Failure> {
+        let print = match self.try_print(run, press, &page.html).await? {
+            Ok(print) => print,
+            Err(endless) => {
+                let verification = endless.verification(0);
+                return Err(self
+                    .broken(run, Broken::Given, &page.html, verification)
+                    .await?
+                    .into());
+            }
+        };
+        let (writer, prompt) = (Writer::Caller, Value::Null);
+        Ok(Finished { page, writer, prompt, print, rounds: 0, tool_calls: Vec::new() })
+    }
+
+    /// Has the HTML written and printed, and put right as often as [`rounds`] allows; the best is
+    /// kept.
     async fn write_and_print(
         &self,
         run: &Run,
         press: &Press,
         mut writing: Writing<'_>,
-    ) -> Result<(Candidate, Vec<MadeCall>), Failure> {
-        let page = writing.page().await?;
-        let first = self.candidate(run, press, page).await?;
-        let problems = match &first {
-            Ok(first) => first.print.problems.clone(),
-            Err(error) => vec![error.message.clone()],
-        };
-        let second = if problems.is_empty() {
-            None
-        } else {
-            match writing.repaired(problems).await? {
-                Some(page) => Some(self.candidate(run, press, page).await?),
-                None => None,
+    ) -> Result<Finished, Failure> {
+        let mut best = self.candidate(run, press, writing.page().await?).await?;
+        let mut problems = repairs_on_create(&[], best.checked());
+        let mut used = 0;
+        while !problems.is_empty()
+            && used < rounds(best.checked().is_blocked(), best.generated.outcome.route)
+        {
+            used += 1;
+            let Some(page) = writing.repaired(problems).await? else { break };
+            let candidate = self.candidate(run, press, page).await?;
+            problems = repairs_on_create(&[], candidate.checked());
+            if candidate.score() < best.score() {
+                best = candidate;
             }
-        };
-        // Of two prints the one with fewer faults; of equal ones the first.
-        let best = match (first, second) {
-            (Ok(first), Some(Ok(second)))
-                if second.print.problems.len() < first.print.problems.len() =>
-            {
-                second
-            }
-            (Ok(first), _) => first,
-            (Err(_), Some(Ok(second))) => second,
-            (Err(_), Some(Err(error))) | (Err(error), None) => return Err(error.into()),
-        };
-        Ok((best, writing.into_calls()))
-    }
-
-    /// Prints what a model wrote; an error inside is the text's own fault.
-    async fn candidate(
-        &self,
-        run: &Run,
-        press: &Press,
-        generated: GeneratedPage,
-    ) -> Result<Result<Candidate, ToolError>, Failure> {
-        let GeneratedPage { page, outcome, prompt } = generated;
-        let print = match self.try_print(run, press, &page.html).await? {
-            Ok(print) => print,
-            Err(error) => return Ok(Err(error)),
-        };
+        }
+        let Candidate { generated: GeneratedPage { page, outcome, prompt }, print } = best;
+        let checked = print.as_ref().map_or_else(|endless| endless, |print| &print.checked);
+        if checked.is_blocked() {
+            let verification = checked.verification(used);
+            return Err(self.broken(run, Broken::Create, &page.html, verification).await?.into());
+        }
+        let print = print.map_err(|endless| DocumentError::NeverPrinted(endless.reason()))?;
         let writer = Writer::Model {
             used: outcome.model_used,
             route: outcome.route,
             note: outcome.model_note,
         };
-        Ok(Ok(Candidate { page, writer, prompt, print }))
+        let tool_calls = writing.into_calls();
+        Ok(Finished { page, writer, prompt, print, rounds: used, tool_calls })
+    }
+
+    /// Prints what a model wrote.
+    async fn candidate(
+        &self,
+        run: &Run,
+        press: &Press,
+        generated: GeneratedPage,
+    ) -> Result<Candidate, Failure> {
+        let print = self.try_print(run, press, &generated.page.html).await?;
+        Ok(Candidate { generated, print })
     }
 
     fn describe_pdf(
@@ -218,7 +248,7 @@ impl Documents {
         asked_name: Option<&str>,
     ) -> PublishedPdf {
         let PublishedVersion { document, n, created } = published;
-        let Made { draft, print, attachments, tool_calls } = made;
+        let Made { draft, print, verification, attachments, tool_calls } = made;
         let urls = &self.parts.urls;
         let url = urls.pdf(&document.token);
         let name = document.name;
@@ -249,7 +279,7 @@ impl Documents {
         }
         let mut warnings = attachments.warnings.clone();
         warnings.extend(draft.page.findings.into_iter().map(|finding| finding.message));
-        warnings.extend(print.problems);
+        warnings.extend(verification.warning());
         PublishedPdf {
             url,
             version: n,
@@ -263,7 +293,7 @@ impl Documents {
             tool_calls,
             attachments,
             thumbnail_url: draft.thumb_sha.map(|_| urls.pdf_thumbnail(&document.token)),
-            verification: draft.verification,
+            verification,
             warnings,
             message: sentences.join(". ") + ".",
         }
@@ -274,6 +304,7 @@ impl Documents {
 struct Made {
     draft: Draft,
     print: Print,
+    verification: Verification,
     attachments: Collected,
     tool_calls: Vec<MadeCall>,
 }

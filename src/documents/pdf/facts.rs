@@ -13,6 +13,11 @@ const STREAM_BYTES: usize = 64 * 1024 * 1024;
 /// Pages that are looked at for content.
 const PAGES_LOOKED_AT: usize = 50;
 
+/// Operators that show text.
+const TEXT: [&[u8]; 4] = [b"Tj", b"TJ", b"'", b"\""];
+/// Operators that paint pictures and lines.
+const PAINTING: [&[u8]; 4] = [b"Do", b"sh", b"S", b"B"];
+
 /// Facts about a PDF.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::documents) struct PdfFacts {
@@ -24,8 +29,10 @@ pub(in crate::documents) struct PdfFacts {
     pub(in crate::documents) title: Option<String>,
     /// Width and height of the first page, in millimetres.
     pub(in crate::documents) paper: Option<(f64, f64)>,
-    /// Whether any of the first pages shows something.
-    pub(in crate::documents) has_content: bool,
+    /// Of the first pages, those on which nothing is painted.
+    pub(in crate::documents) blank_pages: usize,
+    /// Whether the first pages have text.
+    pub(in crate::documents) has_text: bool,
 }
 
 /// Reads a PDF that Chrome made.
@@ -48,26 +55,29 @@ fn facts(pdf: &[u8]) -> Option<PdfFacts> {
     let file = PdfFile::load_mem_with_options(pdf, options).ok()?;
     let pages = file.get_pages();
     let first = pages.values().next().copied();
-    let has_content = pages
-        .values()
-        .take(PAGES_LOOKED_AT)
-        .any(|page| shows_something(&file.get_page_content(*page)));
+    let mut blank_pages = 0;
+    let mut has_text = false;
+    for page in pages.values().take(PAGES_LOOKED_AT) {
+        let content = file.get_page_content(*page);
+        blank_pages += usize::from(!shows_something(&content));
+        has_text |= operators(&content).any(|word| TEXT.contains(&word));
+    }
     Some(PdfFacts {
         pages: pages.len(),
         bytes: pdf.len(),
         title: title(&file),
         paper: first.and_then(|page| paper(&file, page)),
-        has_content,
+        blank_pages,
+        has_text,
     })
 }
 
 /// Whether a page's content paints: text, pictures, or lines and areas. The white that Chrome may
 /// lay below everything is an area alone.
 fn shows_something(content: &[u8]) -> bool {
-    const PAINTING: [&[u8]; 8] = [b"Tj", b"TJ", b"'", b"\"", b"Do", b"sh", b"S", b"B"];
     let mut areas = 0;
-    for word in content.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b']' | b')' | b'>')) {
-        if PAINTING.contains(&word) {
+    for word in operators(content) {
+        if TEXT.contains(&word) || PAINTING.contains(&word) {
             return true;
         }
         if matches!(word, b"f" | b"f*") {
@@ -75,6 +85,11 @@ fn shows_something(content: &[u8]) -> bool {
         }
     }
     areas > 1
+}
+
+/// The words of a page's content, among them its operators.
+fn operators(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    content.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b']' | b')' | b'>'))
 }
 
 fn title(file: &PdfFile) -> Option<String> {

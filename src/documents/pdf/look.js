@@ -23,6 +23,8 @@ document.addEventListener("DOMContentLoaded", () => {
       // A sheet that cannot be read changes nothing here.
     }
   }
+  // The window for the text has no margins: there, whatever is too wide sticks out.
+  if (window.innerWidth !== __WIDTH__) return;
   const style = document.createElement("style");
   style.textContent =
     "html { box-sizing: border-box; min-height: 100vh; overflow: hidden; padding: " +

@@ -9,7 +9,6 @@
 
 mod create;
 mod facts;
-mod files;
 pub(super) mod paper;
 pub(super) mod print;
 pub(super) mod record;

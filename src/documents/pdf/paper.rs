@@ -112,8 +112,12 @@ mod tests {
         let free = told(json!({}));
         assert!(free.contains("left to you: 210 mm × 297 mm with margins of 15 mm"), "{free}");
         assert!(free.contains("680 CSS pixels") && free.contains("No header"), "{free}");
-        let fixed = told(json!({"size": "Letter", "landscape": true, "footer": "{page} of {pages}"}));
+        let fixed =
+            told(json!({"size": "Letter", "landscape": true, "footer": "{page} of {pages}"}));
         assert!(fixed.contains("fixed: 279.4 mm wide, 215.9 mm high (on its side)"), "{fixed}");
-        assert!(fixed.contains("below every page, so leave it out of the document: “{page} of {pages}”"));
+        assert!(
+            fixed
+                .contains("below every page, so leave it out of the document: “{page} of {pages}”")
+        );
     }
 }

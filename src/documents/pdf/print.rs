@@ -1,27 +1,34 @@
-//! From HTML to PDF: Chrome prints it, its facts are read back, its first page becomes a picture.
+//! From HTML to PDF: Chrome prints it, its facts are read back, it is judged, and its first page
+//! becomes a picture.
+
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::error::{DocumentError, NEVER_LOADS};
+use super::super::attachments::CollectedFile;
+use super::super::error::DocumentError;
 use super::super::service::Documents;
+use super::super::verification::Checked;
+use super::super::verification::pdf::{PdfSeen, checked_print, endless_print};
 use super::facts::{PdfFacts, read_facts};
-use super::files::StoredFiles;
+use crate::browser::check::{LOOK as LOOK_AT, Look};
 use crate::browser::{
-    InspectOptions, Load, PageSetup, PdfOptions, RequestFailure, ScreenshotOptions, Source,
-    Viewport,
+    InspectOptions, PageSetup, PdfOptions, RenderError, ScreenshotOptions, Source, Viewport,
 };
-use crate::error::ToolError;
 use crate::jobs::{Failure, Run};
 use crate::storage::blobs::sha256_hex;
-use crate::storage::{Attachment, DocumentId, Sha256Hex};
+use crate::storage::{DocumentId, Sha256Hex};
 
+/// Makes a window look like paper.
 const LOOK: &str = include_str!("look.js");
+/// The window as wide as the text on the paper, where it is seen what is too wide.
+const TEXT_AREA: &str = "text area";
+/// The window as large as the paper, of which a picture is taken.
+const PAPER: &str = "paper";
 /// Width of the picture of the first page, in pixels.
 const THUMBNAIL_WIDTH: u32 = 480;
 const THUMBNAIL_QUALITY: u8 = 80;
-/// Problems beyond these help nobody.
-const MOST_PROBLEMS: usize = 10;
 
 /// What a document is printed with.
 #[derive(Debug, Clone)]
@@ -33,11 +40,9 @@ pub(in crate::documents) struct Press {
     /// The document, when it is there already: its files are at hand.
     pub(in crate::documents) document: Option<DocumentId>,
     /// Files that the call brings along.
-    pub(in crate::documents) files: Vec<Attachment>,
+    pub(in crate::documents) files: Vec<CollectedFile>,
     /// Begin of the names of its steps.
     pub(in crate::documents) steps: String,
-    /// What was wrong with it before, for which a change of it is not to be blamed.
-    pub(in crate::documents) known: Vec<String>,
 }
 
 /// A printed document, as its step stores it.
@@ -47,9 +52,12 @@ pub(in crate::documents) struct Print {
     pub(in crate::documents) pdf: Sha256Hex,
     /// Its facts.
     pub(in crate::documents) facts: PdfFacts,
-    /// What should be better, in words for whoever wrote it.
-    pub(in crate::documents) problems: Vec<String>,
+    /// What its check found, with a picture of its first page.
+    pub(in crate::documents) checked: Checked,
 }
+
+/// A print, or why the text cannot be printed.
+type Printed = Result<Print, Checked>;
 
 impl Documents {
     /// Prints HTML as a step, once for the same HTML. The PDF is stored before the step is.
@@ -62,96 +70,102 @@ impl Documents {
         press: &Press,
         html: &str,
     ) -> Result<Print, Failure> {
-        run.progress(91.0, Some(100.0), "printing");
-        let step = press.step("print", html);
-        run.step(&step, || async {
-            let source = self.source(press, html).await?;
-            let printed = self
-                .parts
-                .renderer
-                .pdf(source, press.options.clone(), run.cancel())
-                .await
-                .map_err(DocumentError::Render)?;
-            let facts = read_facts(printed.pdf.clone()).await?;
-            let problems = problems(&printed.load, &facts);
-            let pdf = self.parts.blobs.put(printed.pdf).await.map_err(DocumentError::Storage)?;
-            Ok::<_, DocumentError>(Print { pdf, facts, problems })
-        })
-        .await
+        self.try_print(run, press, html)
+            .await?
+            .map_err(|endless| DocumentError::NeverPrinted(endless.reason()).into())
     }
 
-    /// The same for a text that its author may put right: what is wrong with the text itself is an
-    /// error inside.
+    /// The same for a text that somebody may put right: that it never comes to rest is what its
+    /// check found.
     ///
     /// # Errors
-    /// What is nobody's fault who wrote it.
+    /// What is not the text's own fault.
     pub(in crate::documents) async fn try_print(
         &self,
         run: &Run,
         press: &Press,
         html: &str,
-    ) -> Result<Result<Print, ToolError>, Failure> {
-        match self.print(run, press, html).await {
-            Ok(print) => Ok(Ok(print)),
-            Err(Failure::Error(error)) if error.code == NEVER_LOADS => Ok(Err(error)),
-            Err(failure) => Err(failure),
-        }
+    ) -> Result<Printed, Failure> {
+        run.progress(91.0, Some(100.0), "printing");
+        run.step(&press.step(html), || self.print_now(run, press, html)).await
     }
 
-    /// A picture of the first page as a step; `None` when there is none, which stops nothing.
-    ///
-    /// # Errors
-    /// Only when the job has to stop, or its store fails.
-    pub(in crate::documents) async fn picture(
+    async fn print_now(
         &self,
         run: &Run,
         press: &Press,
         html: &str,
-    ) -> Result<Option<Sha256Hex>, Failure> {
-        run.step(&press.step("picture", html), || async {
-            let source = self.source(press, html).await?;
-            let look = press.look();
-            let seen = match self.parts.renderer.inspect(source, look, run.cancel()).await {
-                Ok(seen) => seen,
-                Err(error) => {
-                    tracing::warn!(error.cause = %error, "no picture of a document");
-                    return Ok(None);
-                }
-            };
-            let picture = seen.viewports.into_iter().flat_map(|report| report.screenshots).next();
-            match picture {
-                Some(picture) => {
-                    self.parts.blobs.put(picture.webp).await.map(Some).map_err(DocumentError::from)
-                }
-                None => Ok(None),
+    ) -> Result<Printed, DocumentError> {
+        let started = Instant::now();
+        let files = self.page_files(press.document.as_ref(), &press.files, html).await?;
+        let source = Source { html: html.to_owned(), files };
+        let (renderer, options) = (&self.parts.renderer, press.options.clone());
+        let printed = match renderer.pdf(source.clone(), options, run.cancel()).await {
+            Ok(printed) => printed,
+            Err(error @ RenderError::NeverLoads { .. }) => {
+                return Ok(Err(endless_print(&error.to_string(), started.elapsed())));
             }
-        })
-        .await
+            Err(error) => return Err(DocumentError::Render(error)),
+        };
+        let facts = read_facts(printed.pdf.clone()).await?;
+        let (look, thumb_sha) = self.look_at(run, press, source).await?;
+        let seen = PdfSeen {
+            html,
+            load: &printed.load,
+            look: look.as_ref(),
+            pages: facts.pages,
+            blank_pages: facts.blank_pages,
+            has_text: Some(facts.has_text),
+            title: Some(printed.load.title.as_str()),
+        };
+        let checked = checked_print(&seen, started.elapsed(), thumb_sha);
+        let pdf = self.parts.blobs.put(printed.pdf).await?;
+        Ok(Ok(Print { pdf, facts, checked }))
     }
 
-    async fn source(&self, press: &Press, html: &str) -> Result<Source, DocumentError> {
-        let files = StoredFiles::collect(
-            self.parts.catalog.as_ref(),
-            &self.parts.blobs,
-            press.document.as_ref(),
-            press.files.iter().cloned(),
-            html,
-        )
-        .await?;
-        Ok(Source { html: html.to_owned(), files })
+    /// Looks at what is printed: whether it fits the paper, and a picture of the first page. That
+    /// there is neither stops nothing.
+    async fn look_at(
+        &self,
+        run: &Run,
+        press: &Press,
+        source: Source,
+    ) -> Result<(Option<Look>, Option<Sha256Hex>), DocumentError> {
+        let seen = self.parts.renderer.inspect(source, press.windows(), run.cancel()).await;
+        let (mut look, mut picture) = (None, None);
+        match seen {
+            Ok(seen) => {
+                for report in seen.viewports {
+                    if report.viewport.name == TEXT_AREA {
+                        let value = report.scripts.into_iter().next().and_then(Result::ok);
+                        look = value.and_then(|value| serde_json::from_value(value).ok());
+                    }
+                    picture = report.screenshots.into_iter().next().or(picture);
+                }
+            }
+            Err(RenderError::Cancelled) => return Err(DocumentError::Cancelled),
+            Err(error) => {
+                tracing::warn!(error.cause = %error, "no picture of a document");
+            }
+        }
+        let thumb_sha = match picture {
+            Some(picture) => Some(self.parts.blobs.put(picture.webp).await?),
+            None => None,
+        };
+        Ok((look, thumb_sha))
     }
 }
 
 impl Press {
     /// Name of a step that is the same for the same HTML.
-    fn step(&self, what: &str, html: &str) -> String {
+    fn step(&self, html: &str) -> String {
         let sha = sha256_hex(html.as_bytes());
         let begin: String = sha.0.chars().take(16).collect();
-        format!("{}{what}@{begin}", self.steps)
+        format!("{}print@{begin}", self.steps)
     }
 
-    /// How the first page is looked at.
-    fn look(&self) -> InspectOptions {
+    /// The windows through which a document is looked at, and how each is made to look like paper.
+    fn windows(&self) -> InspectOptions {
         let (paper, margins) = (self.options.paper(), self.options.margins());
         let sides = json!({
             "top": format!("{}px", margins.top.as_pixels()),
@@ -159,22 +173,28 @@ impl Press {
             "bottom": format!("{}px", margins.bottom.as_pixels()),
             "left": format!("{}px", margins.left.as_pixels()),
         });
-        let viewport = Viewport {
-            name: "paper".to_owned(),
-            width: pixels(paper.width.as_pixels()),
+        let window = |name: &str, width: f64| Viewport {
+            name: name.to_owned(),
+            width: pixels(width),
             height: pixels(paper.height.as_pixels()),
             mobile: false,
             device_scale: 1.0,
         };
+        let text = paper.width.as_pixels() - margins.left.as_pixels() - margins.right.as_pixels();
+        let text = window(TEXT_AREA, text);
+        let paper = window(PAPER, paper.width.as_pixels());
+        let script = LOOK
+            .replace("__MARGINS__", &sides.to_string())
+            .replace("__WIDTH__", &paper.width.to_string());
         InspectOptions {
             screenshots: vec![ScreenshotOptions {
-                viewport: viewport.name.clone(),
+                viewport: PAPER.to_owned(),
                 width: THUMBNAIL_WIDTH,
                 quality: THUMBNAIL_QUALITY,
             }],
-            viewports: vec![viewport],
-            before: vec![LOOK.replace("__MARGINS__", &sides.to_string())],
-            ..InspectOptions::default()
+            viewports: vec![text, paper],
+            before: vec![script],
+            scripts: vec![LOOK_AT.to_owned()],
         }
     }
 }
@@ -188,38 +208,4 @@ fn pixels(length: f64) -> u32 {
     )]
     let whole = length.round().clamp(1.0, 4000.0) as u32;
     whole
-}
-
-/// What should be better about a print.
-fn problems(load: &Load, facts: &PdfFacts) -> Vec<String> {
-    let mut problems = Vec::new();
-    if facts.pages == 0 {
-        problems.push("the PDF has no page".to_owned());
-    } else if !facts.has_content {
-        problems.push("nothing is printed: the pages are blank".to_owned());
-    }
-    for exception in &load.exceptions {
-        let line = exception.line.map(|line| format!(" in line {line}")).unwrap_or_default();
-        problems.push(format!("a script fails{line}: {}", exception.message));
-    }
-    for request in &load.requests {
-        problems.push(match request.failure {
-            RequestFailure::Missing => {
-                format!("`{}` ({}) is not stored with the document", short(&request.url), request.kind)
-            }
-            RequestFailure::Foreign => format!(
-                "`{}` ({}) lies elsewhere and is missing in print",
-                short(&request.url),
-                request.kind
-            ),
-        });
-    }
-    problems.truncate(MOST_PROBLEMS);
-    problems
-}
-
-/// An address without its query, which may hold a key.
-fn short(url: &str) -> String {
-    let plain = url.split(['?', '#']).next().unwrap_or_default();
-    plain.chars().filter(|letter| !letter.is_control()).take(120).collect()
 }

@@ -18,9 +18,6 @@ pub(in crate::documents) struct PrintRecord {
     pub(in crate::documents) page: PageSetup,
     /// Pages.
     pub(in crate::documents) pages: usize,
-    /// What should be better. An edit is not blamed for what was there before.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::documents) problems: Vec<String>,
     /// Calls of tools that its author made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::documents) tool_calls: Vec<MadeCall>,
@@ -31,7 +28,6 @@ impl PrintRecord {
         Self {
             page: press.setup.clone(),
             pages: print.facts.pages,
-            problems: print.problems.clone(),
             tool_calls: tool_calls.to_vec(),
         }
     }

@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, ProgressSink, Run};
-use crate::llm::{LlmError, LlmErrorCode, Message, Outcome, Part, Request, Role, ToolCall, ToolDeclaration};
+use crate::llm::{
+    LlmError, LlmErrorCode, Message, Outcome, Part, Request, Role, ToolCall, ToolDeclaration,
+};
 use crate::prompts::{PromptError, Prompts, data_block};
 use crate::registry::{CallContext, Caller, Grant, Origin, Terms, ToolDescription};
 
@@ -168,12 +170,13 @@ impl Toolbox {
                 run.progress(6.0, Some(100.0), format!("calling `{}`", shown(&call.name)));
                 let name = format!("{step}/call#{}", index + 1);
                 let this = &*self;
-                run.step(&name, || async { Ok::<_, Failure>(this.call(run, call).await) })
-                    .await?
+                run.step(&name, || async { Ok::<_, Failure>(this.call(run, call).await) }).await?
             } else {
                 CallResult {
                     ok: false,
-                    text: format!("not called: all {CALLS} calls are used up; write the document now"),
+                    text: format!(
+                        "not called: all {CALLS} calls are used up; write the document now"
+                    ),
                 }
             };
             self.made.push(MadeCall { tool: shown(&call.name), ok: result.ok });
@@ -263,7 +266,9 @@ mod tests {
     fn long_results_are_cut_between_letters() {
         let long = "ä".repeat(RESULT_BYTES);
         let short = cut(&long);
-        assert!(short.starts_with("ää") && short.ends_with("more bytes are not shown; ask for less]"));
+        assert!(
+            short.starts_with("ää") && short.ends_with("more bytes are not shown; ask for less]")
+        );
         assert!(short.len() < RESULT_BYTES + 100);
         assert_eq!(cut("short"), "short");
     }

@@ -6,7 +6,9 @@ use minijinja::value::Value;
 
 use super::super::attachments::{CollectedFile, facts_for_prompt};
 use super::super::error::DocumentError;
-use super::super::generate::{GeneratedPage, UNFINISHED, UNFINISHED_ADVICE, date, judge, list, repairs};
+use super::super::generate::{
+    GeneratedPage, UNFINISHED, UNFINISHED_ADVICE, date, judge, list, repairs,
+};
 use super::super::model::Brief;
 use super::tool_calls::{MadeCall, Toolbox};
 use crate::error::ErrorKind;
@@ -138,7 +140,8 @@ impl<'a> Writing<'a> {
             if is_last {
                 return fallback.ok_or_else(|| DocumentError::Unusable { problems }.into());
             }
-            self.complain(problems)?;
+            let inputs = [("is_seen", Value::from(false))];
+            self.complain("documents/repair", inputs, problems)?;
         }
     }
 
@@ -154,7 +157,7 @@ impl<'a> Writing<'a> {
         if self.attempt >= ALL_ATTEMPTS {
             return Ok(None);
         }
-        self.complain(problems)?;
+        self.complain("documents/pdf_repair", [], problems)?;
         match self.page().await {
             Ok(page) => Ok(Some(page)),
             Err(Failure::Error(error)) if error.kind != ErrorKind::Cancelled => {
@@ -197,12 +200,16 @@ impl<'a> Writing<'a> {
         self.request.messages.push(Message::assistant(text));
     }
 
-    fn complain(&mut self, problems: Vec<String>) -> Result<(), DocumentError> {
-        let repair = self.prompts.render(
-            "documents/repair",
-            &self.run.delimiter(),
-            BTreeMap::from([("problems", Value::from(list(&problems)))]),
-        )?;
+    /// Adds what is wrong, in the words of a prompt.
+    fn complain<const N: usize>(
+        &mut self,
+        prompt: &str,
+        inputs: [(&'static str, Value); N],
+        problems: Vec<String>,
+    ) -> Result<(), DocumentError> {
+        let mut inputs = BTreeMap::from(inputs);
+        inputs.insert("problems", Value::from(list(&problems)));
+        let repair = self.prompts.render(prompt, &self.run.delimiter(), inputs)?;
         self.request.messages.push(Message::user(repair.user));
         self.errors = problems;
         Ok(())

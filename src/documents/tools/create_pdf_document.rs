@@ -9,6 +9,7 @@ use super::create_web_app::{AttachmentOutput, default_context};
 use super::{default_model, default_user_number};
 use crate::browser::PageSetup;
 use crate::documents::model::NO_CONTEXT;
+use crate::documents::verification::Verification;
 use crate::documents::{CreatePdf, DocumentError, Documents, MadeCall, PublishedPdf, Writer};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
@@ -110,7 +111,7 @@ pub(crate) struct PdfDocumentOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     thumbnail_url: Option<String>,
     /// What the check of the printed document found.
-    verification: serde_json::Value,
+    verification: Verification,
     /// What may not be as wished.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,

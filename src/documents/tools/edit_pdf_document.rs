@@ -10,6 +10,7 @@ use super::edits::{EditArguments, EditFacts, said};
 use super::{default_model, default_user_number};
 use crate::browser::PageSetup;
 use crate::documents::model::NO_CONTEXT_FOR_EDIT;
+use crate::documents::verification::Verification;
 use crate::documents::{DocumentError, Documents, EditDocument, EditedDocument};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
@@ -100,6 +101,9 @@ pub(crate) struct EditPdfDocumentOutput {
     /// Tools that the model called while it wrote, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCallOutput>,
+    /// What the check of the printed document found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<Verification>,
     /// What may not be as wished since this edit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -162,6 +166,7 @@ impl EditPdfDocumentOutput {
             paper: print.as_ref().and_then(|print| print.paper_mm).map(PaperOutput::from),
             thumbnail_url: print.and_then(|print| print.thumbnail_url),
             tool_calls: edited.tool_calls.into_iter().map(ToolCallOutput::from).collect(),
+            verification: edited.verification,
             warnings: edited.warnings,
         }
     }

@@ -82,7 +82,8 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
 
 impl From<DocumentList> for ListWebAppsOutput {
     fn from(list: DocumentList) -> Self {
-        let web_apps: Vec<WebAppOutput> = list.documents.into_iter().map(WebAppOutput::from).collect();
+        let web_apps: Vec<WebAppOutput> =
+            list.documents.into_iter().map(WebAppOutput::from).collect();
         let message = match (web_apps.len(), list.more) {
             (0, _) => "No web apps yet; `create_web_app` makes one.".to_owned(),
             (1, false) => "1 web app.".to_owned(),

@@ -3,9 +3,9 @@
 mod create_pdf_document;
 mod create_web_app;
 mod delete_document;
+mod edit_pdf_document;
 mod edit_web_app;
 mod edits;
-mod edit_pdf_document;
 mod list_document_versions;
 mod list_pdf_documents;
 mod list_web_apps;

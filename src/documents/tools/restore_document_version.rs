@@ -65,23 +65,19 @@ const ANNOTATIONS: Annotations =
 /// The tool.
 pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     let documents = Arc::clone(documents);
-    Tool::builder(
-        "restore_document_version",
-        "Restore a version of a document",
-        Toolset::Documents,
-    )
-    .description(DESCRIPTION)
-    .annotations(ANNOTATIONS)
-    .job(move |run, params: RestoreDocumentVersionParams| {
-        let documents = Arc::clone(&documents);
-        async move {
-            let which = WhichDocument { app_name: params.app_name, doc_name: params.doc_name };
-            let restored = documents
-                .restore_version(&run, &params.user_number, &which, params.version)
-                .await?;
-            Ok(RestoreDocumentVersionOutput::new(restored, params.version))
-        }
-    })
+    Tool::builder("restore_document_version", "Restore a version of a document", Toolset::Documents)
+        .description(DESCRIPTION)
+        .annotations(ANNOTATIONS)
+        .job(move |run, params: RestoreDocumentVersionParams| {
+            let documents = Arc::clone(&documents);
+            async move {
+                let which = WhichDocument { app_name: params.app_name, doc_name: params.doc_name };
+                let restored = documents
+                    .restore_version(&run, &params.user_number, &which, params.version)
+                    .await?;
+                Ok(RestoreDocumentVersionOutput::new(restored, params.version))
+            }
+        })
 }
 
 impl RestoreDocumentVersionOutput {

@@ -146,8 +146,7 @@ async fn serve(
     };
     match view {
         View::Shown => {
-            let blob =
-                plain(&version.blob_sha, "application/pdf", Some(inline_disposition(&name)));
+            let blob = plain(&version.blob_sha, "application/pdf", Some(inline_disposition(&name)));
             let mut response = blob.serve(state, headers).await?;
             // The browsers' viewers do not work in a sandbox. A PDF has no origin to misuse: it is
             // sent as one type, which nothing but a viewer opens.

@@ -171,10 +171,8 @@ fn disposition(kind: &'static str, name: &str) -> HeaderValue {
         })
         .collect();
     let encoded = percent_encoded(name);
-    HeaderValue::try_from(format!(
-        "{kind}; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"
-    ))
-    .unwrap_or_else(|_| HeaderValue::from_static(kind))
+    HeaderValue::try_from(format!("{kind}; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"))
+        .unwrap_or_else(|_| HeaderValue::from_static(kind))
 }
 
 /// RFC 8187: everything but unreserved characters as `%XX`.

@@ -19,6 +19,8 @@ macro_rules! document_columns {
     };
 }
 
+pub(super) use document_columns;
+
 /// The columns of a [`Version`].
 macro_rules! version_columns {
     () => {
@@ -63,7 +65,7 @@ impl FromRow<'_, SqliteRow> for Version {
 }
 
 /// What has to be unique of a name: names that differ in case alone are one.
-fn name_key(name: &str) -> String {
+pub(super) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 

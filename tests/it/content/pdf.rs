@@ -105,10 +105,12 @@ async fn what_is_not_there_is_not_told_apart() {
     }
     assert_eq!(hosting.get(&format!("/a/{app}/")).await.status.as_u16(), 200);
     let short = hosting.get(&format!("/d/{pdf}?x=1")).await;
-    assert_eq!((short.status.as_u16(), short.header("location")), (308, format!("{pdf}.pdf?x=1").as_str()));
-    let foreign = hosting
-        .ask(Method::GET, &format!("/d/{pdf}.pdf"), &[("host", "evil.example")])
-        .await;
+    assert_eq!(
+        (short.status.as_u16(), short.header("location")),
+        (308, format!("{pdf}.pdf?x=1").as_str())
+    );
+    let foreign =
+        hosting.ask(Method::GET, &format!("/d/{pdf}.pdf"), &[("host", "evil.example")]).await;
     assert_eq!(foreign.status.as_u16(), 403);
     let preflight = hosting.ask(Method::OPTIONS, &format!("/d/{pdf}.pdf"), &[]).await;
     assert_eq!(preflight.header("access-control-allow-origin"), "*");

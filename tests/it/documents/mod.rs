@@ -3,6 +3,8 @@
 mod answers;
 mod app_tools;
 mod attachments;
+mod check_rounds;
+mod checks;
 mod create;
 mod edits;
 mod models;

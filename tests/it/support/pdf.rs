@@ -50,8 +50,7 @@ impl Pdf {
     pub(crate) fn colour(&self, page: u32, x_mm: usize, y_mm: usize) -> [u8; 3] {
         let number = page.to_string();
         // At this resolution a pixel is a millimetre.
-        let picture =
-            self.through("pdftoppm", &["-r", "25.4", "-f", &number, "-l", &number, "-"]);
+        let picture = self.through("pdftoppm", &["-r", "25.4", "-f", &number, "-l", &number, "-"]);
         let mut head = picture.splitn(4, |byte| *byte == b'\n');
         assert_eq!(head.next(), Some(&b"P6"[..]));
         let size = std::str::from_utf8(head.next().unwrap()).unwrap();

@@ -8,14 +8,16 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use atelier::agent::AskAi;
-use atelier::browser::Chrome;
+use atelier::browser::{Chrome, Renderer};
 use atelier::config::browser::BrowserConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
+use atelier::documents::verification::Verifier;
 use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
 use atelier::llm::LanguageModel;
+use atelier::llm::resolve::Models;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Caller, Origin, Tool};
 use atelier::storage::{PrincipalId, Version};
@@ -67,6 +69,8 @@ pub(crate) struct StudioBuilder {
     link_life: LinkLife,
     browser: BrowserConfig,
     further_tools: Vec<Tool>,
+    renderer: Option<Arc<dyn Renderer>>,
+    models: Arc<Models>,
 }
 
 /// Documents and the agent on stores in memory.
@@ -91,7 +95,21 @@ impl StudioBuilder {
             // A test has a browser to itself, and the machine is busy with other tests.
             browser: BrowserConfig { deadline_s: 120.0, ..BrowserConfig::default() },
             further_tools: Vec::new(),
+            renderer: None,
+            models: Arc::new(Models::default()),
         }
+    }
+
+    /// Opens pages in this browser before they are published; without one they are not checked.
+    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>) -> Self {
+        self.renderer = Some(Arc::clone(renderer) as Arc<dyn Renderer>);
+        self
+    }
+
+    /// Calls these models.
+    pub(crate) fn models(mut self, models: Models) -> Self {
+        self.models = Arc::new(models);
+        self
     }
 
     /// Lets it reach a server of the test.
@@ -157,13 +175,18 @@ impl StudioBuilder {
             urls,
             link_life: self.link_life,
             page_bytes: self.page_bytes,
+            verifier: match self.renderer {
+                Some(renderer) => Verifier::new(renderer, stores.blobs.clone()),
+                None => Verifier::off(stores.blobs.clone()),
+            },
             tools: caller.clone(),
             renderer: Arc::clone(&chrome) as _,
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(self.further_tools);
-        let workshop = WorkshopBuilder::new(tools).beside(&stores).build().await;
+        let workshop =
+            WorkshopBuilder::new(tools).models(self.models).beside(&stores).build().await;
         caller.bind(&workshop.registry);
         Studio { workshop, hosts, chrome }
     }

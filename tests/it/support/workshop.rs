@@ -57,6 +57,12 @@ impl WorkshopBuilder {
         self
     }
 
+    /// Calls these models.
+    pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
+        self.models = models;
+        self
+    }
+
     /// A second process on the same stores.
     pub(crate) fn beside(mut self, other: &Workshop) -> Self {
         self.stores = Some((Arc::clone(&other.catalog), other.blobs.clone()));

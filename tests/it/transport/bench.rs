@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use atelier::browser::Chrome;
 use atelier::app::{App, Ports};
 use atelier::browser::Chrome;
 use atelier::config::Config;
@@ -123,6 +124,8 @@ impl Bench {
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let mut config = Config::default();
+        // What a page is made of does not matter here.
+        config.browser.verify = false;
         change(&mut config);
         let gate = Gate::new();
         further_tools.extend([echo(), slow(&gate), panicking(), ask(&gate)]);

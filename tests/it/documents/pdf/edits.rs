@@ -38,7 +38,10 @@ async fn a_request_changes_the_source_and_the_print() {
     assert_eq!((edited.text("url"), edited.text("doc_name")), (url.as_str(), "harbour"));
     assert_eq!((edited.field("version"), edited.field("pages")), (&json!(2), &json!(3)));
     let diff = edited.text("diff");
-    assert!(diff.contains("-<p>Sixty ships came in summer.</p>\n+<p>Seventy ships came.</p>\n"), "{diff}");
+    assert!(
+        diff.contains("-<p>Sixty ships came in summer.</p>\n+<p>Seventy ships came.</p>\n"),
+        "{diff}"
+    );
     assert!(edited.text("message").contains("/v/1.pdf"), "{edited:?}");
     let (pdf, version) = studio.pdf(&url, 2).await;
     assert!(pdf.text(2).contains("Seventy ships") && pdf.text(2).contains("2/3"));
@@ -55,7 +58,11 @@ async fn page_options_alone_print_anew() {
     let edited = studio
         .call("edit_pdf_document", json!({"doc_name": "harbour", "page": {"landscape": true}}))
         .await;
-    assert_eq!((edited.field("version"), edited.field("changed")), (&json!(2), &json!(true)), "{edited:?}");
+    assert_eq!(
+        (edited.field("version"), edited.field("changed")),
+        (&json!(2), &json!(true)),
+        "{edited:?}"
+    );
     assert_eq!((edited.text("diff"), edited.text("llm_route")), ("", "none"));
     assert!(edited.text("message").contains("anew"), "{edited:?}");
     let (pdf, version) = studio.pdf(&url, 2).await;
@@ -68,7 +75,10 @@ async fn page_options_alone_print_anew() {
     assert_eq!(refused.code(), "request_missing");
     let wrong = json!({"doc_name": "harbour", "page": {"margins": "100mm"}});
     assert_eq!(studio.call("edit_pdf_document", wrong).await.code(), "invalid_page");
-    assert_eq!(studio.call("list_pdf_documents", json!({})).await.field("pdf_documents")[0]["version"], 2);
+    assert_eq!(
+        studio.call("list_pdf_documents", json!({})).await.field("pdf_documents")[0]["version"],
+        2
+    );
 }
 
 #[tokio::test]
@@ -95,8 +105,16 @@ async fn edits_without_a_document_or_a_wish_are_refused() {
     studio.call("create_web_app", json!({"html": REPORT, "app_name": "quay"})).await;
     for (arguments, code, hint) in [
         (json!({"user_edit_request": "shorter"}), "name_missing", "`list_pdf_documents`"),
-        (json!({"doc_name": "harbor", "user_edit_request": "x"}), "document_not_found", "`harbour`"),
-        (json!({"doc_name": "quay", "user_edit_request": "x"}), "document_not_found", "`edit_web_app`"),
+        (
+            json!({"doc_name": "harbor", "user_edit_request": "x"}),
+            "document_not_found",
+            "`harbour`",
+        ),
+        (
+            json!({"doc_name": "quay", "user_edit_request": "x"}),
+            "document_not_found",
+            "`edit_web_app`",
+        ),
         (json!({"doc_name": "harbour"}), "request_missing", "`user_edit_request`"),
         (json!({"doc_name": "harbour", "edits": " "}), "request_missing", "`edits`"),
         (

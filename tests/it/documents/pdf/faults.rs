@@ -42,8 +42,7 @@ async fn pages_that_never_come_to_rest_are_refused() {
         assert!(refused.text("hint").contains("endless"), "{refused:?}");
         untouched(&studio, &url).await;
     }
-    let edits =
-        "<<<<<<< SEARCH\n<p>Forty ships came in spring.</p>\n=======\n<script>for (;;) {}</script>\n>>>>>>> REPLACE";
+    let edits = "<<<<<<< SEARCH\n<p>Forty ships came in spring.</p>\n=======\n<script>for (;;) {}</script>\n>>>>>>> REPLACE";
     let refused = studio.call("edit_pdf_document", json!({"doc_name": "r", "edits": edits})).await;
     assert_eq!(refused.code(), "page_never_loads", "{refused:?}");
     untouched(&studio, &url).await;
@@ -61,10 +60,11 @@ async fn a_model_may_put_an_endless_page_right() {
     let made = studio.answer(&repair, REPORT).await;
     assert_eq!((made.text("status"), made.field("pages")), ("success", &json!(3)));
     let never = studio
-        .play("create_pdf_document", json!({"user_request": "x"}), &[
-            &scripted("for (;;) {}"),
-            &scripted("while (1) {}"),
-        ])
+        .play(
+            "create_pdf_document",
+            json!({"user_request": "x"}),
+            &[&scripted("for (;;) {}"), &scripted("while (1) {}")],
+        )
         .await;
     assert_eq!(never.code(), "page_never_loads", "{never:?}");
 }
@@ -72,7 +72,8 @@ async fn a_model_may_put_an_endless_page_right() {
 #[tokio::test]
 async fn without_chrome_the_error_says_how_to_get_it() {
     let missing = PathBuf::from("/nonexistent/chrome");
-    let studio = StudioBuilder::new().browser(|browser| browser.chrome = Some(missing)).build().await;
+    let studio =
+        StudioBuilder::new().browser(|browser| browser.chrome = Some(missing)).build().await;
     let refused =
         studio.call("create_pdf_document", json!({"html": REPORT, "doc_name": "r"})).await;
     assert_eq!(refused.code(), "chrome_missing", "{refused:?}");

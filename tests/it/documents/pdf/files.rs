@@ -103,16 +103,20 @@ async fn attached_pictures_are_printed_from_the_store() {
 
     // An edit finds it among the document's files, and so does new HTML under the same name.
     let edits = "<<<<<<< SEARCH\n<p>text</p>\n=======\n<p>leaf</p>\n>>>>>>> REPLACE";
-    let html = page(&format!("<img src='{own}' alt=''>")).replace("<p>", "\n<p>").replace("</p>", "</p>\n");
+    let html = page(&format!("<img src='{own}' alt=''>"))
+        .replace("<p>", "\n<p>")
+        .replace("</p>", "</p>\n");
     let again = studio.call("create_pdf_document", json!({"html": html, "doc_name": "leaf"})).await;
     assert_eq!((again.text("status"), again.field("version")), ("success", &json!(2)), "{again:?}");
-    let edited = studio.call("edit_pdf_document", json!({"doc_name": "leaf", "edits": edits})).await;
+    let edited =
+        studio.call("edit_pdf_document", json!({"doc_name": "leaf", "edits": edits})).await;
     assert_eq!(edited.text("status"), "success", "{edited:?}");
     for version in [2, 3] {
         assert_eq!(studio.pdf(&url, version).await.0.colour(1, 30, 30), [0, 160, 0]);
     }
     // To another document the same file does not belong.
-    let thief = studio.call("create_pdf_document", json!({"html": html, "doc_name": "thief"})).await;
+    let thief =
+        studio.call("create_pdf_document", json!({"html": html, "doc_name": "thief"})).await;
     assert_eq!(thief.text("status"), "warning", "{thief:?}");
     assert!(thief.texts("warnings")[0].contains("is not stored with the document"), "{thief:?}");
     assert_eq!(studio.pdf(thief.text("url"), 1).await.0.pictures(), 0);

@@ -147,9 +147,8 @@ async fn versions_are_listed_restored_and_deleted_by_the_documents_name() {
     assert_eq!(listed.len(), 2, "{versions:?}");
     assert_eq!((&listed[0]["version"], &listed[0]["current"]), (&json!(2), &json!(true)));
 
-    let restored = studio
-        .call("restore_document_version", json!({"doc_name": "log", "version": 1}))
-        .await;
+    let restored =
+        studio.call("restore_document_version", json!({"doc_name": "log", "version": 1})).await;
     assert_eq!((restored.field("version"), restored.text("doc_name")), (&json!(3), "log"));
     let (pdf, version) = studio.pdf(&url, 3).await;
     assert!(pdf.all_text().contains("first"));

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use atelier::error::ToolError;
+use atelier::jobs::ToolOutput;
 use atelier::llm::{
     Event, LanguageModel, LlmError, LlmErrorCode, Message, Part, Request, Role, Route, Stop,
     ToolCall,
 };
-use atelier::jobs::ToolOutput;
 use atelier::registry::{Annotations, DirectReply, Tool, Toolset};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -234,7 +234,10 @@ async fn a_job_that_runs_again_calls_nothing_twice() {
     let scripted = model(&[calls(&[("count_ships", json!({"season": "spring"}))]), denied]);
     let asked = harbour.create(&scripted).await;
     let prompt = asked.prompt();
-    assert!(prompt.contains("[call call_0 of `count_ships`") && prompt.contains("\"ships\":40"), "{prompt}");
+    assert!(
+        prompt.contains("[call call_0 of `count_ships`") && prompt.contains("\"ships\":40"),
+        "{prompt}"
+    );
     let made = harbour.studio.answer(&asked, REPORT).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
     assert_eq!(made.field("tool_calls"), &json!([{"tool": "count_ships", "ok": true}]));
@@ -273,7 +276,11 @@ async fn edits_keep_the_tools_of_the_document_unless_others_are_named() {
         json!({"doc_name": "ships", "user_number": "+49", "user_edit_request": "as digits"}),
     )
     .await;
-    assert_eq!((edited.text("status"), edited.field("version")), ("success", &json!(2)), "{edited:?}");
+    assert_eq!(
+        (edited.text("status"), edited.field("version")),
+        ("success", &json!(2)),
+        "{edited:?}"
+    );
     assert_eq!(edited.field("tool_calls"), &json!([{"tool": "count_ships", "ok": true}]));
     assert_eq!(harbour.seasons(), ["spring"]);
     let (none, scripted) = edit(

@@ -1,4 +1,4 @@
-//! The files that a document is printed with: its stored attachments, and nothing else.
+//! The files that a page is shown and printed with: its stored attachments, and nothing else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
