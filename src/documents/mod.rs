@@ -12,6 +12,7 @@ mod app_tools;
 pub mod attachments;
 mod dependencies;
 mod edit;
+mod embedded;
 mod error;
 pub mod fetch;
 mod files;

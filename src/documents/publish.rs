@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::attachments::Collected;
 use super::error::DocumentError;
 use super::html::Page;
 use super::names::{clean_name, name_from_title};
@@ -12,7 +11,8 @@ use crate::jobs::{Failure, Run};
 use crate::llm::Route;
 use crate::storage::blobs::sha256_hex;
 use crate::storage::{
-    DocumentId, DocumentKind, NewVersion, Owner, PublishedVersion, Sha256Hex, StorageError, keys,
+    Attachment, DocumentId, DocumentKind, NewVersion, Owner, PublishedVersion, Sha256Hex,
+    StorageError, keys,
 };
 
 /// Names tried for a document that was given none, before giving up.
@@ -82,7 +82,7 @@ impl Documents {
         run: &Run,
         owner: Owner,
         draft: &Draft,
-        attachments: &Collected,
+        attachments: &[Attachment],
     ) -> Result<PublishedVersion, Failure> {
         let new = self.new_version(owner, draft, attachments).await?;
         if matches!(draft.place, Place::Fresh) {
@@ -98,7 +98,7 @@ impl Documents {
         run: &Run,
         owner: Owner,
         draft: &Draft,
-        attachments: &Collected,
+        attachments: &[Attachment],
     ) -> Result<Option<PublishedVersion>, Failure> {
         let new = self.new_version(owner, draft, attachments).await?;
         match self.parts.catalog.publish_version(&run.fence(), new).await {
@@ -113,7 +113,7 @@ impl Documents {
         &self,
         owner: Owner,
         draft: &Draft,
-        attachments: &Collected,
+        attachments: &[Attachment],
     ) -> Result<NewVersion, Failure> {
         let html = bytes::Bytes::from(draft.page.html.clone());
         let (served, source_sha) = match &draft.pdf {
@@ -140,7 +140,7 @@ impl Documents {
             source_sha,
             title: draft.page.title.clone(),
             facts: facts(draft).to_string(),
-            attachments: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
+            attachments: attachments.to_vec(),
             tool_names: draft.tool_names.clone(),
             thumb_sha: draft.thumb_sha.clone(),
         })

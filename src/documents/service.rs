@@ -20,7 +20,9 @@ use crate::llm::Part;
 use crate::prompts::Prompts;
 use crate::registry::{Caller, Origin};
 use crate::storage::blobs::Blobs;
-use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
+use crate::storage::{
+    Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
+};
 
 /// Most documents that one listing holds.
 const LISTED: u32 = 1000;
@@ -164,6 +166,7 @@ impl Documents {
         };
         run.progress(95.0, Some(100.0), "publishing");
         let verification = checked.verification(rounds);
+        let (page, lifted) = self.lifted(page).await?;
         let draft = Draft {
             kind: DocumentKind::WebApp,
             page,
@@ -179,7 +182,9 @@ impl Documents {
             verification: json!(verification),
             print: json!(null),
         };
-        let published = self.publish(run, owner, &draft, &attachments).await?;
+        let files = attachments.files.iter().map(|file| file.attachment.clone());
+        let files: Vec<Attachment> = files.chain(lifted).collect();
+        let published = self.publish(run, owner, &draft, &files).await?;
         Ok(self.describe(published, draft, verification, attachments, name))
     }
 

@@ -157,7 +157,10 @@ contract! {
             nothing_is_left_of_a_refused_version
             documents_are_listed_newest_change_first
             tokens_lead_to_documents
-            attachments_belong_to_a_document;
+            attachments_belong_to_a_document
+            the_newest_versions_are_kept
+            a_version_can_name_its_document
+            a_deleted_document_is_gone;
         settings:
             the_store_answers_a_ping
             quotas_add_up_to_the_limit

@@ -4,6 +4,7 @@
 //! each of them made, and keeps serving.
 
 mod client;
+mod edit;
 mod pdf;
 mod web_app;
 
@@ -41,16 +42,18 @@ pub(super) struct DemoArguments {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     WebApp,
+    Edit,
     Pdf,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 2] = [Step::WebApp, Step::Pdf];
+const STEPS: [Step; 3] = [Step::WebApp, Step::Edit, Step::Pdf];
 
 impl Step {
     const fn title(self) -> &'static str {
         match self {
             Self::WebApp => "A web app, from a request in words",
+            Self::Edit => "The same app changed, in blocks that are applied all or not at all",
             Self::Pdf => "A PDF document, from a request in words",
         }
     }
@@ -59,6 +62,7 @@ impl Step {
     async fn run(self, client: &Client) -> Result<Vec<String>, CommandError> {
         match self {
             Self::WebApp => web_app::make(client).await,
+            Self::Edit => edit::make(client).await,
             Self::Pdf => pdf::make(client).await,
         }
     }

@@ -41,6 +41,8 @@ struct EditTask<'a> {
     source: Arc<str>,
     /// Begin of the names of its steps, which no other try of the same call may have.
     steps: String,
+    /// Why this is not the first try, in words for who is asked; empty when it is.
+    errors: &'a [String],
     /// Files that the document refers to.
     files: &'a [CollectedFile],
     /// Cap on the new page, in bytes.

@@ -128,7 +128,7 @@ impl Rounds<'_> {
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let expects = Expects::kind(ExpectedKind::EditBlocks);
         let mut request = self.question(prompt, expects)?;
-        let mut errors = Vec::new();
+        let mut errors = self.task.errors.to_vec();
         for round in 1..=BLOCK_ANSWERS {
             let said = self.ask(&format!("#{round}"), &mut request, round, &errors).await?;
             let (reply, answer) = match said {

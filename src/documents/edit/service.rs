@@ -8,7 +8,6 @@ use serde_json::json;
 use super::judge::Verdict;
 use super::{Change, EditTask, Edited, apply, given};
 use crate::browser::PageSetup;
-use crate::documents::attachments::Collected;
 use crate::documents::error::DocumentError;
 use crate::documents::html::{Page, stored_page};
 use crate::documents::model::{Brief, EditDocument, edit_brief, user_key, words};
@@ -122,7 +121,7 @@ impl Documents {
         // A call that was overtaken goes on where it was, not where it began.
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
-            None => match self.edit_on(run, &owner, &call, brief.as_ref(), &first).await? {
+            None => match self.edit_on(run, &owner, &call, brief.as_ref(), &first, &[]).await? {
                 Attempt::Done(edited) => return Ok(edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
@@ -130,7 +129,11 @@ impl Documents {
                 }
             },
         };
-        match self.edit_on(run, &owner, &call, brief.as_ref(), &second).await? {
+        let errors = [format!(
+            "version {} was published by somebody else meanwhile: this is the document as it is now",
+            second.head
+        )];
+        match self.edit_on(run, &owner, &call, brief.as_ref(), &second, &errors).await? {
             Attempt::Done(edited) => Ok(edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
@@ -178,15 +181,18 @@ impl Documents {
         call: &EditDocument,
         brief: Option<&Brief>,
         base: &Base,
+        errors: &[String],
     ) -> Result<Attempt, Failure> {
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
+        let files = self.files_of(&base.document, &source).await?;
         let task = EditTask {
             kind: call.kind,
             document: &base.document,
             source,
             steps: format!("edit@{}", base.head),
-            files: &[],
+            errors,
+            files: &files,
             page_bytes: self.parts.page_bytes,
             press: match call.kind {
                 DocumentKind::WebApp => None,
@@ -202,10 +208,14 @@ impl Documents {
             (None, None) => None,
         };
         run.progress(5.0, Some(100.0), "editing");
-        let (edited, verdict) = match change {
+        let (mut edited, verdict) = match change {
             Some(change) => self.changed(run, &task, change, tools).await?,
             None => (Edited::unchanged(), Verdict::default()),
         };
+        let mut files = Vec::new();
+        if let Some(new) = edited.page.as_mut().filter(|_| call.kind == DocumentKind::WebApp) {
+            (new.page, files) = self.lifted(new.page.clone()).await?;
+        }
         let new_tools = call.tool_names.as_ref().filter(|names| **names != base.tool_names);
         let has_page = base.setup(call) != base.print.page;
         if edited.page.is_none() && new_tools.is_none() && !has_page {
@@ -214,8 +224,7 @@ impl Documents {
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
         let (draft, print) = self.draft(run, call, base, &task, &edited, &verdict).await?;
-        let published =
-            self.publish_next(run, owner.clone(), &draft, &Collected::default()).await?;
+        let published = self.publish_next(run, owner.clone(), &draft, &files).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
         let done = Done { edited, verdict, print, has_thumbnail: draft.thumb_sha.is_some() };
         Ok(Attempt::Done(self.edited(call, &task, done, published).await?))

@@ -119,12 +119,20 @@ impl Documents {
             run.progress(2.0, Some(100.0), "fetching attachments");
             run.step("attachments", || self.parts.attachments.collect(&call.attachments)).await?
         };
+        // Pictures that stand in the text are files of the document, like those that came along.
+        let (given, lifted) = match given {
+            Some(page) => {
+                let (page, files) = self.lifted(page).await?;
+                (Some(page), files)
+            }
+            None => (None, Vec::new()),
+        };
         let place = name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name)));
         let press = Press {
             setup: call.page.clone(),
             options,
             document: self.document_at(&owner, &place).await?,
-            files: attachments.files.clone(),
+            files: attachments.files.iter().map(|file| file.attachment.clone()).chain(lifted).collect(),
             steps: String::new(),
         };
         let finished = match (given, wanted) {
@@ -159,7 +167,7 @@ impl Documents {
             verification: json!(verification),
             print: PrintRecord::new(&press, &print, &tool_calls).to_json(),
         };
-        let published = self.publish(run, owner, &draft, &attachments).await?;
+        let published = self.publish(run, owner, &draft, &press.files).await?;
         let made = Made { draft, print, verification, attachments, tool_calls };
         Ok(self.describe_pdf(published, made, name))
     }

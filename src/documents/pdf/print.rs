@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::super::attachments::CollectedFile;
 use super::super::error::DocumentError;
+use super::super::files::StoredFiles;
 use super::super::service::Documents;
 use super::super::verification::Checked;
 use super::super::verification::pdf::{PdfSeen, checked_print, endless_print};
@@ -18,7 +18,7 @@ use crate::browser::{
 };
 use crate::jobs::{Failure, Run};
 use crate::storage::blobs::sha256_hex;
-use crate::storage::{DocumentId, Sha256Hex};
+use crate::storage::{Attachment, DocumentId, Sha256Hex};
 
 /// Makes a window look like paper.
 const LOOK: &str = include_str!("look.js");
@@ -40,7 +40,7 @@ pub(in crate::documents) struct Press {
     /// The document, when it is there already: its files are at hand.
     pub(in crate::documents) document: Option<DocumentId>,
     /// Files that the call brings along.
-    pub(in crate::documents) files: Vec<CollectedFile>,
+    pub(in crate::documents) files: Vec<Attachment>,
     /// Begin of the names of its steps.
     pub(in crate::documents) steps: String,
 }
@@ -97,7 +97,14 @@ impl Documents {
         html: &str,
     ) -> Result<Printed, DocumentError> {
         let started = Instant::now();
-        let files = self.page_files(press.document.as_ref(), &press.files, html).await?;
+        let files = StoredFiles::collect(
+            self.parts.catalog.as_ref(),
+            &self.parts.blobs,
+            press.document.as_ref(),
+            press.files.iter().cloned(),
+            html,
+        )
+        .await?;
         let source = Source { html: html.to_owned(), files };
         let (renderer, options) = (&self.parts.renderer, press.options.clone());
         let printed = match renderer.pdf(source.clone(), options, run.cancel()).await {

@@ -40,7 +40,9 @@ pub use hosts::{AllowedHosts, names_loopback};
 
 use crate::content_urls::ContentUrls;
 use crate::storage::blobs::Blobs;
-use crate::storage::{Attachment, Catalog, Document, DocumentId, DocumentKind, Sha256Hex, Version};
+use crate::storage::{
+    Attachment, Catalog, Document, DocumentId, DocumentKind, KEPT_VERSIONS, Sha256Hex, Version,
+};
 use bodies::Bodies;
 use headers::AppPolicy;
 use heads::Heads;
@@ -124,6 +126,10 @@ impl ContentState {
 
     /// A version of a document.
     async fn version(&self, document: &Document, n: i64) -> Result<Arc<Version>, ContentError> {
+        // Remembered rows outlive their version.
+        if n <= document.head - KEPT_VERSIONS {
+            return Err(if n >= 1 { ContentError::Pruned } else { ContentError::NotFound });
+        }
         let key = (document.id.clone(), n);
         if let Some(version) = self.inner.versions.get(&key).await {
             return Ok(version);

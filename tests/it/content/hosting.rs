@@ -157,7 +157,8 @@ impl Hosting {
         self.catalog.publish_version(&fence, new).await.unwrap().document
     }
 
-    async fn job(&self, principal: &PrincipalId) -> atelier::storage::Fence {
+    /// A running job of this principal.
+    pub(super) async fn job(&self, principal: &PrincipalId) -> atelier::storage::Fence {
         let new = NewJob {
             id: keys::job_id(),
             principal: principal.clone(),

@@ -9,3 +9,4 @@ mod looks;
 mod pdf;
 mod ports;
 mod storage_shim;
+mod versions;
