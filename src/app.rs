@@ -44,7 +44,7 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
-    /// Opens and prints pages; ended by whoever ends the program.
+    /// Prints documents and looks at pages; starts Chrome on first use.
     pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
@@ -91,7 +91,7 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
-    /// Opens and prints pages.
+    /// Prints documents and looks at pages.
     pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
@@ -110,12 +110,13 @@ impl App {
         let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm, system_calendar())?);
+        let renderer = Arc::new(Chrome::new(&config.browser, vec![folder.clone()]));
         let ports = Ports {
             catalog: Arc::new(catalog),
             blobs,
             models,
             fetcher: Fetcher::new(),
-            renderer: Arc::new(Chrome::new(&config.browser, vec![folder.clone()])),
+            renderer,
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::RenderError;
 use super::cdp::CommandError;
+use super::cdp::json::Fields as _;
 use super::load::{LoadedPage, Rest, Viewport, with_document};
 use super::page::Page;
 use super::report::{Load, LoadOutcome};
@@ -115,12 +116,16 @@ async fn evaluate(page: &Page, script: &str) -> Result<Result<Value, String>, Re
         Ok(Err(CommandError::Refused { message, .. })) => return Ok(Err(message)),
         Ok(answer) => answer?,
     };
-    let details = &answer["exceptionDetails"];
+    let details = &answer.field("exceptionDetails");
     if details.is_object() {
-        let message = details["exception"]["description"].as_str().or(details["text"].as_str());
+        let message = details
+            .field("exception")
+            .field("description")
+            .as_str()
+            .or(details.field("text").as_str());
         return Ok(Err(message.unwrap_or("it threw").to_owned()));
     }
-    Ok(Ok(answer["result"]["value"].clone()))
+    Ok(Ok(answer.field("result").field("value").clone()))
 }
 
 async fn screenshot(
@@ -142,6 +147,6 @@ async fn screenshot(
         Err(_) | Ok(Err(CommandError::Refused { .. })) => return Ok(None),
         Ok(answer) => answer?,
     };
-    let data = STANDARD.decode(answer["data"].as_str().unwrap_or_default());
+    let data = STANDARD.decode(answer.field("data").as_str().unwrap_or_default());
     Ok(data.ok().map(|bytes| Screenshot { webp: bytes.into() }))
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::RenderError;
 use super::cdp::CommandError;
+use super::cdp::json::Fields as _;
 use super::observe::{Observer, Progress, SessionListener};
 use super::page::Page;
 use super::report::{Load, LoadOutcome};
@@ -142,11 +143,11 @@ async fn bring(
         settled = settle(page, rest) => settled?,
         () = observer.crashed() => return Ok((LoadOutcome::Crashed, String::new())),
     };
-    let is_scripted = settled["scripted"] == true || observer.progress().has_spoken;
+    let is_scripted = settled.field("scripted") == true || observer.progress().has_spoken;
     if rest == Rest::ForLooking || is_scripted {
         tokio::time::sleep(QUIET).await;
     }
-    Ok((LoadOutcome::Loaded, settled["title"].as_str().unwrap_or_default().to_owned()))
+    Ok((LoadOutcome::Loaded, settled.field("title").as_str().unwrap_or_default().to_owned()))
 }
 
 /// Waits for the page's own promise, fonts and pictures.
@@ -179,7 +180,7 @@ async fn settle(page: &Page, rest: Rest) -> Result<Value, RenderError> {
     let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
     let answer = page.command("Runtime.evaluate", parameters).await;
     match answer {
-        Ok(answer) => Ok(answer["result"]["value"].clone()),
+        Ok(answer) => Ok(answer.field("result").field("value").clone()),
         // The page went elsewhere meanwhile, to an address without a request.
         Err(CommandError::Refused { .. }) => Ok(Value::Null),
         Err(error) => Err(error.into()),

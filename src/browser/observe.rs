@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use super::cdp::json::Fields as _;
 use super::cdp::{Event, Listener};
 use super::report::{
     ConsoleLevel, ConsoleMessage, Dialog, FailedRequest, Load, PageException, Phase, RequestFailure,
@@ -27,7 +28,7 @@ pub(super) enum Question {
     /// A dialog, to be closed.
     Dialog { session: String, params: Value },
     /// A frame's process or a worker, which waits to be let go.
-    Attached { parent: String, params: Value },
+    Attached { params: Value },
 }
 
 /// How far the page is.
@@ -126,7 +127,7 @@ impl Observer {
 
     /// Notes a dialog and returns how many there were.
     pub(super) fn note_dialog(&self, params: &Value) -> usize {
-        let text = |name: &str| params[name].as_str().unwrap_or_default();
+        let text = |name: &str| params.field(name).as_str().unwrap_or_default();
         let dialog = Dialog { kind: text("type").to_owned(), message: cut(text("message"), TEXT) };
         let Seen { load, .. } = &mut *self.seen();
         keep(&mut load.dialogs, dialog, &mut load.omitted);
@@ -138,48 +139,57 @@ impl Observer {
     }
 
     fn exception(&self, params: &Value) {
-        let details = &params["exceptionDetails"];
-        let text = details["text"].as_str().unwrap_or_default();
-        let exception = &details["exception"];
-        let message = exception["description"]
+        let details = &params.field("exceptionDetails");
+        let text = details.field("text").as_str().unwrap_or_default();
+        let exception = &details.field("exception");
+        let message = exception
+            .field("description")
             .as_str()
             .map(|description| description.lines().next().unwrap_or_default().to_owned())
             .or_else(|| exception.get("value").map(plain))
             .unwrap_or_else(|| text.to_owned());
         let mut seen = self.seen();
         seen.progress.has_spoken = true;
-        let frame = &details["stackTrace"]["callFrames"][0];
-        let place = |name: &str| details[name].as_u64().or_else(|| frame[name].as_u64());
+        let frame = &details.field("stackTrace").field("callFrames").first_item();
+        let is_rejection = text.contains("in promise");
+        // A rejection is reported where nobody caught it; its trace knows where it began.
+        let (first, second) = if is_rejection { (frame, details) } else { (details, frame) };
+        let place = |name: &str| first.field(name).as_u64().or_else(|| second.field(name).as_u64());
         let exception = PageException {
             message: cut(&message, TEXT),
-            script: details["url"].as_str().and_then(script_name),
+            script: details.field("url").as_str().and_then(script_name),
             line: place("lineNumber").map(|line| line + 1),
             column: place("columnNumber").map(|column| column + 1),
-            is_rejection: text.contains("in promise"),
+            is_rejection,
             phase: seen.phase(),
         };
-        let id = details["exceptionId"].as_u64().unwrap_or_default();
+        let id = details.field("exceptionId").as_u64().unwrap_or_default();
         let Seen { load, thrown, .. } = &mut *seen;
         keep(thrown, (id, exception), &mut load.omitted);
     }
 
     /// A rejection that was caught after all.
     fn revoke(&self, params: &Value) {
-        let id = params["exceptionId"].as_u64();
+        let id = params.field("exceptionId").as_u64();
         self.seen().thrown.retain(|(known, _)| Some(*known) != id);
     }
 
     fn console(&self, params: &Value) {
         let mut seen = self.seen();
         seen.progress.has_spoken = true;
-        let level = match params["type"].as_str() {
+        let level = match params.field("type").as_str() {
             Some("error" | "assert") => ConsoleLevel::Error,
             Some("warning") => ConsoleLevel::Warning,
             Some(_) | None => return,
         };
-        let arguments = params["args"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let arguments = params.field("args").as_array().map(Vec::as_slice).unwrap_or_default();
         let texts: Vec<String> = arguments.iter().take(20).map(argument).collect();
-        let line = params["stackTrace"]["callFrames"][0]["lineNumber"].as_u64();
+        let line = params
+            .field("stackTrace")
+            .field("callFrames")
+            .first_item()
+            .field("lineNumber")
+            .as_u64();
         let message = ConsoleMessage {
             level,
             text: cut(&texts.join(" "), TEXT),
@@ -192,16 +202,16 @@ impl Observer {
 
     /// What the browser itself notes. Requests are known better from their interception.
     fn log(&self, params: &Value) {
-        let entry = &params["entry"];
-        let level = match entry["level"].as_str() {
+        let entry = &params.field("entry");
+        let level = match entry.field("level").as_str() {
             Some("error") => ConsoleLevel::Error,
             Some("warning") => ConsoleLevel::Warning,
             Some(_) | None => return,
         };
-        if entry["source"] == "network" {
+        if entry.field("source") == "network" {
             return;
         }
-        let text = entry["text"].as_str().unwrap_or_default();
+        let text = entry.field("text").as_str().unwrap_or_default();
         if let Some(url) = refused_socket(text) {
             self.note_request(url, "WebSocket", RequestFailure::Foreign);
             return;
@@ -210,7 +220,7 @@ impl Observer {
         let message = ConsoleMessage {
             level,
             text: cut(text, TEXT),
-            line: entry["lineNumber"].as_u64().map(|line| line + 1),
+            line: entry.field("lineNumber").as_u64().map(|line| line + 1),
             phase: seen.phase(),
         };
         let Seen { load, .. } = &mut *seen;
@@ -231,7 +241,7 @@ impl Listener for SessionListener {
         let question = match event.method.as_str() {
             "Fetch.requestPaused" => Question::Request { session: session(), params },
             "Page.javascriptDialogOpening" => Question::Dialog { session: session(), params },
-            "Target.attachedToTarget" => Question::Attached { parent: session(), params },
+            "Target.attachedToTarget" => Question::Attached { params },
             "Page.loadEventFired" if self.is_page => {
                 observer.update(|progress| progress.is_loaded = true);
                 return;
@@ -278,8 +288,9 @@ fn argument(value: &Value) -> String {
     if let Some(plain_value) = value.get("value") {
         return plain(plain_value);
     }
-    let text = value["description"].as_str().or_else(|| value["unserializableValue"].as_str());
-    text.or_else(|| value["type"].as_str()).unwrap_or_default().to_owned()
+    let text =
+        value.field("description").as_str().or_else(|| value.field("unserializableValue").as_str());
+    text.or_else(|| value.field("type").as_str()).unwrap_or_default().to_owned()
 }
 
 fn plain(value: &Value) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::cdp::json::Fields as _;
 use super::cdp::{CommandError, Connection};
 use super::pool::Browser;
 
@@ -130,5 +131,5 @@ impl Drop for Page {
 }
 
 fn text(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_default().to_owned()
+    value.field(name).as_str().unwrap_or_default().to_owned()
 }

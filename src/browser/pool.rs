@@ -298,7 +298,7 @@ async fn end_when_idle(pool: Weak<Inner>, closed: CancellationToken) {
             }
             return;
         }
-        let wait = inner.limits.idle - idle;
+        let wait = inner.limits.idle.saturating_sub(idle);
         drop(current);
         drop(inner);
         tokio::select! {

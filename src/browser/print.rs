@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::RenderError;
 use super::cdp::CommandError;
+use super::cdp::json::{Fields as _, set};
 use super::options::{Media, PdfOptions};
 use super::page::Page;
 
@@ -37,7 +38,7 @@ pub(super) async fn prepare(page: &Page, options: &PdfOptions) -> Result<(), Com
 pub(super) async fn print(page: &Page, options: &PdfOptions) -> Result<Bytes, RenderError> {
     let mut parameters = parameters(options);
     if options.is_single_page() {
-        parameters["paperHeight"] = json!(content_height(page, options).await?);
+        set(&mut parameters, "paperHeight", json!(content_height(page, options).await?));
     }
     let printed =
         page.command("Page.printToPDF", parameters).await.map_err(|error| match error {
@@ -46,7 +47,7 @@ pub(super) async fn print(page: &Page, options: &PdfOptions) -> Result<Bytes, Re
             }
             error => error.into(),
         })?;
-    let Some(stream) = printed["stream"].as_str() else {
+    let Some(stream) = printed.field("stream").as_str() else {
         return Err(RenderError::Refused {
             method: "Page.printToPDF".to_owned(),
             message: "no stream came back".to_owned(),
@@ -96,7 +97,7 @@ async fn content_height(page: &Page, options: &PdfOptions) -> Result<f64, Render
         "returnByValue": true,
     });
     let answer = page.command("Runtime.evaluate", question).await?;
-    let pixels = answer["result"]["value"].as_f64().unwrap_or_default();
+    let pixels = answer.field("result").field("value").as_f64().unwrap_or_default();
     let content = pixels * options.scale() / 96.0;
     // A pixel more, or rounding would make a second page.
     let height = content + margins.top.as_inches() + margins.bottom.as_inches() + 2.0 / 96.0;
@@ -116,8 +117,8 @@ async fn read(page: &Page, stream: &str) -> Result<Bytes, RenderError> {
     loop {
         let parameters = json!({"handle": stream, "size": PART_BYTES});
         let part = page.command("IO.read", parameters).await?;
-        let data = part["data"].as_str().unwrap_or_default();
-        if part["base64Encoded"] == true {
+        let data = part.field("data").as_str().unwrap_or_default();
+        if part.field("base64Encoded") == true {
             let bytes = STANDARD.decode(data).map_err(|error| RenderError::Refused {
                 method: "IO.read".to_owned(),
                 message: error.to_string(),
@@ -129,7 +130,7 @@ async fn read(page: &Page, stream: &str) -> Result<Bytes, RenderError> {
         if pdf.len() > LARGEST {
             return Err(RenderError::TooLarge { what: "PDF", limit_bytes: LARGEST });
         }
-        if part["eof"] == true {
+        if part.field("eof") == true {
             break;
         }
     }

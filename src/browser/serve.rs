@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::cdp::json::{Fields as _, set};
 use super::cdp::{CommandError, Connection};
 use super::load::{DOCUMENT, POLICY};
 use super::observe::{Observer, Question, SessionListener};
@@ -34,7 +35,7 @@ impl Server<'_> {
                     self.request(&session, &params, &mut is_answered).await
                 }
                 Question::Dialog { session, params } => self.dialog(&session, &params).await,
-                Question::Attached { parent, params } => self.attached(&parent, &params).await,
+                Question::Attached { params } => self.attached(&params).await,
             };
             if let Err(error) = answered {
                 return error;
@@ -49,13 +50,13 @@ impl Server<'_> {
         params: &Value,
         is_answered: &mut bool,
     ) -> Result<(), CommandError> {
-        let request = &params["request"];
-        let url = request["url"].as_str().unwrap_or_default();
-        let kind = params["resourceType"].as_str().unwrap_or_default();
-        let id = &params["requestId"];
+        let request = &params.field("request");
+        let url = request.field("url").as_str().unwrap_or_default();
+        let kind = params.field("resourceType").as_str().unwrap_or_default();
+        let id = &params.field("requestId");
         let own = own_path(url);
-        if kind == "Document" && params["frameId"] == self.tab.target.as_str() {
-            let is_document = own.as_deref() == Some("") && request["method"] == "GET";
+        if kind == "Document" && params.field("frameId") == self.tab.target.as_str() {
+            let is_document = own.as_deref() == Some("") && request.field("method") == "GET";
             if is_document && !*is_answered {
                 *is_answered = true;
                 let headers = [
@@ -68,26 +69,7 @@ impl Server<'_> {
             // An answer without content leaves the page where it is.
             return self.fulfill(session, id, 204, &[], b"").await;
         }
-        let file = match own.as_deref() {
-            Some(path) if !path.is_empty() => match self.source.files.file(path).await {
-                Some(file) => Some(file),
-                None => {
-                    if path != "favicon.ico" {
-                        self.observer.note_request(path, kind, RequestFailure::Missing);
-                    }
-                    None
-                }
-            },
-            // The document asks for itself: a frame of the page in the page, or a fetch of it.
-            Some(_) => Some(PageFile {
-                media_type: "text/html; charset=utf-8".to_owned(),
-                bytes: self.source.html.clone().into(),
-            }),
-            None => {
-                self.observer.note_request(url, kind, RequestFailure::Foreign);
-                None
-            }
-        };
+        let file = self.own_file(url, own.as_deref(), kind).await;
         match file {
             Some(file) => {
                 let headers = [
@@ -114,6 +96,26 @@ impl Server<'_> {
         }
     }
 
+    /// The page's own file at an address; what is none is noted.
+    async fn own_file(&self, url: &str, own: Option<&str>, kind: &str) -> Option<PageFile> {
+        let Some(path) = own else {
+            self.observer.note_request(url, kind, RequestFailure::Foreign);
+            return None;
+        };
+        if path.is_empty() {
+            // The document asks for itself: a frame of the page in the page, or a fetch of it.
+            return Some(PageFile {
+                media_type: "text/html; charset=utf-8".to_owned(),
+                bytes: self.source.html.clone().into(),
+            });
+        }
+        let file = self.source.files.file(path).await;
+        if file.is_none() && path != "favicon.ico" {
+            self.observer.note_request(path, kind, RequestFailure::Missing);
+        }
+        file
+    }
+
     async fn fulfill(
         &self,
         session: &str,
@@ -137,19 +139,19 @@ impl Server<'_> {
             self.post(session, "Runtime.terminateExecution", json!({})).await?;
         }
         let mut answer = json!({"accept": true});
-        if params["type"] == "prompt" {
-            answer["promptText"] = params["defaultPrompt"].clone();
+        if params.field("type") == "prompt" {
+            set(&mut answer, "promptText", params.field("defaultPrompt").clone());
         }
         self.post(session, "Page.handleJavaScriptDialog", answer).await
     }
 
     /// A frame's own process, or a worker: it gets the same treatment, then it may go on.
-    async fn attached(&self, parent: &str, params: &Value) -> Result<(), CommandError> {
-        let Some(session) = params["sessionId"].as_str() else { return Ok(()) };
-        let info = &params["targetInfo"];
-        if info["type"] == "page" {
+    async fn attached(&self, params: &Value) -> Result<(), CommandError> {
+        let Some(session) = params.field("sessionId").as_str() else { return Ok(()) };
+        let info = &params.field("targetInfo");
+        if info.field("type") == "page" {
             // A window that the page opened after all.
-            let parameters = json!({"targetId": info["targetId"]});
+            let parameters = json!({"targetId": info.field("targetId")});
             self.connection.send(None, "Target.closeTarget", parameters).await?;
             return Ok(());
         }
@@ -162,7 +164,6 @@ impl Server<'_> {
         for (method, parameters) in enables() {
             self.post(session, method, parameters).await?;
         }
-        let _ = parent;
         self.post(session, "Runtime.runIfWaitingForDebugger", json!({})).await
     }
 

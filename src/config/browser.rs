@@ -40,6 +40,8 @@ pub enum IsolationWish {
     Best,
     /// As `best`, and without Chrome's own sandbox where it cannot be had.
     Weak,
+    /// Rules inside Chrome and its own sandbox, even where a namespace could be had.
+    Rules,
 }
 
 impl Default for BrowserConfig {

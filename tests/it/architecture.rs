@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("cli", &["app", "config", "content_urls", "doctor", "registry", "server", "telemetry"]),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "server"]),
     (
         "documents",
         &[

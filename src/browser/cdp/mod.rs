@@ -2,13 +2,15 @@
 //!
 //! Events are handed on as plain JSON, so that one that nobody knows breaks nothing.
 
+pub(in crate::browser) mod json;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -18,8 +20,8 @@ use super::RenderError;
 
 /// Commands that wait for Chrome to read them; further ones wait for room.
 const QUEUE: usize = 256;
-/// Chrome's messages beyond this are not read: nothing that is asked for is that large.
-const LARGEST_MESSAGE: usize = 512 * 1024 * 1024;
+/// A longer message ends the connection: nothing that is asked for is that large.
+const LARGEST_MESSAGE: u64 = 512 * 1024 * 1024;
 
 /// Why a command has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,10 @@ impl From<CommandError> for RenderError {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Closed => Self::Crashed("Chrome has ended".to_owned()),
+            // The tab has gone, and with it what it showed.
+            CommandError::Refused { message, .. } if message.contains("Session with given id") => {
+                Self::Crashed(message)
+            }
             CommandError::Refused { method, message } => {
                 Self::Refused { method: method.to_owned(), message }
             }
@@ -226,8 +232,8 @@ async fn read(pipe: pipe::Receiver, shared: Arc<Shared>) {
     let mut pipe = BufReader::with_capacity(256 * 1024, pipe);
     let mut bytes = Vec::new();
     loop {
-        match pipe.read_until(0, &mut bytes).await {
-            Ok(1..) if bytes.last() == Some(&0) && bytes.len() <= LARGEST_MESSAGE => {}
+        match (&mut pipe).take(LARGEST_MESSAGE).read_until(0, &mut bytes).await {
+            Ok(1..) if bytes.last() == Some(&0) => {}
             Ok(_) | Err(_) => break,
         }
         bytes.pop();

@@ -19,6 +19,7 @@ pub(super) use process::Process;
 use self::profile::{Profile, remove_leftovers};
 use self::spawn::{Namespaces, Plan, SpawnError, Stage};
 use super::cdp::Connection;
+use super::cdp::json::Fields as _;
 use super::{Isolation, RenderError};
 use crate::config::browser::IsolationWish;
 
@@ -91,6 +92,7 @@ fn tiers(wish: IsolationWish) -> Vec<Tier> {
     match wish {
         IsolationWish::Required => vec![tier(true, true)],
         IsolationWish::Best => vec![tier(true, true), tier(false, true)],
+        IsolationWish::Rules => vec![tier(false, true)],
         IsolationWish::Weak => {
             vec![tier(true, true), tier(true, false), tier(false, true), tier(false, false)]
         }
@@ -165,7 +167,7 @@ async fn start(
     };
     let complaint = match answer {
         Ok(Ok(answer)) => {
-            let version = answer["product"].as_str().unwrap_or("unknown version").to_owned();
+            let version = answer.field("product").as_str().unwrap_or("unknown version").to_owned();
             let isolation = Isolation {
                 network_namespace: tier.is_in_namespace,
                 chrome_sandbox: tier.has_sandbox,
