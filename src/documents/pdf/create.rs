@@ -132,7 +132,12 @@ impl Documents {
             setup: call.page.clone(),
             options,
             document: self.document_at(&owner, &place).await?,
-            files: attachments.files.iter().map(|file| file.attachment.clone()).chain(lifted).collect(),
+            files: attachments
+                .files
+                .iter()
+                .map(|file| file.attachment.clone())
+                .chain(lifted)
+                .collect(),
             steps: String::new(),
         };
         let finished = match (given, wanted) {

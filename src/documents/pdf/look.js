@@ -29,6 +29,32 @@ document.addEventListener("DOMContentLoaded", () => {
   style.textContent =
     "html { box-sizing: border-box; min-height: 100vh; overflow: hidden; padding: " +
     [margins.top, margins.right, margins.bottom, margins.left].join(" ") +
-    " } :where(html) { background: #fff }";
+    " } :where(html) { background: #fff } html::after { content: ''; position: fixed; left: 0; " +
+    "right: 0; bottom: 0; height: " + margins.bottom + "; background: #fff }";
   document.documentElement.append(style);
+});
+addEventListener("load", () => {
+  if (window.innerWidth !== __WIDTH__ || !document.body) return;
+  const isForced = (value) => /^(page|always|all|left|right|recto|verso)$/.test(value);
+  // Whatever stands behind a forced break is on the next page.
+  const hide = (element) => {
+    for (let next = element; next; next = next.nextElementSibling) {
+      next.style.setProperty("visibility", "hidden", "important");
+    }
+  };
+  const hideBehind = (element) => {
+    for (let at = element; at && at !== document.body; at = at.parentElement) {
+      hide(at.nextElementSibling);
+    }
+  };
+  let seen = 0;
+  for (const element of document.body.querySelectorAll("*")) {
+    if (++seen > 5000) return;
+    const computed = getComputedStyle(element);
+    if (isForced(computed.breakBefore) && element.previousElementSibling) {
+      hide(element);
+      return hideBehind(element.parentElement);
+    }
+    if (isForced(computed.breakAfter)) return hideBehind(element);
+  }
 });

@@ -38,13 +38,14 @@ async fn pages_that_never_come_to_rest_are_refused() {
         let html = scripted(script);
         let refused =
             studio.call("create_pdf_document", json!({"html": html, "doc_name": "r"})).await;
-        assert_eq!(refused.code(), "page_never_loads", "{script}: {refused:?}");
-        assert!(refused.text("hint").contains("endless"), "{refused:?}");
+        assert_eq!(refused.code(), "page_broken", "{script}: {refused:?}");
+        let found = &refused.field("verification")["findings"][0];
+        assert_eq!(found["kind"], "never_loads", "{refused:?}");
         untouched(&studio, &url).await;
     }
     let edits = "<<<<<<< SEARCH\n<p>Forty ships came in spring.</p>\n=======\n<script>for (;;) {}</script>\n>>>>>>> REPLACE";
     let refused = studio.call("edit_pdf_document", json!({"doc_name": "r", "edits": edits})).await;
-    assert_eq!(refused.code(), "page_never_loads", "{refused:?}");
+    assert_eq!(refused.code(), "page_broken", "{refused:?}");
     untouched(&studio, &url).await;
     // The next document finds a working browser.
     let made = studio.call("create_pdf_document", json!({"html": REPORT})).await;
@@ -66,7 +67,7 @@ async fn a_model_may_put_an_endless_page_right() {
             &[&scripted("for (;;) {}"), &scripted("while (1) {}")],
         )
         .await;
-    assert_eq!(never.code(), "page_never_loads", "{never:?}");
+    assert_eq!(never.code(), "page_broken", "{never:?}");
 }
 
 #[tokio::test]
@@ -124,7 +125,7 @@ async fn endless_documents_end_at_the_deadline() {
     );
     let refused = studio.call("create_pdf_document", json!({"html": html, "doc_name": "r"})).await;
     assert!(
-        ["render_timeout", "page_never_loads", "chrome_crashed"].contains(&refused.code()),
+        ["render_timeout", "page_broken", "chrome_crashed"].contains(&refused.code()),
         "{refused:?}"
     );
     untouched(&studio, &url).await;

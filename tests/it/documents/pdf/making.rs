@@ -17,7 +17,9 @@ async fn given_html_becomes_a_whole_pdf() {
     assert_eq!(made.text("title"), "Harbour report");
     assert_eq!((made.field("version"), made.field("pages")), (&json!(1), &json!(3)));
     assert_eq!((made.text("llm_route"), made.field("model_used")), ("none", &Value::Null));
-    assert_eq!(made.field("paper"), &json!({"width_mm": 209.9, "height_mm": 297.0}), "{made:?}");
+    let paper = |side: &str| made.field("paper")[side].as_f64().unwrap();
+    assert!((paper("width_mm") - 210.0).abs() < 0.5 && (paper("height_mm") - 297.0).abs() < 0.5);
+    assert_eq!(made.field("verification")["status"], "passed", "{made:?}");
     let url = made.text("url");
     let token = url.strip_prefix(&format!("{CONTENT}/d/")).unwrap().strip_suffix(".pdf").unwrap();
     assert_eq!(token.len(), 22);
@@ -166,6 +168,25 @@ async fn versions_are_listed_restored_and_deleted_by_the_documents_name() {
     assert_eq!(deleted.text("status"), "success", "{deleted:?}");
     let gone = studio.call("edit_pdf_document", json!({"doc_name": "log", "edits": edits})).await;
     assert_eq!(gone.code(), "document_not_found");
+}
+
+#[tokio::test]
+async fn a_document_can_be_attached_to_another_by_its_own_address() {
+    let studio = StudioBuilder::new().build().await;
+    let made = studio.call("create_pdf_document", json!({"html": REPORT, "doc_name": "one"})).await;
+    let (url, source) = (made.text("url"), made.text("source_url"));
+    let attachments = json!([url, source, url.replace("/d/", "/a/")]);
+    let call = json!({"user_request": "the same, shorter", "attachments": attachments});
+    let asked = studio.call("create_web_app", call).await;
+    let prompt = asked.prompt();
+    assert!(
+        prompt.contains("`one.pdf` (application/pdf") && prompt.contains("`one.html` (text/html"),
+        "{prompt}"
+    );
+    assert!(prompt.contains("Sixty ships came in summer."), "its text is there: {prompt}");
+    assert_eq!(studio.hosts.questions(), 0, "nothing is fetched");
+    let app = studio.answer(&asked, REPORT).await;
+    assert_eq!(app.field("attachments").as_array().unwrap().len(), 2, "a PDF is no app: {app:?}");
 }
 
 #[tokio::test]

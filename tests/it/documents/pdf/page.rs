@@ -16,7 +16,7 @@ async fn printed(studio: &Studio, html: &str, page: Value) -> Pdf {
 #[tokio::test]
 async fn paper_has_the_wanted_size() {
     let studio = StudioBuilder::new().build().await;
-    let at_page = REPORT.replace("<style>", "<style>@page { size: A6; margin: 8mm }");
+    let at_page = REPORT.replace("<style>", "<style>@page { size: 105mm 148mm; margin: 8mm }");
     for (html, page, size) in [
         (REPORT, json!({}), (210, 297)),
         (REPORT, json!({"size": "Letter"}), (216, 279)),
@@ -85,7 +85,7 @@ async fn options_that_cannot_be_printed_are_refused_by_name() {
         (json!({"size": {"width": "0mm", "height": "297mm"}}), "invalid_page", "size.width"),
         (json!({"size": "A99"}), "invalid_page", "`size`"),
         (json!({"margins": "150mm"}), "invalid_page", "margins"),
-        (json!({"margins": {"left": "100mm", "right": "105mm"}}), "invalid_page", "margins.left"),
+        (json!({"margins": {"left": "100mm", "right": "110mm"}}), "invalid_page", "margins.left"),
         (json!({"margins": "wide"}), "invalid_page", "margins"),
         (json!({"footer": "{total}"}), "invalid_page", "{total}"),
         (json!({"header": "x", "margins": "2mm"}), "invalid_page", "header"),
@@ -96,6 +96,7 @@ async fn options_that_cannot_be_printed_are_refused_by_name() {
     ] {
         let arguments = json!({"html": REPORT, "doc_name": "x", "page": page});
         let refused = studio.call("create_pdf_document", arguments).await;
+        assert!(refused.0.is_error, "{page} was printed: {refused:?}");
         assert_eq!(refused.code(), code, "{page}: {refused:?}");
         assert!(refused.text("message").contains(named), "{page}: {refused:?}");
         assert!(refused.text("hint").len() > 10);

@@ -122,8 +122,12 @@ impl Harbour {
     }
 
     async fn create(&self, model: &Arc<Scripted>) -> Reply {
+        self.create_from("how many ships", model).await
+    }
+
+    async fn create_from(&self, request: &str, model: &Arc<Scripted>) -> Reply {
         let arguments = json!({
-            "user_request": "how many ships", "doc_name": "ships", "user_number": "+49",
+            "user_request": request, "doc_name": "ships", "user_number": "+49",
             "mcp_tools": ["count_ships"],
         });
         let model = Arc::clone(model) as Arc<dyn LanguageModel>;
@@ -221,7 +225,8 @@ async fn calls_have_an_end() {
     let last = results(requests[8].messages.last().unwrap()).to_vec();
     assert!(last[0].ends_with("Write what was asked for now, from what you have."), "{last:?}");
     let many = calls(&vec![("count_ships", json!({"season": "spring"})); 40]);
-    let made = harbour.create(&model(&[many, said(REPORT)])).await;
+    // Another request: the same one would go on with what it has paid for.
+    let made = harbour.create_from("all ships", &model(&[many, said(REPORT)])).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
     assert_eq!(harbour.seasons().len(), 8 + 32, "calls of one document are bounded");
 }
