@@ -93,9 +93,18 @@ pub struct EditResult {
     pub level: Option<Level>,
 }
 
+/// What is to be done, whatever the document is like.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    owner: &'a Owner,
+    call: &'a EditDocument,
+    /// What a model is asked for.
+    brief: Option<&'a Brief>,
+}
+
 /// What one try came to.
 enum Attempt {
-    Done(EditedDocument),
+    Done(Box<EditedDocument>),
     /// Somebody else published meanwhile; the blocks of this try.
     Overtaken(Option<String>),
 }
@@ -118,11 +127,12 @@ impl Documents {
         if brief.is_none() && !has_edits && !has_tools && !has_page {
             return Err(DocumentError::NoEdit(call.kind).into());
         }
+        let order = Order { owner: &owner, call: &call, brief: brief.as_ref() };
         // A call that was overtaken goes on where it was, not where it began.
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
-            None => match self.edit_on(run, &owner, &call, brief.as_ref(), &first, &[]).await? {
-                Attempt::Done(edited) => return Ok(edited),
+            None => match self.edit_on(run, order, &first, &[]).await? {
+                Attempt::Done(edited) => return Ok(*edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
                     run.step("base#2", || self.newest(&call, &first)).await?
@@ -133,8 +143,8 @@ impl Documents {
             "version {} was published by somebody else meanwhile: this is the document as it is now",
             second.head
         )];
-        match self.edit_on(run, &owner, &call, brief.as_ref(), &second, &errors).await? {
-            Attempt::Done(edited) => Ok(edited),
+        match self.edit_on(run, order, &second, &errors).await? {
+            Attempt::Done(edited) => Ok(*edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
                 Err(DocumentError::EditConflict { name: newest.name, head: newest.head, edits }
@@ -177,12 +187,11 @@ impl Documents {
     async fn edit_on(
         &self,
         run: &Run,
-        owner: &Owner,
-        call: &EditDocument,
-        brief: Option<&Brief>,
+        order: Order<'_>,
         base: &Base,
         errors: &[String],
     ) -> Result<Attempt, Failure> {
+        let Order { owner, call, brief } = order;
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
         let files = self.files_of(&base.document, &source).await?;
@@ -208,26 +217,28 @@ impl Documents {
             (None, None) => None,
         };
         run.progress(5.0, Some(100.0), "editing");
-        let (mut edited, verdict) = match change {
+        let mut changed = match change {
             Some(change) => self.changed(run, &task, change, tools).await?,
             None => (Edited::unchanged(), Verdict::default()),
         };
         let mut files = Vec::new();
-        if let Some(new) = edited.page.as_mut().filter(|_| call.kind == DocumentKind::WebApp) {
+        if let Some(new) = changed.0.page.as_mut().filter(|_| call.kind == DocumentKind::WebApp) {
             (new.page, files) = self.lifted(new.page.clone()).await?;
         }
+        let edited = &changed.0;
         let new_tools = call.tool_names.as_ref().filter(|names| **names != base.tool_names);
         let has_page = base.setup(call) != base.print.page;
         if edited.page.is_none() && new_tools.is_none() && !has_page {
-            return Ok(Attempt::Done(self.unchanged(call, base, edited)));
+            return Ok(Attempt::Done(Box::new(self.unchanged(call, base, changed.0))));
         }
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
-        let (draft, print) = self.draft(run, call, base, &task, &edited, &verdict).await?;
+        let (draft, print) = self.draft(run, call, base, &task, &changed).await?;
         let published = self.publish_next(run, owner.clone(), &draft, &files).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
+        let (edited, verdict) = changed;
         let done = Done { edited, verdict, print, has_thumbnail: draft.thumb_sha.is_some() };
-        Ok(Attempt::Done(self.edited(call, &task, done, published).await?))
+        Ok(Attempt::Done(Box::new(self.edited(call, &task, done, published).await?)))
     }
 
     /// The page after a change, judged.
@@ -297,24 +308,22 @@ impl Documents {
         call: &EditDocument,
         base: &Base,
         task: &EditTask<'_>,
-        edited: &Edited,
-        verdict: &Verdict,
+        changed: &(Edited, Verdict),
     ) -> Result<(Draft, Option<Print>), Failure> {
-        let (page, mut thumb_sha, mut verification): (Page, _, _) = match &edited.page {
-            Some(new) => {
-                let verification = json!(verdict.checked.verification(verdict.rounds));
-                (new.page.clone(), verdict.checked.thumb_sha.clone(), verification)
-            }
+        let (edited, verdict) = changed;
+        let (page, mut thumb_sha, mut verification): (Page, _, _) = if let Some(new) = &edited.page
+        {
+            let verification = json!(verdict.checked.verification(verdict.rounds));
+            (new.page.clone(), verdict.checked.thumb_sha.clone(), verification)
+        } else {
             // The page is as it was, and so are its picture and what is known about it.
-            None => {
-                let before = self.parts.catalog.version(&base.document, base.head).await?;
-                let facts = before.as_ref().and_then(|version| {
-                    serde_json::from_str::<serde_json::Value>(&version.facts).ok()
-                });
-                let verification = facts.and_then(|facts| facts.get("verification").cloned());
-                let thumb_sha = before.and_then(|version| version.thumb_sha);
-                (stored_page(&task.source), thumb_sha, verification.unwrap_or_default())
-            }
+            let before = self.parts.catalog.version(&base.document, base.head).await?;
+            let facts = before
+                .as_ref()
+                .and_then(|version| serde_json::from_str::<serde_json::Value>(&version.facts).ok());
+            let verification = facts.and_then(|facts| facts.get("verification").cloned());
+            let thumb_sha = before.and_then(|version| version.thumb_sha);
+            (stored_page(&task.source), thumb_sha, verification.unwrap_or_default())
         };
         let (mut pdf, mut printed, mut record) = (None, None, json!(null));
         if let Some(press) = &task.press {
@@ -408,8 +417,11 @@ impl Documents {
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
-        let verification =
-            edited.page.is_some().then(|| verdict.checked.verification(verdict.rounds));
+        let checked = match &print {
+            Some(print) => Some(&print.checked),
+            None => edited.page.as_ref().map(|_| &verdict.checked),
+        };
+        let verification = checked.map(|checked| checked.verification(verdict.rounds));
         sentences.extend(verdict.brought());
         let mut warnings = verdict.warnings;
         warnings.extend(verification.as_ref().and_then(Verification::warning));

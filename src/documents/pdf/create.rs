@@ -101,6 +101,8 @@ impl Documents {
         let options = paper::checked(&call.page).map_err(DocumentError::Render)?;
         let names = call.tool_names.as_deref().unwrap_or_default();
         let tools = self.checked_tools(names, Origin::Code, run.context())?;
+        let tool_names =
+            call.tool_names.as_ref().map(|_| tools.iter().map(|tool| tool.name.clone()).collect());
         let tools = Toolbox::new(&self.parts.tools, run, &owner.user, tools);
         let given = match call.html.clone().filter(|html| !html.trim().is_empty()) {
             Some(html) => {
@@ -167,7 +169,7 @@ impl Documents {
             writer,
             prompt,
             place,
-            tool_names: call.tool_names,
+            tool_names,
             thumb_sha: print.checked.thumb_sha.clone(),
             verification: json!(verification),
             print: PrintRecord::new(&press, &print, &tool_calls).to_json(),

@@ -1,9 +1,10 @@
-//! What a PDF says about itself: read back from its bytes, so that it is certain.
+//! What a PDF says about itself: read back from its bytes, so that it is certain, and put right
+//! where it tells of the place that it was printed at.
 
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use lopdf::{Document as PdfFile, LoadOptions, Object};
+use lopdf::{Document as PdfFile, IncrementalDocument, LoadOptions, Object};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::DocumentError;
@@ -12,6 +13,11 @@ use super::super::error::DocumentError;
 const STREAM_BYTES: usize = 64 * 1024 * 1024;
 /// Pages that are looked at for content.
 const PAGES_LOOKED_AT: usize = 50;
+
+/// What stands for a title in a PDF whose document has none.
+const PRINTED_AT: &str = "doc.invalid";
+/// What a PDF says it was made with.
+const CREATOR: &str = concat!("Atelier ", env!("CARGO_PKG_VERSION"));
 
 /// Operators that show text.
 const TEXT: [&[u8]; 4] = [b"Tj", b"TJ", b"'", b"\""];
@@ -35,24 +41,50 @@ pub(in crate::documents) struct PdfFacts {
     pub(in crate::documents) has_text: bool,
 }
 
-/// Reads a PDF that Chrome made.
+/// Reads a PDF that Chrome made, and gives it properties of its own.
 ///
 /// # Errors
 /// When it cannot be read: nobody else could either.
-pub(in crate::documents) async fn read_facts(pdf: Bytes) -> Result<PdfFacts, DocumentError> {
+pub(in crate::documents) async fn read_facts(
+    pdf: Bytes,
+) -> Result<(Bytes, PdfFacts), DocumentError> {
     let unreadable = || DocumentError::UnreadablePdf;
     tokio::task::spawn_blocking(move || {
-        std::panic::catch_unwind(AssertUnwindSafe(|| facts(&pdf))).ok().flatten()
+        std::panic::catch_unwind(AssertUnwindSafe(|| finished(pdf))).ok().flatten()
     })
     .await
     .map_err(|_| unreadable())?
     .ok_or_else(unreadable)
 }
 
-fn facts(pdf: &[u8]) -> Option<PdfFacts> {
+fn finished(pdf: Bytes) -> Option<(Bytes, PdfFacts)> {
     let options =
         LoadOptions { max_decompressed_size: Some(STREAM_BYTES), ..LoadOptions::default() };
-    let file = PdfFile::load_mem_with_options(pdf, options).ok()?;
+    let file = PdfFile::load_mem_with_options(&pdf, options).ok()?;
+    let mut facts = facts(&file)?;
+    let pdf = with_properties(&pdf, file).map_or(pdf, Bytes::from);
+    facts.bytes = pdf.len();
+    Some((pdf, facts))
+}
+
+/// The PDF with its properties changed, as an update behind its end: Chrome names itself and the
+/// machine as its creator, and without a title its own address.
+fn with_properties(pdf: &[u8], file: PdfFile) -> Option<Vec<u8>> {
+    let id = file.trailer.get(b"Info").ok()?.as_reference().ok()?;
+    let has_title = title(&file).is_some();
+    let mut update = IncrementalDocument::create_from(pdf.to_vec(), file);
+    update.opt_clone_object_to_new_document(id).ok()?;
+    let info = update.new_document.get_object_mut(id).ok()?.as_dict_mut().ok()?;
+    info.set("Creator", Object::string_literal(CREATOR));
+    if !has_title {
+        info.remove(b"Title");
+    }
+    let mut changed = Vec::with_capacity(pdf.len() + 1024);
+    update.save_to(&mut changed).ok()?;
+    Some(changed)
+}
+
+fn facts(file: &PdfFile) -> Option<PdfFacts> {
     let pages = file.get_pages();
     let first = pages.values().next().copied();
     let mut blank_pages = 0;
@@ -64,9 +96,9 @@ fn facts(pdf: &[u8]) -> Option<PdfFacts> {
     }
     Some(PdfFacts {
         pages: pages.len(),
-        bytes: pdf.len(),
-        title: title(&file),
-        paper: first.and_then(|page| paper(&file, page)),
+        bytes: 0,
+        title: title(file),
+        paper: first.and_then(|page| paper(file, page)),
         blank_pages,
         has_text,
     })
@@ -98,7 +130,7 @@ fn title(file: &PdfFile) -> Option<String> {
     let title = info.as_dict().ok()?.get(b"Title").ok()?;
     let (_, title) = file.dereference(title).ok()?;
     let title = lopdf::decode_text_string(title).ok()?;
-    Some(title.trim().to_owned()).filter(|title| !title.is_empty())
+    Some(title.trim().to_owned()).filter(|title| !title.is_empty() && title != PRINTED_AT)
 }
 
 /// The size of a page, which it may have from the nodes above it.

@@ -114,7 +114,7 @@ impl Documents {
             }
             Err(error) => return Err(DocumentError::Render(error)),
         };
-        let facts = read_facts(printed.pdf.clone()).await?;
+        let (pdf, facts) = read_facts(printed.pdf).await?;
         let (look, thumb_sha) = self.look_at(run, press, source).await?;
         let seen = PdfSeen {
             html,
@@ -126,7 +126,7 @@ impl Documents {
             title: Some(printed.load.title.as_str()),
         };
         let checked = checked_print(&seen, started.elapsed(), thumb_sha);
-        let pdf = self.parts.blobs.put(printed.pdf).await?;
+        let pdf = self.parts.blobs.put(pdf).await?;
         Ok(Ok(Print { pdf, facts, checked }))
     }
 

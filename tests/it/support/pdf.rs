@@ -98,11 +98,11 @@ impl Pdf {
         }
     }
 
-    /// The title in its properties.
-    pub(crate) fn title(&self) -> Option<String> {
+    /// One of its properties, such as `Title`.
+    pub(crate) fn property(&self, name: &str) -> Option<String> {
         let info = self.file.trailer.get(b"Info").ok()?;
         let (_, info) = self.file.dereference(info).ok()?;
-        lopdf::decode_text_string(info.as_dict().ok()?.get(b"Title").ok()?).ok()
+        lopdf::decode_text_string(info.as_dict().ok()?.get(name.as_bytes()).ok()?).ok()
     }
 
     /// How many pictures are in it.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use atelier::browser::Chrome;
 use atelier::app::{App, Ports};
+use atelier::browser::Chrome;
 use atelier::browser::Chrome;
 use atelier::config::Config;
 use atelier::documents::LinkLife;

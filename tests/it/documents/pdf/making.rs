@@ -34,7 +34,9 @@ async fn given_html_becomes_a_whole_pdf() {
     assert!(pdf.text(2).contains("Sixty ships"));
     assert!(pdf.is_tagged());
     assert_eq!(pdf.outline(), ["Harbour report", "Summer", "Autumn"]);
-    assert_eq!(pdf.title().as_deref(), Some("Harbour report"));
+    assert_eq!(pdf.property("Title").as_deref(), Some("Harbour report"));
+    let creator = pdf.property("Creator").unwrap();
+    assert!(creator.starts_with("Atelier "), "no word about the machine: {creator}");
     assert_eq!(pdf.language().as_deref(), Some("en"));
     // The page's own background colour, printed; the margin is white.
     assert_eq!(pdf.colour(1, 100, 50), [204, 0, 0]);
@@ -114,6 +116,8 @@ async fn names_and_versions_are_those_of_documents() {
     assert_eq!(app.field("version"), 1);
     let bare = "<!DOCTYPE html><html><body>x</body></html>";
     let unnamed = studio.call("create_pdf_document", json!({"html": bare})).await;
+    let (pdf, _) = studio.pdf(unnamed.text("url"), 1).await;
+    assert_eq!((pdf.property("Title"), pdf.all_text().trim()), (None, "x"));
     let word = unnamed.text("doc_name").strip_prefix("pdf-doc-").unwrap();
     assert!(word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
 
