@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::CommandError;
+use super::Made;
 use super::client::Client;
 
 const REQUEST: &str = include_str!("../../../examples/demo/pdf.txt");
@@ -10,7 +11,7 @@ const REQUEST: &str = include_str!("../../../examples/demo/pdf.txt");
 const DOCUMENT: &str = include_str!("../../../examples/demo/pdf.html");
 
 /// Has the document made, and opens it.
-pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
+pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
     let request = REQUEST.trim();
     let arguments = json!({
         "user_request": request,
@@ -25,10 +26,11 @@ pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
         return Err(CommandError::failed(format!("`{url}` opens, but is no PDF")));
     }
     let pages = finished.result.get("pages").unwrap_or(&Value::Null);
-    Ok(vec![
+    let lines = vec![
         format!("request: {request}"),
         finished.author(),
         format!("document: {}, {pages} pages, {} bytes", field("doc_name"), pdf.len()),
         format!("open: {url}"),
-    ])
+    ];
+    Ok(Made { lines, picture: ("pdf", field("thumbnail_url").to_owned()) })
 }
