@@ -22,7 +22,7 @@ use crate::registry::{Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
-use crate::storage::{Catalog, StorageError, keys};
+use crate::storage::{Catalog, Document, DocumentKind, Owner, StorageError, keys};
 
 /// The database in the data folder.
 const DATABASE: &str = "atelier.db";
@@ -48,6 +48,8 @@ pub struct App {
     pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
+    /// Documents, for what is no tool.
+    documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
@@ -162,7 +164,7 @@ impl App {
             link_life,
             page_bytes: config.limits.page_bytes,
             verifier: if config.browser.verify {
-                Verifier::new(Arc::clone(&renderer), blobs.clone())
+                Verifier::new(Arc::clone(&renderer), blobs.clone(), &config.browser)
             } else {
                 Verifier::off(blobs.clone())
             },
@@ -194,10 +196,27 @@ impl App {
             registry,
             renderer,
             caller,
+            documents,
             urls,
             key,
             metrics,
         }))
+    }
+}
+
+impl App {
+    /// Gives a document another name; its address, versions and title stay.
+    ///
+    /// # Errors
+    /// When there is no such document, or the name is none or taken.
+    pub async fn rename_document(
+        &self,
+        owner: &Owner,
+        kind: DocumentKind,
+        name: &str,
+        new_name: &str,
+    ) -> Result<Document, ToolError> {
+        Ok(self.documents.rename(owner, kind, name, new_name).await?)
     }
 }
 

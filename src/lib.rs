@@ -14,6 +14,7 @@ pub mod documents;
 pub mod error;
 pub mod installation_key;
 pub mod jobs;
+pub mod libraries;
 pub mod llm;
 pub mod page_runtime;
 pub mod prompts;

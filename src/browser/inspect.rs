@@ -15,9 +15,6 @@ use super::page::Page;
 use super::report::{Load, LoadOutcome};
 use super::source::Source;
 
-/// How long one script or picture may take.
-const SCRIPT_PATIENCE: Duration = Duration::from_secs(10);
-
 /// What to look at.
 #[derive(Debug, Clone, Default)]
 pub struct InspectOptions {
@@ -29,6 +26,9 @@ pub struct InspectOptions {
     pub scripts: Vec<String>,
     /// Pictures to take.
     pub screenshots: Vec<ScreenshotOptions>,
+    /// How long the page may take until it is at rest, and then each script and picture; `None`:
+    /// as configured.
+    pub patience: Option<Duration>,
 }
 
 /// A picture to take.
@@ -63,7 +63,8 @@ pub struct ViewportReport {
     pub viewport: Viewport,
     /// How the page loaded.
     pub load: Load,
-    /// What each script returned, or what it threw; empty when the page did not load.
+    /// What each script returned, or what it threw; empty when the page did not load. A script
+    /// that did not end is the last one.
     pub scripts: Vec<Result<Value, String>>,
     /// The pictures that were asked for of this window; none when the page did not load.
     pub screenshots: Vec<Screenshot>,
@@ -85,22 +86,31 @@ pub(super) async fn look(
         let touch = json!({"enabled": true, "maxTouchPoints": 5});
         page.post("Emulation.setTouchEmulationEnabled", touch).await?;
     }
+    let patience = options.patience.unwrap_or_else(|| page.load_cap());
     let work = async |loaded: LoadedPage| {
         if loaded.outcome != LoadOutcome::Loaded {
             return Ok((Vec::new(), Vec::new()));
         }
         let mut scripts = Vec::with_capacity(options.scripts.len());
         for script in &options.scripts {
-            scripts.push(evaluate(page, script).await?);
+            let Ok(result) = tokio::time::timeout(patience, evaluate(page, script)).await else {
+                // The page is busy without an end: nothing else would come through.
+                let seconds = patience.as_secs_f64();
+                scripts.push(Err(format!("it did not end within {seconds} s")));
+                return Ok((scripts, Vec::new()));
+            };
+            scripts.push(result?);
         }
         let mut screenshots = Vec::new();
         for wanted in options.screenshots.iter().filter(|wanted| wanted.viewport == viewport.name) {
-            screenshots.extend(screenshot(page, viewport, wanted).await?);
+            let picture = tokio::time::timeout(patience, screenshot(page, viewport, wanted)).await;
+            // A page that paints for ever has no picture; what it reported is worth having.
+            screenshots.extend(picture.unwrap_or(Ok(None))?);
         }
         Ok((scripts, screenshots))
     };
     let ((scripts, screenshots), load) =
-        with_document(page, source, &options.before, Rest::ForLooking, work).await?;
+        with_document(page, source, &options.before, Rest::ForLooking, patience, work).await?;
     Ok(ViewportReport { viewport: viewport.clone(), load, scripts, screenshots })
 }
 
@@ -108,13 +118,9 @@ async fn evaluate(page: &Page, script: &str) -> Result<Result<Value, String>, Re
     let parameters = json!({
         "expression": script, "awaitPromise": true, "returnByValue": true, "userGesture": false,
     });
-    let answer = page.command("Runtime.evaluate", parameters);
-    let answer = match tokio::time::timeout(SCRIPT_PATIENCE, answer).await {
-        Err(_) => {
-            return Ok(Err(format!("it did not end within {} s", SCRIPT_PATIENCE.as_secs())));
-        }
-        Ok(Err(CommandError::Refused { message, .. })) => return Ok(Err(message)),
-        Ok(answer) => answer?,
+    let answer = match page.command("Runtime.evaluate", parameters).await {
+        Err(CommandError::Refused { message, .. }) => return Ok(Err(message)),
+        answer => answer?,
     };
     let details = &answer.field("exceptionDetails");
     if details.is_object() {
@@ -141,11 +147,9 @@ async fn screenshot(
             "scale": scale / viewport.device_scale,
         },
     });
-    let answer = page.command("Page.captureScreenshot", parameters);
-    let answer = match tokio::time::timeout(SCRIPT_PATIENCE, answer).await {
-        // A page that paints for ever has no picture; what it reported is worth having.
-        Err(_) | Ok(Err(CommandError::Refused { .. })) => return Ok(None),
-        Ok(answer) => answer?,
+    let answer = match page.command("Page.captureScreenshot", parameters).await {
+        Err(CommandError::Refused { .. }) => return Ok(None),
+        answer => answer?,
     };
     let data = STANDARD.decode(answer.field("data").as_str().unwrap_or_default());
     Ok(data.ok().map(|bytes| Screenshot { webp: bytes.into() }))

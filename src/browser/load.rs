@@ -23,8 +23,10 @@ pub(super) const DOCUMENT: &str = "https://doc.invalid/";
 pub(super) const POLICY: &str = "sandbox allow-scripts allow-forms allow-modals; \
     connect-src http: https: data: blob:";
 
-/// How long a page may take until it is at rest.
-const LOAD_CAP: Duration = Duration::from_secs(10);
+/// Takes peer connections out of a page where no namespace stops their datagrams.
+const WITHOUT_PEERS: &str = "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport']) \
+     delete globalThis[name]";
+
 /// How long a page must be at rest.
 const QUIET: Duration = Duration::from_millis(150);
 
@@ -76,6 +78,7 @@ pub(super) async fn with_document<T, F>(
     source: &Source,
     before: &[String],
     rest: Rest,
+    patience: Duration,
     work: impl FnOnce(LoadedPage) -> F,
 ) -> Result<(T, Load), RenderError>
 where
@@ -92,7 +95,7 @@ where
     let server = Server { connection: page.connection(), tab, source, observer: &observer };
     let begun = Instant::now();
     let load_and_work = async {
-        let outcome = tokio::time::timeout(LOAD_CAP, bring(page, &observer, before, rest)).await;
+        let outcome = tokio::time::timeout(patience, bring(page, &observer, before, rest)).await;
         let (outcome, title) = match outcome {
             Ok(outcome) => outcome?,
             Err(_) => {
@@ -132,22 +135,46 @@ async fn bring(
     before: &[String],
     rest: Rest,
 ) -> Result<(LoadOutcome, String), RenderError> {
+    if !page.is_in_namespace() {
+        // Peer connections pass by name rules, proxies and interception.
+        let script = json!({"source": WITHOUT_PEERS});
+        page.post("Page.addScriptToEvaluateOnNewDocument", script).await?;
+    }
     for script in before {
         page.post("Page.addScriptToEvaluateOnNewDocument", json!({"source": script})).await?;
     }
     page.post("Page.navigate", json!({"url": DOCUMENT})).await?;
-    if observer.loaded_or_crashed().await.is_crashed {
-        return Ok((LoadOutcome::Crashed, String::new()));
+    let begun = observer
+        .until(|progress| {
+            progress.is_loaded || progress.has_left || progress.is_crashed || progress.is_nagging
+        })
+        .await;
+    let stopped = |progress: Progress| progress.is_crashed || progress.is_nagging;
+    if !begun.is_loaded && begun.has_left && !stopped(begun) {
+        // What there is of it stays, and counts as the page.
+        tokio::time::sleep(QUIET).await;
     }
     let settled = tokio::select! {
+        biased;
+        progress = observer.until(stopped) => {
+            return Ok((ending(progress), String::new()));
+        }
         settled = settle(page, rest) => settled?,
-        () = observer.crashed() => return Ok((LoadOutcome::Crashed, String::new())),
     };
     let is_scripted = settled.field("scripted") == true || observer.progress().has_spoken;
     if rest == Rest::ForLooking || is_scripted {
         tokio::time::sleep(QUIET).await;
     }
     Ok((LoadOutcome::Loaded, settled.field("title").as_str().unwrap_or_default().to_owned()))
+}
+
+/// How a page ended that did not come to rest.
+fn ending(progress: Progress) -> LoadOutcome {
+    if progress.is_crashed {
+        LoadOutcome::Crashed
+    } else {
+        LoadOutcome::TimedOut { reason: "it opens one dialog after the other".to_owned() }
+    }
 }
 
 /// Waits for the page's own promise, fonts and pictures.

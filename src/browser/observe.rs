@@ -36,6 +36,10 @@ pub(super) enum Question {
 pub(super) struct Progress {
     pub(super) is_loaded: bool,
     pub(super) is_crashed: bool,
+    /// Whether it tried to go elsewhere. Chrome then gives up loading it, and no load event comes.
+    pub(super) has_left: bool,
+    /// Whether it opens one dialog after the other.
+    pub(super) is_nagging: bool,
     /// Whether any script said anything.
     pub(super) has_spoken: bool,
 }
@@ -73,14 +77,14 @@ impl Observer {
         self.seen().progress
     }
 
-    /// Waits until the load event came or the page crashed.
-    pub(super) async fn loaded_or_crashed(&self) -> Progress {
+    /// Waits until the page is so far.
+    pub(super) async fn until(&self, is_so_far: impl Fn(Progress) -> bool) -> Progress {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let progress = self.progress();
-            if progress.is_loaded || progress.is_crashed {
+            if is_so_far(progress) {
                 return progress;
             }
             changed.await;
@@ -89,15 +93,7 @@ impl Observer {
 
     /// Waits until the page crashes.
     pub(super) async fn crashed(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.progress().is_crashed {
-                return;
-            }
-            changed.await;
-        }
+        self.until(|progress| progress.is_crashed).await;
     }
 
     /// Everything that was noticed until now.
@@ -121,8 +117,11 @@ impl Observer {
     }
 
     pub(super) fn note_departure(&self, url: &str) {
-        let Seen { load, .. } = &mut *self.seen();
-        keep(&mut load.departures, cut(url, URL), &mut load.omitted);
+        {
+            let Seen { load, .. } = &mut *self.seen();
+            keep(&mut load.departures, cut(url, URL), &mut load.omitted);
+        }
+        self.update(|progress| progress.has_left = true);
     }
 
     /// Notes a dialog and returns how many there were.
@@ -225,6 +224,11 @@ impl Observer {
         };
         let Seen { load, .. } = &mut *seen;
         keep(&mut load.console, message, &mut load.omitted);
+    }
+
+    /// Notes that dialogs come without end.
+    pub(super) fn note_nagging(&self) {
+        self.update(|progress| progress.is_nagging = true);
     }
 
     fn update(&self, change: impl FnOnce(&mut Progress)) {

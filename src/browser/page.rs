@@ -105,6 +105,16 @@ impl Page {
         self.browser.connection()
     }
 
+    /// How long a document may take to come to rest.
+    pub(super) fn load_cap(&self) -> Duration {
+        self.browser.load_cap()
+    }
+
+    /// Whether Chrome sits where there is no network.
+    pub(super) fn is_in_namespace(&self) -> bool {
+        self.browser.isolation().network_namespace
+    }
+
     /// Sends a command to the tab and waits for its answer.
     pub(super) async fn command(
         &self,

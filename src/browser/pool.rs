@@ -44,6 +44,8 @@ struct Inner {
     slots: Arc<Semaphore>,
     /// Calls that wait for a slot.
     waiting: AtomicUsize,
+    /// Calls that have one.
+    working: AtomicUsize,
     current: Mutex<Current>,
     closed: CancellationToken,
     tasks: TaskTracker,
@@ -51,6 +53,7 @@ struct Inner {
 
 struct Limits {
     queue: usize,
+    load: Duration,
     deadline: Duration,
     idle: Duration,
     documents: usize,
@@ -72,6 +75,7 @@ impl Chrome {
         let slots = if config.slots == 0 { (cores / 2).max(1) } else { config.slots };
         let limits = Limits {
             queue: config.queue,
+            load: Duration::from_secs_f64(config.load_s),
             deadline: Duration::from_secs_f64(config.deadline_s),
             idle: Duration::from_secs_f64(config.idle_s),
             documents: config.documents_per_start,
@@ -86,6 +90,7 @@ impl Chrome {
                 limits,
                 slots: Arc::new(Semaphore::new(slots)),
                 waiting: AtomicUsize::new(0),
+                working: AtomicUsize::new(0),
                 current: Mutex::new(current),
                 closed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -168,7 +173,8 @@ async fn pdf(
             }
         }
     };
-    let (pdf, load) = with_document(&page, source, &[], Rest::ForPrint, work).await?;
+    let (pdf, load) =
+        with_document(&page, source, &[], Rest::ForPrint, page.load_cap(), work).await?;
     Ok(Printed { pdf, load })
 }
 
@@ -199,6 +205,7 @@ impl Inner {
     ) -> Result<T, RenderError> {
         let done = async {
             let _slot = self.slot().await?;
+            let _place = Place::take(&self.working);
             let done = tokio::time::timeout(self.limits.deadline, self.attempts(work)).await;
             done.unwrap_or(Err(RenderError::TimedOut(self.limits.deadline)))
         };
@@ -259,7 +266,7 @@ impl Inner {
         }
         // Whoever still prints in the old one keeps it alive until then.
         current.browser = None;
-        let browser = Browser::new(launch(&self.launch).await?);
+        let browser = Browser::new(launch(&self.launch).await?, self.limits.load);
         tracing::info!(
             chrome = browser.version(),
             isolation = browser.isolation().tier(),
@@ -286,8 +293,8 @@ async fn end_when_idle(pool: Weak<Inner>, closed: CancellationToken) {
     loop {
         let Some(inner) = pool.upgrade() else { return };
         let mut current = inner.current.lock().await;
-        let used = current.browser.as_ref().is_some_and(|browser| browser.is_in_use());
-        let idle = if used { Duration::ZERO } else { current.last_used.elapsed() };
+        let is_used = inner.working.load(Ordering::SeqCst) > 0;
+        let idle = if is_used { Duration::ZERO } else { current.last_used.elapsed() };
         if idle >= inner.limits.idle {
             current.is_watched = false;
             let browser = current.browser.take();
@@ -308,20 +315,20 @@ async fn end_when_idle(pool: Weak<Inner>, closed: CancellationToken) {
     }
 }
 
-/// A place in the queue, given back when the wait ends, however it ends.
+/// A place among those who wait or work, given back when that ends, however it ends.
 struct Place<'a> {
-    waiting: &'a AtomicUsize,
+    places: &'a AtomicUsize,
     number: usize,
 }
 
 impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Self {
-        Self { waiting, number: waiting.fetch_add(1, Ordering::SeqCst) + 1 }
+    fn take(places: &'a AtomicUsize) -> Self {
+        Self { places, number: places.fetch_add(1, Ordering::SeqCst) + 1 }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.places.fetch_sub(1, Ordering::SeqCst);
     }
 }

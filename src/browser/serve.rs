@@ -15,7 +15,7 @@ use super::report::RequestFailure;
 use super::source::{PageFile, Source};
 
 /// Dialogs that are answered before the page is stopped.
-const DIALOGS: usize = 20;
+const DIALOGS: usize = 10;
 
 /// Serves one page until it is dropped.
 pub(super) struct Server<'a> {
@@ -136,6 +136,7 @@ impl Server<'_> {
     async fn dialog(&self, session: &str, params: &Value) -> Result<(), CommandError> {
         let count = self.observer.note_dialog(params);
         if count >= DIALOGS {
+            self.observer.note_nagging();
             self.post(session, "Runtime.terminateExecution", json!({})).await?;
         }
         let mut answer = json!({"accept": true});

@@ -16,6 +16,8 @@ pub struct BrowserConfig {
     pub slots: usize,
     /// Documents that may wait for their turn.
     pub queue: usize,
+    /// Seconds until a page must be at rest.
+    pub load_s: f64,
     /// Seconds that one document may take.
     pub deadline_s: f64,
     /// Seconds without work after which Chrome is ended.
@@ -51,6 +53,7 @@ impl Default for BrowserConfig {
             isolation: IsolationWish::default(),
             slots: 0,
             queue: 64,
+            load_s: 10.0,
             deadline_s: 30.0,
             idle_s: 300.0,
             documents_per_start: 100,

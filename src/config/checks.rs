@@ -94,6 +94,7 @@ impl Checks<'_> {
             ("llm.timeouts.connect_s", timeouts.connect_s),
             ("llm.timeouts.idle_s", timeouts.idle_s),
             ("llm.timeouts.total_s", timeouts.total_s),
+            ("browser.load_s", config.browser.load_s),
             ("browser.deadline_s", config.browser.deadline_s),
             ("browser.idle_s", config.browser.idle_s),
         ] {

@@ -227,7 +227,10 @@ mod tests {
             format!("<script>const sprite = '{}';</script>", data("image/png", &picture)),
             format!("<SCRIPT>const sprite = '{}';", data("image/png", &picture)),
             format!("<a href=\"{}\">x</a>", data("text/html", &vec![b'x'; 3000])),
-            format!("<a href=\"{}\">x</a>", data("application/pdf", b"%PDF-1.7").repeat(1)),
+            format!(
+                "<a href=\"{}\">x</a>",
+                data("application/pdf", &[b"%PDF-1.7".to_vec(), vec![b'x'; 3000]].concat())
+            ),
             format!("<img src=\"{}!\">", data("image/png", &picture)),
             format!("<img src=\"data:image/png;base64,{}\">", "A".repeat(3001)),
             format!("<img src=\"{}\">", data("image/png", &vec![b'x'; 3000])),

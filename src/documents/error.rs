@@ -158,6 +158,17 @@ pub enum DocumentError {
     /// What Chrome printed is no PDF.
     #[error("Chrome printed something that cannot be read as a PDF")]
     UnreadablePdf,
+    /// Nothing is left of a new name.
+    #[error("`{0}` cannot be a name: it has neither letters nor digits")]
+    UnusableName(String),
+    /// Another document has the new name.
+    #[error("the user has another {} `{name}`", words(*.kind).noun)]
+    NameTaken {
+        /// What it is.
+        kind: DocumentKind,
+        /// The name.
+        name: String,
+    },
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
     NoFreeName,
@@ -182,7 +193,8 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::UserNumber(_) => Self::invalid("invalid_user_number", message)
                 .hint("leave `user_number` out, or give the user's short identifier"),
-            DocumentError::Given(GivenProblem::TooLarge { limit, .. }) => {
+            DocumentError::Given(GivenProblem::TooLarge { limit, .. })
+            | DocumentError::EditsUnsound(ReplyProblem::TooLarge { limit, .. }) => {
                 Self::new(ErrorKind::Limit, "page_too_large", message)
                     .hint("make the page smaller; the operator sets the cap with `limits.page_bytes`")
                     .detail("limit_bytes", json!(limit))
@@ -224,11 +236,6 @@ impl From<DocumentError> for ToolError {
                     .hint("correct the blocks by `feedback` and send all of them again")
                     .detail("feedback", json!(feedback))
             }
-            DocumentError::EditsUnsound(ReplyProblem::TooLarge { limit, .. }) => {
-                Self::new(ErrorKind::Limit, "page_too_large", message)
-                    .hint("make the page smaller; the operator sets the cap with `limits.page_bytes`")
-                    .detail("limit_bytes", json!(limit))
-            }
             DocumentError::EditsUnsound(_) => Self::invalid("edits_not_applied", message)
                 .hint("send all blocks again, so that the document stays one complete page"),
             DocumentError::EditUnusable { problems } => {
@@ -251,6 +258,10 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::Cancelled => Self::new(ErrorKind::Cancelled, "cancelled", message),
             DocumentError::Lost(cause) => Self::internal(&cause),
+            DocumentError::UnusableName(_) => Self::invalid("invalid_name", message)
+                .hint("use letters and digits; blanks and signs become `_`"),
+            DocumentError::NameTaken { .. } => Self::new(ErrorKind::Conflict, "name_taken", message)
+                .hint("choose another name, or rename the other one first"),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
             DocumentError::WrongTool { argument, tool } => {

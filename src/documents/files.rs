@@ -1,4 +1,5 @@
-//! The files that a page is shown and printed with: its stored attachments, and nothing else.
+//! The files that a page is shown and printed with: its stored attachments, the
+//! libraries that are served beside it, and nothing else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::browser::{PageFile, PageFiles};
+use crate::libraries::{self, Library};
 use crate::storage::blobs::Blobs;
 use crate::storage::{Attachment, Catalog, DocumentId, Sha256Hex, StorageResult};
 
@@ -50,6 +52,9 @@ impl StoredFiles {
 #[async_trait]
 impl PageFiles for StoredFiles {
     async fn file(&self, path: &str) -> Option<PageFile> {
+        if let Some(library) = path.strip_prefix(libraries::FOLDER).and_then(libraries::find) {
+            return library_file(library).await;
+        }
         let file = self.known.get(path.strip_prefix("a/")?)?;
         match self.blobs.get(&file.sha).await {
             Ok(bytes) => Some(PageFile { media_type: file.media_type.clone(), bytes }),
@@ -57,6 +62,24 @@ impl PageFiles for StoredFiles {
                 tracing::warn!(error.cause = %error, "a file of a document cannot be read");
                 None
             }
+        }
+    }
+}
+
+/// A library that every page may load.
+async fn library_file(library: &'static Library) -> Option<PageFile> {
+    let unpacked = tokio::task::spawn_blocking(|| library.content()).await;
+    match unpacked {
+        Ok(Ok(bytes)) => {
+            Some(PageFile { media_type: library.media_type().to_owned(), bytes: bytes.into() })
+        }
+        Ok(Err(error)) => {
+            tracing::error!(error.cause = %error, "a library cannot be unpacked");
+            None
+        }
+        Err(error) => {
+            tracing::error!(error.cause = %error, "a library was not unpacked");
+            None
         }
     }
 }

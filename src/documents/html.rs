@@ -6,6 +6,7 @@
 
 use super::dependencies::{self, Finding};
 use super::markup::{Markup, MarkupReader};
+use crate::libraries::{Rewritten, rewrite};
 
 /// A complete document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Page {
     pub(crate) title: Option<String>,
     /// What it loads from elsewhere, and what will not work where it is hosted.
     pub(crate) findings: Vec<Finding>,
+    /// What was changed so that it loads its libraries from this server, in sentences.
+    pub(crate) local_copies: Vec<String>,
 }
 
 /// Why an answer is not one page, in words for the model and for people.
@@ -48,6 +51,9 @@ pub enum ReplyProblem {
     /// Text around the document.
     #[error("there is text outside of the document; everything belongs inside it")]
     TextOutside,
+    /// A document that lost its doctype, which changes how browsers lay it out.
+    #[error("`<!DOCTYPE html>` is missing at the begin of the document")]
+    NoDoctype,
     /// Nothing to see.
     #[error("the document has an empty body")]
     EmptyBody,
@@ -93,11 +99,13 @@ pub(crate) fn page_from_reply(reply: &str, limit: usize) -> Result<Page, ReplyPr
     if outline.body_is_empty() {
         return Err(ReplyProblem::EmptyBody);
     }
-    Ok(Page { html: html.to_owned(), title: outline.title, findings: dependencies::findings(html) })
+    let Rewritten { html, notes } = rewrite(html);
+    let findings = dependencies::findings(&html);
+    Ok(Page { html, title: outline.title, findings, local_copies: notes })
 }
 
-/// Checks a page that the caller wrote. It is stored as it is, so only what cannot be a page is
-/// refused; the rest is reported.
+/// Checks a page that the caller wrote. It is stored as it is, but for addresses of libraries that
+/// are here, so only what cannot be a page is refused; the rest is reported.
 ///
 /// # Errors
 /// Why it cannot be a page.
@@ -112,11 +120,12 @@ pub(crate) fn page_as_given(html: String, limit: usize) -> Result<Page, GivenPro
     if outline.elements == 0 {
         return Err(GivenProblem::NotHtml);
     }
+    let Rewritten { html, notes } = rewrite(html);
     let mut findings = dependencies::findings(&html);
     if !outline.closed {
         findings.push(Finding::note("`html` does not end with `</html>`: is it complete?"));
     }
-    Ok(Page { title: outline.title, findings, html })
+    Ok(Page { title: outline.title, findings, html, local_copies: notes })
 }
 
 /// Checks a stored page after an edit of it. Of one complete document one complete document must
@@ -138,6 +147,9 @@ pub(crate) fn page_after_edit(
         if document.len() < trimmed(after).len() {
             return Err(ReplyProblem::TextOutside);
         }
+        if has_doctype(before) && !has_doctype(after) {
+            return Err(ReplyProblem::NoDoctype);
+        }
         if outline.body_is_empty() {
             return Err(ReplyProblem::EmptyBody);
         }
@@ -153,18 +165,32 @@ pub(crate) fn page_after_edit(
             return Err(ReplyProblem::EmptyBody);
         }
     }
-    let findings = dependencies::findings(after);
-    Ok(Page { title: outline.title, findings, html: after.to_owned() })
+    let Rewritten { html, notes } = rewrite(after);
+    let findings = dependencies::findings(&html);
+    Ok(Page { title: outline.title, findings, html, local_copies: notes })
 }
 
 /// A page as it is stored, for a version that repeats it.
 pub(crate) fn stored_page(html: &str) -> Page {
-    Page { title: Outline::of(html).title, findings: Vec::new(), html: html.to_owned() }
+    Page {
+        title: Outline::of(html).title,
+        findings: Vec::new(),
+        html: html.to_owned(),
+        local_copies: Vec::new(),
+    }
 }
 
 /// Whether a page is exactly one complete document.
 fn is_one_document(html: &str) -> bool {
     extract_document(html).is_ok_and(|document| document.len() == trimmed(html).len())
+}
+
+fn has_doctype(html: &str) -> bool {
+    let is_space =
+        |markup: &Markup| matches!(markup, Markup::Text(text) if trimmed(text).is_empty());
+    let first =
+        MarkupReader::new(html).find(|markup| *markup != Markup::Comment && !is_space(markup));
+    first == Some(Markup::Doctype)
 }
 
 /// Without blanks and the byte-order mark around it.

@@ -27,6 +27,7 @@ mod names;
 pub mod patch;
 mod pdf;
 mod publish;
+mod rename;
 mod service;
 mod svg;
 pub mod tools;

@@ -18,7 +18,7 @@ use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
 use crate::llm::Part;
 use crate::prompts::Prompts;
-use crate::registry::{Caller, Origin};
+use crate::registry::Caller;
 use crate::storage::blobs::Blobs;
 use crate::storage::{
     Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
@@ -131,8 +131,8 @@ impl Documents {
         } else {
             None
         };
-        let names = call.tool_names.as_deref().unwrap_or_default();
-        let tools = self.checked_tools(names, Origin::Page, run.context())?;
+        let tool_names =
+            self.checked_given(DocumentKind::WebApp, call.tool_names.as_deref(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -146,6 +146,7 @@ impl Documents {
             }
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
+                let tools = self.prompt_of_tools(run, tool_names.as_deref().unwrap_or_default())?;
                 let material = Material {
                     brief: &brief,
                     files: &attachments.files,
@@ -175,9 +176,7 @@ impl Documents {
             prompt,
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
             // A call that names none leaves those of an app that is there already.
-            tool_names: call
-                .tool_names
-                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
+            tool_names,
             thumb_sha: checked.thumb_sha,
             verification: json!(verification),
             print: json!(null),
@@ -272,6 +271,7 @@ impl Documents {
         {
             sentences.push(format!("The name was cleaned to `{name}`"));
         }
+        sentences.extend(draft.page.local_copies.iter().cloned());
         if self.parts.link_life == LinkLife::WhileRunning {
             let download = self.parts.urls.download(&document.token);
             sentences.push(format!(

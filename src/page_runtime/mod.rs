@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-pub use bootstrap::Bootstrap;
+pub use bootstrap::{Bootstrap, PageTools, Root, StoredForPage, StoredForTab};
 
 /// Begin of the element, up to the scripts.
 const OPEN: &str = "<script>((boot) => {\n'use strict';\n";
@@ -26,18 +26,29 @@ const CALL: &str = "})(";
 const CLOSE: &str = ");</script>";
 
 /// The scripts, in their order.
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 10] = [
     include_str!("scripts/start.js"),
     include_str!("scripts/compatibility.js"),
     include_str!("scripts/storage_area.js"),
+    include_str!("scripts/tab.js"),
+    include_str!("scripts/pending.js"),
     include_str!("scripts/storage.js"),
+    include_str!("scripts/kv.js"),
+    include_str!("scripts/tools.js"),
+    include_str!("scripts/reload.js"),
     include_str!("scripts/finish.js"),
 ];
 
 /// The element up to the bootstrap.
 static PROLOGUE: LazyLock<String> = LazyLock::new(|| {
     let mut prologue = OPEN.to_owned();
-    SCRIPTS.iter().for_each(|script| prologue.push_str(script));
+    // Every visitor loads this: comments and indentation stay here.
+    for line in SCRIPTS.iter().flat_map(|script| script.lines()).map(str::trim) {
+        if !line.is_empty() && !line.starts_with("//") {
+            prologue.push_str(line);
+            prologue.push('\n');
+        }
+    }
     prologue.push_str(CALL);
     prologue
 });

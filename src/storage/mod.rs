@@ -11,10 +11,12 @@ pub mod keys;
 pub mod sqlite;
 
 mod model;
+mod page_store;
 
 use async_trait::async_trait;
 
 pub use model::*;
+pub use page_store::*;
 
 /// A failure of the store, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +57,7 @@ fn is_no_space(error: &std::io::Error) -> bool {
 /// All times are milliseconds since the Unix epoch by the database's clock; no clock of a process
 /// decides about leases or expiry.
 #[async_trait]
-pub trait Catalog: Send + Sync + 'static {
+pub trait Catalog: PageStore + Send + Sync + 'static {
     /// Answers when the store can be read and written.
     async fn ping(&self) -> StorageResult<()>;
 
@@ -289,7 +291,7 @@ pub trait Catalog: Send + Sync + 'static {
     async fn setting(&self, key: &str) -> StorageResult<Option<String>>;
     /// Replaces a value of the installation.
     async fn set_setting(&self, key: &str, value: &str) -> StorageResult<()>;
-    /// Removes rows whose time is over: calls, sessions, quota windows, and completions that
-    /// ended and whose longest life is over. Returns how many.
+    /// Removes rows whose time is over: calls, sessions, quota windows, completions that ended and
+    /// whose longest life is over, and what pages of deleted documents stored. Returns how many.
     async fn sweep(&self) -> StorageResult<u64>;
 }

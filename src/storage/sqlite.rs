@@ -13,6 +13,7 @@ mod gallery;
 mod jobs;
 mod open;
 mod ownership;
+mod page_store;
 mod settings;
 
 use async_trait::async_trait;

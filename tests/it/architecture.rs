@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -39,6 +39,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "content_urls",
             "error",
             "jobs",
+            "libraries",
             "llm",
             "page_runtime",
             "prompts",
@@ -50,6 +51,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),
     ("lib", &[]),
+    ("libraries", &[]),
     ("llm", &["config"]),
     ("main", &[]),
     ("page_runtime", &[]),
@@ -64,6 +66,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "error",
             "installation_key",
             "jobs",
+            "libraries",
             "llm",
             "page_runtime",
             "registry",

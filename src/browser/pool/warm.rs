@@ -20,8 +20,8 @@ pub(in crate::browser) struct Browser {
     connection: Connection,
     version: String,
     isolation: Isolation,
+    load_cap: Duration,
     documents: AtomicUsize,
-    open: AtomicUsize,
     spare: Mutex<Option<Tab>>,
     is_ending: AtomicBool,
     tasks: TaskTracker,
@@ -29,15 +29,15 @@ pub(in crate::browser) struct Browser {
 }
 
 impl Browser {
-    pub(super) fn new(launched: Launched) -> Arc<Self> {
+    pub(super) fn new(launched: Launched, load_cap: Duration) -> Arc<Self> {
         let Launched { process, connection, version, isolation } = launched;
         Arc::new(Self {
             process,
             connection,
             version,
             isolation,
+            load_cap,
             documents: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
             spare: Mutex::default(),
             is_ending: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -57,16 +57,16 @@ impl Browser {
         &self.version
     }
 
-    pub(super) fn isolation(&self) -> &Isolation {
+    pub(in crate::browser) fn load_cap(&self) -> Duration {
+        self.load_cap
+    }
+
+    pub(in crate::browser) fn isolation(&self) -> &Isolation {
         &self.isolation
     }
 
     pub(super) fn has_ended(&self) -> bool {
         self.process.has_ended() || self.connection.is_closed()
-    }
-
-    pub(super) fn is_in_use(&self) -> bool {
-        self.open.load(Ordering::SeqCst) > 0
     }
 
     /// Whether it has done enough to be replaced by a fresh one.
@@ -84,7 +84,6 @@ impl Browser {
             None => Tab::open(&self.connection).await?,
         };
         self.documents.fetch_add(1, Ordering::SeqCst);
-        self.open.fetch_add(1, Ordering::SeqCst);
         Ok(Page::new(tab, Arc::clone(self)))
     }
 
@@ -93,7 +92,6 @@ impl Browser {
         let browser = Arc::clone(self);
         let close = async move {
             let is_closed = tab.close(&browser.connection).await;
-            browser.open.fetch_sub(1, Ordering::SeqCst);
             if !is_closed {
                 // A renderer that spins and does not go takes everything with it.
                 browser.process.kill();

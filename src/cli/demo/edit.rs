@@ -38,6 +38,7 @@ pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
             count('-', "---"),
             page.len()
         ),
-        format!("open: {url} (before: {url}v/1/)"),
+        format!("before: {url}v/1/"),
+        format!("open: {url}"),
     ])
 }

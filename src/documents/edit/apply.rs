@@ -74,7 +74,7 @@ pub(super) async fn rewrite(
         if let Some(line) = patch::left_out(&source, &document) {
             return Err(RewriteProblem::LeftOut(line));
         }
-        let page = page_after_edit(&source, &document, limit)?;
+        let page = page_after_edit(&source, &framed(&source, &document), limit)?;
         if page.html == *source {
             return Ok(None);
         }
@@ -82,6 +82,17 @@ pub(super) async fn rewrite(
         Ok(Some(NewPage { page, placed, blocks: None }))
     })
     .await
+}
+
+/// A document with what stands before and behind the old one: a byte-order mark, the last line's
+/// end. An answer shows neither.
+fn framed(source: &str, document: &str) -> String {
+    let is_frame = |letter: char| letter.is_whitespace() || letter == '\u{feff}';
+    let before = source.len() - source.trim_start_matches(is_frame).len();
+    let behind = source.trim_end_matches(is_frame).len().max(before);
+    let (before, behind) = (source.get(..before), source.get(behind..));
+    let document = document.trim_matches(is_frame);
+    [before.unwrap_or_default(), document, behind.unwrap_or_default()].concat()
 }
 
 /// The unified diff of two pages.

@@ -35,6 +35,7 @@ pub struct Placed {
     /// The level that placed it.
     pub level: Level,
     /// Line of the document at which it was placed, at its turn; none when nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
 }
 

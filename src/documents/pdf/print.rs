@@ -202,6 +202,7 @@ impl Press {
             viewports: vec![text, paper],
             before: vec![script],
             scripts: vec![LOOK_AT.to_owned()],
+            ..InspectOptions::default()
         }
     }
 }

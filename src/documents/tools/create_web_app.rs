@@ -40,7 +40,8 @@ pub(crate) struct CreateWebAppParams {
     /// to write it.
     #[serde(default = "default_model")]
     model: String,
-    /// A complete HTML document that you have written. It is stored as it is and no model is called.
+    /// A complete HTML document that you have written. It is stored as it is, large pictures in it as
+    /// files beside it, and no model is called.
     #[serde(default)]
     html: Option<String>,
     /// Names of tools of this server that the app's pages may call while they are used, such as

@@ -36,9 +36,9 @@ pub(crate) struct EditWebAppParams {
     /// you to write it.
     #[serde(default = "default_model")]
     model: String,
-    /// The change, written by you, and no model is called. Each edit is a block of three marker
-    /// lines: `<<<<<<< SEARCH`, then lines copied exactly from the source (`/raw` of the app shows
-    /// it) that stand there once, `=======`, then the lines that take their place (none to delete),
+    /// The change, written by you, and no model is called. Each edit is a block: a line
+    /// `<<<<<<< SEARCH`, lines copied exactly from the source (`/raw` of the app shows it) that
+    /// stand there once, a line `=======`, the lines that take their place (none to delete), a line
     /// `>>>>>>> REPLACE`. All blocks are applied, or none.
     #[serde(default)]
     edits: Option<String>,
@@ -90,6 +90,7 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     Tool::builder("edit_web_app", "Edit a web app", Toolset::Documents)
         .description(DESCRIPTION)
         .annotations(Annotations::CREATE)
+        .closed_to_code()
         .job(move |run, params: EditWebAppParams| {
             let documents = Arc::clone(&documents);
             async move {

@@ -33,9 +33,10 @@ use super::files::StoredFiles;
 use super::service::Documents;
 use crate::browser::check::{LOOK, accessibility};
 use crate::browser::{
-    InspectOptions, Inspection, PageFiles, RenderError, Renderer, ScreenshotOptions, Source,
-    Viewport,
+    InspectOptions, Inspection, LoadOutcome, PageFiles, RenderError, Renderer, ScreenshotOptions,
+    Source, Viewport,
 };
+use crate::config::browser::BrowserConfig;
 use crate::jobs::{Failure, Run};
 use crate::page_runtime::{self, Bootstrap};
 use crate::storage::blobs::{Blobs, sha256_hex};
@@ -45,6 +46,8 @@ use crate::storage::{DocumentId, StorageResult};
 const THUMB_WIDTH: u32 = 640;
 /// Quality of thumbnails, of 100.
 const THUMB_QUALITY: u8 = 70;
+/// A page may take so many times as long as an empty one may.
+const SLOWER_THAN_NOTHING: u32 = 4;
 /// How long a check waits before it asks a busy browser again.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
@@ -53,17 +56,20 @@ const PAUSES: [Duration; 3] =
 pub struct Verifier {
     renderer: Option<Arc<dyn Renderer>>,
     blobs: Blobs,
+    /// How long a page may take to come to rest.
+    patience: Duration,
 }
 
 impl Verifier {
     /// A verifier that looks through this browser, and keeps its pictures here.
-    pub fn new(renderer: Arc<dyn Renderer>, blobs: Blobs) -> Self {
-        Self { renderer: Some(renderer), blobs }
+    pub fn new(renderer: Arc<dyn Renderer>, blobs: Blobs, config: &BrowserConfig) -> Self {
+        let patience = Duration::try_from_secs_f64(config.load_s).unwrap_or(Duration::MAX);
+        Self { renderer: Some(renderer), blobs, patience }
     }
 
     /// A verifier for operators who want no checks.
     pub const fn off(blobs: Blobs) -> Self {
-        Self { renderer: None, blobs }
+        Self { renderer: None, blobs, patience: Duration::ZERO }
     }
 
     /// Checks a page. Without a browser that is a result too.
@@ -77,37 +83,45 @@ impl Verifier {
         cancel: &CancellationToken,
     ) -> Result<Checked, DocumentError> {
         let Some(renderer) = &self.renderer else { return Ok(Checked::off()) };
+        let renderer = renderer.as_ref();
         let started = Instant::now();
         let shown = page_runtime::inject(html.as_bytes(), &Bootstrap::offline());
         let shown = String::from_utf8_lossy(&shown).into_owned();
-        let lines = Lines::new(html, &shown);
         let source = Source { html: shown.clone(), files };
-        let inspection = match self.look(renderer.as_ref(), &source, cancel).await {
-            Ok(inspection) => inspection,
-            Err(RenderError::Cancelled) => return Err(DocumentError::Cancelled),
+        let mut checked = Checked { state: CheckState::Done, ..Checked::off() };
+        match self.look(renderer, &source, cancel).await {
+            Ok(inspection) => {
+                let lines = Lines::new(html, &shown);
+                let mut windows = Vec::new();
+                for report in inspection.viewports {
+                    let Viewport { width, height, .. } = report.viewport;
+                    checked.viewports.push(format!("{width}x{height}"));
+                    windows.push(judge::findings(&report, &lines));
+                    if let Some(picture) = report.screenshots.into_iter().next() {
+                        checked.thumb_sha = Some(self.blobs.put(picture.webp).await?);
+                    }
+                }
+                checked.findings = judge::merged(windows);
+            }
             // Waiting for its turn is not counted: the page itself takes that long.
-            Err(error @ RenderError::TimedOut(_)) => return Ok(endless(&error, started)),
-            Err(error) => return Ok(unavailable(&error, started)),
-        };
-        let mut windows = Vec::new();
-        let mut viewports = Vec::new();
-        let mut thumb = None;
-        for report in inspection.viewports {
-            viewports.push(format!("{}x{}", report.viewport.width, report.viewport.height));
-            windows.push(judge::findings(&report, &lines));
-            thumb = report.screenshots.into_iter().next().or(thumb);
+            Err(error @ RenderError::TimedOut(_)) => checked.findings.push(Finding::new(
+                Kind::NeverLoads,
+                format!("the page keeps the browser busy without an end: {error}"),
+            )),
+            Err(RenderError::Cancelled) => return Err(DocumentError::Cancelled),
+            Err(error) => {
+                checked = unavailable(error.to_string(), error.hint());
+            }
         }
-        let thumb_sha = match thumb {
-            Some(picture) => Some(self.blobs.put(picture.webp).await?),
-            None => None,
-        };
-        Ok(Checked {
-            state: CheckState::Done,
-            findings: judge::merged(windows),
-            viewports,
-            duration_ms: milliseconds(started),
-            thumb_sha,
-        })
+        if checked.findings.iter().any(|finding| finding.kind == Kind::NeverLoads)
+            && let Some(busy) = self.busy(renderer, cancel).await
+        {
+            checked = unavailable(
+                busy,
+                "check it again when less is going on, or raise `browser.load_s`",
+            );
+        }
+        Ok(Checked { duration_ms: milliseconds(started), ..checked })
     }
 
     async fn look(
@@ -118,7 +132,7 @@ impl Verifier {
     ) -> Result<Inspection, RenderError> {
         let mut pauses = PAUSES.iter();
         loop {
-            let inspection = renderer.inspect(source.clone(), windows(), cancel).await;
+            let inspection = renderer.inspect(source.clone(), Self::windows(), cancel).await;
             match (inspection, pauses.next()) {
                 (Err(RenderError::Busy { .. }), Some(pause)) => {
                     tokio::select! {
@@ -130,43 +144,53 @@ impl Verifier {
             }
         }
     }
-}
 
-/// A phone, and a desktop of which a picture is taken.
-fn windows() -> InspectOptions {
-    let desktop = Viewport::desktop();
-    InspectOptions {
-        screenshots: vec![ScreenshotOptions {
-            viewport: desktop.name.clone(),
-            width: THUMB_WIDTH,
-            quality: THUMB_QUALITY,
-        }],
-        viewports: vec![Viewport::phone(), desktop],
-        scripts: vec![LOOK.to_owned(), accessibility().to_owned()],
-        ..InspectOptions::default()
+    /// Opens a page with nothing in it. Where even that takes long, the machine is too busy to say
+    /// that another page never loads: that is told, in words.
+    async fn busy(&self, renderer: &dyn Renderer, cancel: &CancellationToken) -> Option<String> {
+        let patience = self.patience / SLOWER_THAN_NOTHING;
+        let options = InspectOptions {
+            viewports: vec![Viewport::desktop()],
+            scripts: vec!["1".to_owned()],
+            patience: Some(patience),
+            ..InspectOptions::default()
+        };
+        let source = Source::alone("<!DOCTYPE html><title>x</title><p>x</p>");
+        match renderer.inspect(source, options, cancel).await {
+            Ok(inspection) => {
+                let is_fast = inspection.viewports.iter().all(|report| {
+                    report.load.outcome == LoadOutcome::Loaded
+                        && report.scripts.iter().all(Result::is_ok)
+                });
+                let seconds = patience.as_secs_f64();
+                (!is_fast).then(|| {
+                    format!("this machine is too busy: an empty page took longer than {seconds} s")
+                })
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// A phone, and a desktop of which a picture is taken.
+    fn windows() -> InspectOptions {
+        let desktop = Viewport::desktop();
+        InspectOptions {
+            screenshots: vec![ScreenshotOptions {
+                viewport: desktop.name.clone(),
+                width: THUMB_WIDTH,
+                quality: THUMB_QUALITY,
+            }],
+            viewports: vec![Viewport::phone(), desktop],
+            scripts: vec![LOOK.to_owned(), accessibility().to_owned()],
+            ..InspectOptions::default()
+        }
     }
 }
 
-fn endless(error: &RenderError, started: Instant) -> Checked {
-    let finding = Finding::new(
-        Kind::NeverLoads,
-        format!("the page keeps the browser busy without an end: {error}"),
-    );
-    Checked {
-        state: CheckState::Done,
-        findings: vec![finding],
-        duration_ms: milliseconds(started),
-        ..Checked::off()
-    }
-}
-
-fn unavailable(error: &RenderError, started: Instant) -> Checked {
-    tracing::warn!(error.cause = %error, "a page was not checked");
-    Checked {
-        state: CheckState::Unavailable { reason: error.to_string(), hint: error.hint().to_owned() },
-        duration_ms: milliseconds(started),
-        ..Checked::off()
-    }
+fn unavailable(reason: String, hint: &str) -> Checked {
+    tracing::warn!(error.cause = %reason, "a page was not checked");
+    let state = CheckState::Unavailable { reason, hint: hint.to_owned() };
+    Checked { state, ..Checked::off() }
 }
 
 impl Documents {

@@ -28,8 +28,9 @@
     }
   };
   const refuse = (key) => {
+    const shown = key.length > 100 ? `${key.slice(0, 100)}…` : key;
     throw new DOMException(
-      `Failed to execute 'setItem' on 'Storage': Setting the value of '${key}' exceeded the quota.`,
+      `Failed to execute 'setItem' on 'Storage': Setting the value of '${shown}' exceeded the quota.`,
       'QuotaExceededError');
   };
   const put = (area, key, value, size) => {
@@ -47,12 +48,12 @@
     const { limits } = area;
     if (area.items.get(key) === value) return;
     // Long texts are not even counted.
-    if (key.length > limits.value || value.length > limits.value) refuse(key);
+    if (key.length > limits.key || value.length > limits.value) refuse(key);
     const [keySize, valueSize] = [byteLength(key), byteLength(value)];
     const size = keySize + valueSize;
     const total = area.size + size - (area.sizes.get(key) ?? 0);
     const isNew = !area.items.has(key);
-    if (keySize > limits.value || valueSize > limits.value || total > limits.total
+    if (keySize > limits.key || valueSize > limits.value || total > limits.total
       || (isNew && area.items.size >= limits.entries)) refuse(key);
     put(area, key, value, size);
     area.changed(key, value);
@@ -156,6 +157,7 @@
       keys: () => [...area.items.keys()],
       // From outside: no quota, and nobody hears of it.
       put: (key, value) => put(area, key, value, sizeOf(key, value)),
+      size: () => area.size,
       drop: (key) => drop(area, key),
     };
   };
@@ -164,5 +166,6 @@
     configurable: true, enumerable: true, get: () => storage,
   });
 
-  runtime.areas = { install, makeStorage, expose, encode, decode, byteLength };
+  runtime.areas = { install, makeStorage, expose };
+  runtime.text = { encode, decode };
 }

@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::app::{Parameters, parameter, version_number};
-use super::bodies::{BodyKey, Form};
+use super::bodies::BodyKey;
 use super::encoding::Encoding;
 use super::reply::{Description, Freshness, attachment_disposition, inline_disposition};
 use super::{ContentError, ContentState, is_token};
@@ -140,7 +140,7 @@ async fn serve(
     let version = state.version(&document, n.unwrap_or(document.head)).await?;
     let name = format!("{}{ENDING}", document.name);
     let plain = |sha: &Sha256Hex, media_type, disposition| Blob {
-        key: BodyKey { sha: sha.clone(), form: Form::Stored, encoding: Encoding::Identity },
+        key: BodyKey { sha: sha.clone(), encoding: Encoding::Identity },
         media_type: HeaderValue::from_static(media_type),
         disposition,
     };
@@ -182,7 +182,7 @@ struct Blob {
 impl Blob {
     async fn serve(self, state: &ContentState, headers: &HeaderMap) -> Answer {
         let description = Description {
-            etag: self.key.etag(),
+            etag: self.key.etag(""),
             freshness: Freshness::Checked,
             media_type: self.media_type,
             encoding: self.key.encoding.name(),

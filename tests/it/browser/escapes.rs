@@ -165,9 +165,9 @@ const TOGETHER: &[(&str, Control, &str)] = &[
     ("octal-address", As("/w/octal-address"), "<img src=http://0177.0.0.1:PORT/w/NAME>"),
     ("hexadecimal-address", Hits, "<img src=http://0x7f000001:PORT/w/NAME>"),
     ("short-address", Hits, "<img src=http://127.1:PORT/w/NAME>"),
-    ("zero-address", Hits, "<img src=http://0.0.0.0:PORT/w/NAME>"),
-    ("v6-loopback", As("v6:/w/v6-loopback"), "<img src=http://[::1]:PORT/w/NAME>"),
-    ("v6-mapped", Hits, "<img src=http://[::ffff:127.0.0.1]:PORT/w/NAME>"),
+    ("zero-address", Nobody, "<img src=http://0.0.0.0:PORT/w/NAME>"),
+    ("v6-loopback", Nobody, "<img src=http://[::1]:PORT/w/NAME>"),
+    ("v6-mapped", Nobody, "<img src=http://[::ffff:127.0.0.1]:PORT/w/NAME>"),
     ("localhost", Nobody, "<img src=http://localhost:PORT/w/NAME>"),
     ("localhost-dot", Nobody, "<img src=http://localhost.:PORT/w/NAME>"),
     ("sub-localhost", Nobody, "<img src=http://app.localhost:PORT/w/NAME>"),
@@ -241,7 +241,8 @@ async fn nobody_gets_out() {
         let chrome = Chrome::new(&BrowserConfig { isolation, ..config() }, Vec::new());
         for html in pages(&traps) {
             look(&chrome, &html).await.unwrap();
-            print(&chrome, &html, json!({})).await.unwrap();
+            let printed = print(&chrome, &html, json!({})).await;
+            assert!(printed.is_ok(), "{printed:?}: {html}");
         }
         let header = fill("<img src=http://WEB/w/header> {title}", "header", &traps);
         let title = fill("<title><img src=http://WEB/w/title></title><p>x", "title", &traps);
@@ -316,14 +317,17 @@ async fn no_file_is_read() {
     let path = file.display().to_string();
     for isolation in [IsolationWish::Required, IsolationWish::Rules] {
         let chrome = Chrome::new(&BrowserConfig { isolation, ..config() }, Vec::new());
-        for way in FILE_WAYS {
+        // The last ones leave the page, and `<base>` changes what others mean: each has its own.
+        let (together, alone) = FILE_WAYS.split_at(FILE_WAYS.len() - 4);
+        let together = together.concat();
+        for way in std::iter::once(together.as_str()).chain(alone.iter().copied()) {
             let html = format!("<!DOCTYPE html><body><p>BEFORE</p>{}", way.replace("PATH", &path));
             let printed = print(&chrome, &html, json!({})).await.unwrap();
             let pdf = Pdf::read(&printed);
             let texts: String = (1..=pdf.pages()).map(|page| pdf.text(page as u32)).collect();
             assert!(texts.contains("BEFORE") && !texts.contains(SECRET), "{way}: {texts}");
-            let seen = "document.documentElement.outerHTML + [...frames].map((frame) => { try { \
-                        return frame.document.documentElement.outerHTML } catch { return '' } })";
+            let seen = "document.documentElement.outerHTML + Array.from({length: frames.length}, (_, at) => { try { \
+                        return frames[at].document.documentElement.outerHTML } catch { return '' } })";
             let report = look_with(&chrome, &html, Arc::new(NoFiles), &[seen]).await.unwrap();
             let seen = report.viewports[0].scripts[0].clone().unwrap().to_string();
             assert!(seen.contains("BEFORE") && !seen.contains(SECRET), "{way}: {seen}");
@@ -347,11 +351,11 @@ async fn folders_of_users_are_out_of_sight() {
     // Through the process's own root, as it sees it itself.
     let seen = |path: &Path| {
         let path = format!("/proc/{pid}/root{}", path.display());
-        std::fs::read_dir(path).map(Iterator::count)
+        std::fs::read_dir(path).map_or(0, Iterator::count)
     };
-    assert_eq!(seen(folder.path()).unwrap(), 0);
+    assert_eq!(seen(folder.path()), 0);
     assert!(std::fs::read_dir(folder.path()).unwrap().count() > 0);
-    assert_eq!(seen(Path::new("/root")).unwrap(), 0);
-    assert!(seen(Path::new("/usr/bin")).unwrap() > 0);
+    assert_eq!(seen(Path::new("/root")), 0);
+    assert!(seen(Path::new("/usr/bin")) > 0);
     chrome.shut_down().await;
 }

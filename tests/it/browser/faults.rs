@@ -25,7 +25,7 @@ const RESTLESS: [(&str, &str); 5] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_never_rests_ends_and_the_next_one_works() {
-    let chrome = chrome();
+    let chrome = Chrome::new(&BrowserConfig { load_s: 10.0, ..config() }, Vec::new());
     for (name, html) in RESTLESS {
         let begun = Instant::now();
         let refused = print(&chrome, html, json!({})).await.unwrap_err();
@@ -34,18 +34,25 @@ async fn a_page_that_never_rests_ends_and_the_next_one_works() {
         assert!(matches!(load.outcome, LoadOutcome::TimedOut { .. }), "{name}: {load:?}");
         assert!(begun.elapsed() < PATIENCE, "{name} took {:?}", begun.elapsed());
         if name == "dialogs" {
-            assert!(load.dialogs.len() >= 20, "{load:?}");
+            assert!(load.dialogs.len() >= 10, "{load:?}");
         }
-        print(&chrome, "<p>fine", json!({})).await.unwrap();
+        let fine = print(&chrome, "<p>fine", json!({})).await;
+        assert!(fine.is_ok(), "after {name}: {fine:?}");
     }
     chrome.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_may_be_large_and_wild() {
-    let chrome = chrome();
+    // Too much is given up at the deadline, and the next document is as good as any.
+    let strict = Chrome::new(&BrowserConfig { deadline_s: 15.0, ..config() }, Vec::new());
     let nodes = format!("<p>{}", "<b>n</b>".repeat(100_000));
-    print(&chrome, &nodes, json!({})).await.unwrap();
+    let printed = print(&strict, &nodes, json!({})).await.map(drop);
+    let given_up =
+        matches!(printed, Err(RenderError::TimedOut(_) | RenderError::NeverLoads { .. }));
+    assert!(printed.is_ok() || given_up, "{printed:?}");
+    strict.shut_down().await;
+    let chrome = chrome();
     let windows = "<p>x<script>for (let i = 0; i < 1000; i++) window.open('about:blank')</script>";
     print(&chrome, windows, json!({})).await.unwrap();
     let children = tree(chrome.process_id().await.unwrap()).len();

@@ -77,8 +77,8 @@ async fn it_ends_when_idle_and_starts_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_replaced_when_it_is_worn() {
-    let config = BrowserConfig { documents_per_start: 2, ..config() };
-    let chrome = Chrome::new(&config, Vec::new());
+    let worn = BrowserConfig { documents_per_start: 2, ..config() };
+    let chrome = Chrome::new(&worn, Vec::new());
     let mut processes = Vec::new();
     for _ in 0..5 {
         print(&chrome, "<p>x", json!({})).await.unwrap();

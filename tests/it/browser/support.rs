@@ -15,11 +15,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
-/// The configuration of tests: as usual, with a deadline that a busy machine keeps.
+/// The configuration of tests: as usual, with times that a busy machine keeps.
 pub(crate) fn config() -> BrowserConfig {
-    BrowserConfig { deadline_s: 90.0, ..BrowserConfig::default() }
+    BrowserConfig { load_s: 80.0, deadline_s: 200.0, ..BrowserConfig::default() }
 }
 
 /// A renderer with the configuration of tests.

