@@ -106,9 +106,10 @@ impl ContentUrls {
         format!("{}/d/{token}/download", self.bases().content)
     }
 
-    /// A picture of the first page of a PDF document.
-    pub fn pdf_thumbnail(&self, token: &str) -> String {
-        format!("{}/d/{token}/thumb.webp", self.bases().content)
+    /// A picture of the first page of a PDF document's version.
+    pub fn pdf_thumbnail(&self, token: &str, n: i64) -> String {
+        // The number keeps browsers from showing the picture of an earlier version.
+        format!("{}/d/{token}/thumb.webp?v={n}", self.bases().content)
     }
 
     /// The link that opens the gallery of a principal, when there is a gallery.

@@ -10,6 +10,7 @@ use super::service::Documents;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Run;
 use crate::registry::{CallContext, Origin, ToolDescription};
+use crate::storage::DocumentKind;
 
 /// Most tools that one app may name: each one's schema stands in the prompt.
 const MOST_NAMES: usize = 32;
@@ -68,20 +69,20 @@ impl Documents {
         if refusals.is_empty() { Ok(open) } else { Err(refused(refusals)) }
     }
 
-    /// The names as a call gives them, checked for calls that come from there; `None` when it
-    /// gives none.
+    /// The names as a call gives them for a document of this kind, checked; `None` when it gives
+    /// none.
     ///
     /// # Errors
     /// Those of [`Self::checked_names`].
     pub(super) fn checked_given(
         &self,
+        kind: DocumentKind,
         names: Option<&[String]>,
-        origin: Origin,
         context: &CallContext,
     ) -> Result<Option<Vec<String>>, ToolError> {
         let Some(names) = names else { return Ok(None) };
-        let checked = self.checked_tools(names, origin, context)?;
-        Ok(Some(checked.into_iter().map(|tool| tool.name).collect()))
+        let tools = self.checked_tools(names, callers_of(kind), context)?;
+        Ok(Some(tools.into_iter().map(|tool| tool.name).collect()))
     }
 
     /// What the prompt says about the tools that a page may call; empty when there are none. Names
@@ -106,6 +107,14 @@ impl Documents {
         ]);
         let prompt = self.parts.prompts.render("documents/page_tools", &run.delimiter(), inputs)?;
         Ok(prompt.user.trim_end().to_owned())
+    }
+}
+
+/// Who calls the tools of a document: its pages, or the model that writes it.
+const fn callers_of(kind: DocumentKind) -> Origin {
+    match kind {
+        DocumentKind::WebApp => Origin::Page,
+        DocumentKind::Pdf => Origin::Code,
     }
 }
 

@@ -141,17 +141,6 @@ pub enum DocumentError {
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
-    /// Nothing is left of a new name.
-    #[error("`{0}` cannot be a name: it has neither letters nor digits")]
-    UnusableName(String),
-    /// Another document has the new name.
-    #[error("the user has another {} `{name}`", words(*.kind).noun)]
-    NameTaken {
-        /// What it is.
-        kind: DocumentKind,
-        /// The name.
-        name: String,
-    },
     /// An argument of another tool.
     #[error("`{argument}` is no argument of this tool, but of `{tool}`")]
     WrongTool {
@@ -169,6 +158,17 @@ pub enum DocumentError {
     /// What Chrome printed is no PDF.
     #[error("Chrome printed something that cannot be read as a PDF")]
     UnreadablePdf,
+    /// Nothing is left of a new name.
+    #[error("`{0}` cannot be a name: it has neither letters nor digits")]
+    UnusableName(String),
+    /// Another document has the new name.
+    #[error("the user has another {} `{name}`", words(*.kind).noun)]
+    NameTaken {
+        /// What it is.
+        kind: DocumentKind,
+        /// The name.
+        name: String,
+    },
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
     NoFreeName,

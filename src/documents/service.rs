@@ -18,7 +18,7 @@ use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
 use crate::llm::Part;
 use crate::prompts::Prompts;
-use crate::registry::{Caller, Origin};
+use crate::registry::Caller;
 use crate::storage::blobs::Blobs;
 use crate::storage::{
     Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
@@ -131,8 +131,8 @@ impl Documents {
         } else {
             None
         };
-        let names = call.tool_names.as_deref();
-        let tool_names = self.checked_given(names, Origin::Page, run.context())?;
+        let tool_names =
+            self.checked_given(DocumentKind::WebApp, call.tool_names.as_deref(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {

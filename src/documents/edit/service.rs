@@ -93,21 +93,12 @@ pub struct EditResult {
     pub level: Option<Level>,
 }
 
-/// What is to be done, whatever the document is like.
-#[derive(Clone, Copy)]
-struct Order<'a> {
+/// A call that is being worked on.
+struct Calling<'a> {
+    run: &'a Run,
     owner: &'a Owner,
     call: &'a EditDocument,
-    /// What a model is asked for.
     brief: Option<&'a Brief>,
-}
-
-/// Who calls the tools that a document names: the pages of an app, or the author of a PDF.
-const fn callers(kind: DocumentKind) -> Origin {
-    match kind {
-        DocumentKind::WebApp => Origin::Page,
-        DocumentKind::Pdf => Origin::Code,
-    }
 }
 
 /// What one try came to.
@@ -128,8 +119,8 @@ impl Documents {
             user: user_key(&call.user_number)?,
         };
         let brief = edit_brief(&call)?;
-        let origin = callers(call.kind);
-        let tool_names = self.checked_given(call.tool_names.as_deref(), origin, run.context())?;
+        let tool_names =
+            self.checked_given(call.kind, call.tool_names.as_deref(), run.context())?;
         let call = EditDocument { tool_names, ..call };
         let first = run.step("base", || self.base(&owner, &call)).await?;
         let has_edits = call.edits.as_deref().is_some_and(|edits| !edits.trim().is_empty());
@@ -138,11 +129,11 @@ impl Documents {
         if brief.is_none() && !has_edits && !has_tools && !has_page {
             return Err(DocumentError::NoEdit(call.kind).into());
         }
-        let order = Order { owner: &owner, call: &call, brief: brief.as_ref() };
+        let calling = Calling { run, owner: &owner, call: &call, brief: brief.as_ref() };
         // A call that was overtaken goes on where it was, not where it began.
         let second = match run.stored::<Base>("base#2").await? {
             Some(second) => second,
-            None => match self.edit_on(run, order, &first, &[]).await? {
+            None => match self.edit_on(&calling, &first, &[]).await? {
                 Attempt::Done(edited) => return Ok(*edited),
                 Attempt::Overtaken(_) => {
                     run.progress(5.0, Some(100.0), "the document has changed: editing it anew");
@@ -154,7 +145,7 @@ impl Documents {
             "version {} was published by somebody else meanwhile: this is the document as it is now",
             second.head
         )];
-        match self.edit_on(run, order, &second, &errors).await? {
+        match self.edit_on(&calling, &second, &errors).await? {
             Attempt::Done(edited) => Ok(*edited),
             Attempt::Overtaken(edits) => {
                 let newest = self.newest(&call, &second).await?;
@@ -197,12 +188,11 @@ impl Documents {
     /// One try on one version; `errors` say why it is not the first.
     async fn edit_on(
         &self,
-        run: &Run,
-        order: Order<'_>,
+        calling: &Calling<'_>,
         base: &Base,
         errors: &[String],
     ) -> Result<Attempt, Failure> {
-        let Order { owner, call, brief } = order;
+        let Calling { run, owner, call, brief } = *calling;
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
         let files = self.files_of(&base.document, &source).await?;
@@ -226,7 +216,7 @@ impl Documents {
                 DocumentKind::Pdf => Some(base.press(call)?),
             },
         };
-        let tools =
+        let toolbox =
             Toolbox::new(&self.parts.tools, run, &owner.user, self.tools_of_edit(run, call, base));
         let edits = call.edits.as_deref().filter(|edits| !edits.trim().is_empty());
         let change = match (edits, brief) {
@@ -236,7 +226,7 @@ impl Documents {
         };
         run.progress(5.0, Some(100.0), "editing");
         let mut changed = match change {
-            Some(change) => self.changed(run, &task, change, tools).await?,
+            Some(change) => self.changed(run, &task, change, toolbox).await?,
             None => (Edited::unchanged(), Verdict::default()),
         };
         let mut files = Vec::new();
@@ -251,7 +241,7 @@ impl Documents {
         }
         run.progress(95.0, Some(100.0), "publishing");
         let blocks = edited.page.as_ref().and_then(|page| page.blocks.clone());
-        let (draft, print) = self.draft(run, call, base, &task, &changed).await?;
+        let (draft, print) = self.draft(calling, base, &task, &changed).await?;
         let published = self.publish_next(run, owner.clone(), &draft, &files).await?;
         let Some(published) = published else { return Ok(Attempt::Overtaken(blocks)) };
         let (edited, verdict) = changed;
@@ -292,27 +282,27 @@ impl Documents {
         }
     }
 
-    /// The tools that the model may call while it edits a PDF. Those of a web app are for its
-    /// pages. What was named may be closed by now; an edit can do without.
+    /// The tools that the model may call while it edits a PDF; those of a web app are for its pages.
+    /// What was named before may be closed by now; an edit can do without.
     fn tools_of_edit(&self, run: &Run, call: &EditDocument, base: &Base) -> Vec<ToolDescription> {
         let names = match call.kind {
             DocumentKind::WebApp => return Vec::new(),
             DocumentKind::Pdf => call.tool_names.as_ref().unwrap_or(&base.tool_names),
         };
         let rights = &run.context().rights;
-        let check = |name: &String| self.parts.tools.check(name, rights, Origin::Code).ok();
-        names.iter().filter_map(check).collect()
+        let open = |name: &String| self.parts.tools.check(name, rights, Origin::Code).ok();
+        names.iter().filter_map(open).collect()
     }
 
     /// What is published of an edited source. A web app is its source; a PDF is printed.
     async fn draft(
         &self,
-        run: &Run,
-        call: &EditDocument,
+        calling: &Calling<'_>,
         base: &Base,
         task: &EditTask<'_>,
         changed: &(Edited, Verdict),
     ) -> Result<(Draft, Option<Print>), Failure> {
+        let Calling { run, call, .. } = *calling;
         let (edited, verdict) = changed;
         let (page, mut thumb_sha, mut verification): (Page, _, _) = if let Some(new) = &edited.page
         {
@@ -420,14 +410,14 @@ impl Documents {
             sentences.push(format!("The diff is cut; {raw} shows the whole source"));
         }
         sentences.extend(edited.notes);
+        if let Some(new) = &edited.page {
+            sentences.extend(new.page.local_copies.iter().cloned());
+        }
         let checked = match &print {
             Some(print) => Some(&print.checked),
             None => edited.page.as_ref().map(|_| &verdict.checked),
         };
         let verification = checked.map(|checked| checked.verification(verdict.rounds));
-        if let Some(new) = &edited.page {
-            sentences.extend(new.page.local_copies.iter().cloned());
-        }
         sentences.extend(verdict.brought());
         let mut warnings = verdict.warnings;
         warnings.extend(verification.as_ref().and_then(Verification::warning));
@@ -444,7 +434,7 @@ impl Documents {
                 bytes: print.facts.bytes,
                 paper_mm: print.facts.paper,
                 thumbnail_url: has_thumbnail
-                    .then(|| self.parts.urls.pdf_thumbnail(&document.token)),
+                    .then(|| self.parts.urls.pdf_thumbnail(&document.token, n)),
             }),
             tool_calls: edited.tool_calls,
             verification,

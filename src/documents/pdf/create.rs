@@ -292,6 +292,7 @@ impl Documents {
                  {download} gives the file to keep, and `atelier serve` keeps links open"
             ));
         }
+        sentences.extend(draft.page.local_copies.iter().cloned());
         let mut warnings = attachments.warnings.clone();
         warnings.extend(draft.page.findings.into_iter().map(|finding| finding.message));
         warnings.extend(verification.warning());
@@ -307,7 +308,7 @@ impl Documents {
             writer: draft.writer,
             tool_calls,
             attachments,
-            thumbnail_url: draft.thumb_sha.map(|_| urls.pdf_thumbnail(&document.token)),
+            thumbnail_url: draft.thumb_sha.map(|_| urls.pdf_thumbnail(&document.token, n)),
             verification,
             warnings,
             message: sentences.join(". ") + ".",

@@ -61,7 +61,7 @@ fn finished(pdf: Bytes) -> Option<(Bytes, PdfFacts)> {
     let options =
         LoadOptions { max_decompressed_size: Some(STREAM_BYTES), ..LoadOptions::default() };
     let file = PdfFile::load_mem_with_options(&pdf, options).ok()?;
-    let mut facts = facts(&file)?;
+    let mut facts = facts(&file);
     let pdf = with_properties(&pdf, file).map_or(pdf, Bytes::from);
     facts.bytes = pdf.len();
     Some((pdf, facts))
@@ -84,7 +84,7 @@ fn with_properties(pdf: &[u8], file: PdfFile) -> Option<Vec<u8>> {
     Some(changed)
 }
 
-fn facts(file: &PdfFile) -> Option<PdfFacts> {
+fn facts(file: &PdfFile) -> PdfFacts {
     let pages = file.get_pages();
     let first = pages.values().next().copied();
     let mut blank_pages = 0;
@@ -94,14 +94,14 @@ fn facts(file: &PdfFile) -> Option<PdfFacts> {
         blank_pages += usize::from(!shows_something(&content));
         has_text |= operators(&content).any(|word| TEXT.contains(&word));
     }
-    Some(PdfFacts {
+    PdfFacts {
         pages: pages.len(),
         bytes: 0,
         title: title(file),
         paper: first.and_then(|page| paper(file, page)),
         blank_pages,
         has_text,
-    })
+    }
 }
 
 /// Whether a page's content paints: text, pictures, or lines and areas. The white that Chrome may

@@ -33,7 +33,8 @@ async fn untouched(studio: &Studio, url: &str) {
 
 #[tokio::test]
 async fn pages_that_never_come_to_rest_are_refused() {
-    let (studio, url) = with_report(StudioBuilder::new()).await;
+    let (studio, url) =
+        with_report(StudioBuilder::new().browser(|browser| browser.load_s = 8.0)).await;
     for script in ["while (true) {}", "window.__ready = new Promise(() => {})"] {
         let html = scripted(script);
         let refused =
@@ -54,7 +55,7 @@ async fn pages_that_never_come_to_rest_are_refused() {
 
 #[tokio::test]
 async fn a_model_may_put_an_endless_page_right() {
-    let studio = StudioBuilder::new().build().await;
+    let studio = StudioBuilder::new().browser(|browser| browser.load_s = 8.0).build().await;
     let asked = studio.call("create_pdf_document", json!({"user_request": "a report"})).await;
     let repair = studio.answer(&asked, &scripted("for (;;) {}")).await;
     assert!(repair.prompt().contains("did not finish loading"), "{repair:?}");

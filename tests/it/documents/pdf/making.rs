@@ -45,7 +45,7 @@ async fn given_html_becomes_a_whole_pdf() {
     let picture = version.thumb_sha.expect("a picture of the first page");
     let picture = studio.workshop.blobs.get(&picture).await.unwrap();
     assert!(picture.starts_with(b"RIFF") && picture[8..].starts_with(b"WEBP"));
-    assert_eq!(made.text("thumbnail_url"), format!("{CONTENT}/d/{token}/thumb.webp"));
+    assert_eq!(made.text("thumbnail_url"), format!("{CONTENT}/d/{token}/thumb.webp?v=1"));
 }
 
 #[tokio::test]
