@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 use serde_json::json;
 
-use super::app_tools;
 use super::attachments::{CollectedFile, facts_for_prompt};
 use super::dependencies::Severity;
 use super::error::DocumentError;
@@ -20,7 +19,6 @@ use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
 use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Part, Request, Route};
 use crate::prompts::{Prompts, RenderedPrompt};
-use crate::registry::ToolDescription;
 
 /// Codes of model calls that ended without a whole answer, where a shorter one may come through.
 pub(super) const UNFINISHED: [&str; 3] = [
@@ -41,8 +39,8 @@ pub(crate) struct Material<'a> {
     pub(crate) files: &'a [CollectedFile],
     /// What can be seen of them.
     pub(crate) parts: Vec<Part>,
-    /// Tools that the page may call.
-    pub(crate) tools: &'a [ToolDescription],
+    /// What is said of the tools that the page may call.
+    pub(crate) tools: &'a str,
 }
 
 /// A page and who wrote it.
@@ -230,9 +228,7 @@ fn first_prompt(
             ("request", Value::from(brief.request.as_str())),
             ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
             ("attachments", Value::from(facts_for_prompt(files))),
-            ("tools", Value::from(app_tools::facts_for_prompt(tools))),
-            ("example", Value::from(app_tools::example_for_prompt(tools))),
-            ("asks_ai", Value::from(app_tools::asks_ai(tools))),
+            ("tools", Value::from(*tools)),
             ("today", Value::from(date(run.started_at()))),
         ]),
     )?)

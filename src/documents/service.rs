@@ -124,8 +124,7 @@ impl Documents {
             None => None,
         };
         let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
-        let tools =
-            self.checked_tools(call.tool_names.as_deref().unwrap_or_default(), run.context())?;
+        let tool_names = self.checked_given(call.tool_names.as_deref(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -139,6 +138,7 @@ impl Documents {
             }
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
+                let tools = self.prompt_of_tools(run, tool_names.as_deref().unwrap_or_default())?;
                 let material = Material {
                     brief: &brief,
                     files: &attachments.files,
@@ -168,9 +168,7 @@ impl Documents {
             prompt,
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
             // A call that names none leaves those of an app that is there already.
-            tool_names: call
-                .tool_names
-                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
+            tool_names,
             thumb_sha: checked.thumb_sha,
             verification: json!(verification),
         };

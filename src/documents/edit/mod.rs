@@ -43,6 +43,8 @@ struct EditTask<'a> {
     errors: &'a [String],
     /// Files that the document refers to.
     files: &'a [CollectedFile],
+    /// What is said of the tools that the page may call.
+    tools: &'a str,
     /// Cap on the new page, in bytes.
     page_bytes: usize,
 }

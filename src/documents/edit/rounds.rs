@@ -392,6 +392,7 @@ impl Rounds<'_> {
             ("request", Value::from(self.brief.request.as_str())),
             ("context", Value::from(self.brief.context.as_deref().unwrap_or_default())),
             ("attachments", Value::from(facts_for_prompt(task.files))),
+            ("tools", Value::from(task.tools)),
             ("today", Value::from(date(self.run.started_at()))),
         ])
     }

@@ -90,6 +90,8 @@ impl Documents {
             user: user_key(&call.user_number)?,
         };
         let brief = edit_brief(&call)?;
+        let tool_names = self.checked_given(call.tool_names.as_deref(), run.context())?;
+        let call = EditDocument { tool_names, ..call };
         let first = run.step("base", || self.base(&owner, &call)).await?;
         let has_edits = call.edits.as_deref().is_some_and(|edits| !edits.trim().is_empty());
         let has_tools = call.tool_names.as_ref().is_some_and(|names| *names != first.tool_names);
@@ -162,6 +164,12 @@ impl Documents {
         let source = self.parts.blobs.get(&base.source).await?;
         let source: Arc<str> = String::from_utf8_lossy(&source).into();
         let files = self.files_of(&base.document, &source).await?;
+        let tools = match call.kind {
+            DocumentKind::WebApp => {
+                self.prompt_of_tools(run, call.tool_names.as_ref().unwrap_or(&base.tool_names))?
+            }
+            DocumentKind::Pdf => String::new(),
+        };
         let task = EditTask {
             kind: call.kind,
             document: &base.document,
@@ -169,6 +177,7 @@ impl Documents {
             steps: format!("edit@{}", base.head),
             errors,
             files: &files,
+            tools: &tools,
             page_bytes: self.parts.page_bytes,
         };
         let edits = call.edits.as_deref().filter(|edits| !edits.trim().is_empty());
