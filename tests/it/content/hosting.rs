@@ -91,13 +91,13 @@ impl Hosting {
     }
 
     pub(super) async fn with(config: ServerConfig, bearer: Option<BearerCheck>) -> Self {
-        Self::over(SqliteCatalog::in_memory().await.unwrap(), config, bearer)
+        Self::over(SqliteCatalog::in_memory().await.unwrap(), &config, bearer)
     }
 
     /// Rows in a file, which others may open.
     pub(super) async fn on_disk(folder: &std::path::Path) -> Self {
         let catalog = SqliteCatalog::open(&folder.join("atelier.db")).await.unwrap();
-        Self::over(catalog, ServerConfig::default(), None)
+        Self::over(catalog, &ServerConfig::default(), None)
     }
 
     /// Deletes an app as another process would.
@@ -113,13 +113,13 @@ impl Hosting {
         database.close().await.unwrap();
     }
 
-    fn over(catalog: SqliteCatalog, config: ServerConfig, bearer: Option<BearerCheck>) -> Self {
+    fn over(catalog: SqliteCatalog, config: &ServerConfig, bearer: Option<BearerCheck>) -> Self {
         let catalog = Arc::new(catalog);
         let blobs = Blobs::in_memory();
         let key = InstallationKey::new("a secret of this test");
         let address = SocketAddr::from(([127, 0, 0, 1], 7411));
         let urls = ContentUrls::new(config.public_base_url.as_ref(), address, key.clone());
-        let hosts = AllowedHosts::new(&config, None);
+        let hosts = AllowedHosts::new(config, None);
         let content = content::router(ContentState::new(ContentParts {
             catalog: catalog.clone(),
             blobs: blobs.clone(),
