@@ -81,8 +81,8 @@ impl Answer {
 
     /// What the scripts of a page are told.
     pub(super) fn bootstrap(&self) -> serde_json::Value {
-        let (_, rest) = self.text().split_once("\n})(").unwrap();
-        let (json, _) = rest.split_once(");</script>").unwrap();
+        let (scripts, _) = self.text().split_once(");</script>").unwrap();
+        let (_, json) = scripts.rsplit_once("\n})(").unwrap();
         serde_json::from_str(json).unwrap()
     }
 
