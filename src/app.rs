@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{self, AskAi};
+use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
+use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
@@ -42,6 +44,8 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
+    /// Prints documents and looks at pages; starts Chrome on first use.
+    pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
     /// Documents, for what is no tool.
@@ -89,6 +93,8 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
+    /// Prints documents and looks at pages.
+    pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -106,11 +112,13 @@ impl App {
         let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm, system_calendar())?);
+        let renderer = Arc::new(Chrome::new(&config.browser, vec![folder.clone()]));
         let ports = Ports {
             catalog: Arc::new(catalog),
             blobs,
             models,
             fetcher: Fetcher::new(),
+            renderer,
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -125,7 +133,7 @@ impl App {
         ports: Ports,
         link_life: LinkLife,
     ) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, fetcher, further_tools } = ports;
+        let Ports { catalog, blobs, models, fetcher, renderer, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -155,7 +163,13 @@ impl App {
             urls: urls.clone(),
             link_life,
             page_bytes: config.limits.page_bytes,
+            verifier: if config.browser.verify {
+                Verifier::new(Arc::clone(&renderer), blobs.clone(), &config.browser)
+            } else {
+                Verifier::off(blobs.clone())
+            },
             tools: caller.clone(),
+            renderer: Arc::clone(&renderer),
         }));
         let mut tools = documents::tools::tools(&documents);
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
@@ -180,6 +194,7 @@ impl App {
             models,
             runner,
             registry,
+            renderer,
             caller,
             documents,
             urls,

@@ -183,9 +183,11 @@ impl Beside {
         Ok(())
     }
 
-    /// Ends everything in order: jobs first, since pages may be looked at until the end.
+    /// Ends everything in order: jobs first, then what they work with; pages may be looked at until
+    /// the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
         app.runner.shut_down().await;
+        app.renderer.shut_down().await;
         for listener in self.listeners {
             listener.stop().await;
         }

@@ -94,6 +94,9 @@ impl Checks<'_> {
             ("llm.timeouts.connect_s", timeouts.connect_s),
             ("llm.timeouts.idle_s", timeouts.idle_s),
             ("llm.timeouts.total_s", timeouts.total_s),
+            ("browser.load_s", config.browser.load_s),
+            ("browser.deadline_s", config.browser.deadline_s),
+            ("browser.idle_s", config.browser.idle_s),
         ] {
             self.seconds(key, seconds, f64::MIN_POSITIVE, "more than 0");
         }
@@ -104,6 +107,7 @@ impl Checks<'_> {
             ("limits.result_bytes", limits.result_bytes),
             ("limits.page_bytes", limits.page_bytes),
             ("limits.page_concurrent_calls", limits.page_concurrent_calls),
+            ("browser.documents_per_start", config.browser.documents_per_start),
         ] {
             if count == 0 {
                 self.refuse(key, format!("`{key}` is 0: nothing could run"), "write 1 or more");

@@ -4,6 +4,9 @@ use serde_json::json;
 
 use super::html::{GivenProblem, ReplyProblem};
 use super::model::words;
+use super::verification::Verification;
+use super::verification::drafts::{self, Broken};
+use crate::browser::RenderError;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
@@ -13,7 +16,7 @@ use crate::storage::{DocumentKind, StorageError};
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Nothing says what to make.
-    #[error("neither `user_request` nor `client_injected_context` says what the web app should do")]
+    #[error("neither `user_request` nor `client_injected_context` says what to make")]
     NoRequest,
     /// A text argument is too long.
     #[error("`{argument}` has {bytes} bytes; at most {limit} are allowed")]
@@ -122,6 +125,19 @@ pub enum DocumentError {
         /// Newest one.
         newest: i64,
     },
+    /// A page was made and does not work.
+    #[error("{}", drafts::summary(*what, verification))]
+    Broken {
+        /// What made it.
+        what: Broken,
+        /// Reference that holds it.
+        draft: Option<String>,
+        /// What its check found.
+        verification: Box<Verification>,
+    },
+    /// The caller gave up.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
@@ -136,6 +152,23 @@ pub enum DocumentError {
         /// The name.
         name: String,
     },
+    /// An argument of another tool.
+    #[error("`{argument}` is no argument of this tool, but of `{tool}`")]
+    WrongTool {
+        /// The argument.
+        argument: &'static str,
+        /// Whose it is.
+        tool: &'static str,
+    },
+    /// The document could not be printed.
+    #[error(transparent)]
+    Render(RenderError),
+    /// The document never comes to rest.
+    #[error("{0}")]
+    NeverPrinted(String),
+    /// What Chrome printed is no PDF.
+    #[error("Chrome printed something that cannot be read as a PDF")]
+    UnreadablePdf,
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
     NoFreeName,
@@ -152,7 +185,7 @@ impl From<DocumentError> for ToolError {
         let message = error.to_string();
         match error {
             DocumentError::NoRequest => Self::invalid("request_missing", message)
-                .hint("say in `user_request` what the web app should do, or give the page in `html`"),
+                .hint("say in `user_request` what to make, or write the page yourself and give it in `html`"),
             DocumentError::ArgumentTooLarge { limit, .. } => {
                 Self::new(ErrorKind::Limit, "request_too_large", message)
                     .hint("shorten it, or put long material into attachments")
@@ -220,6 +253,10 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::NoVersion { .. } => Self::not_found("version_not_found", message)
                 .hint("`list_document_versions` lists the versions that are kept"),
+            DocumentError::Broken { what, draft, verification } => {
+                drafts::error(what, message, draft.as_deref(), &verification)
+            }
+            DocumentError::Cancelled => Self::new(ErrorKind::Cancelled, "cancelled", message),
             DocumentError::Lost(cause) => Self::internal(&cause),
             DocumentError::UnusableName(_) => Self::invalid("invalid_name", message)
                 .hint("use letters and digits; blanks and signs become `_`"),
@@ -227,10 +264,60 @@ impl From<DocumentError> for ToolError {
                 .hint("choose another name, or rename the other one first"),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
+            DocumentError::WrongTool { argument, tool } => {
+                Self::invalid("invalid_arguments", message).hint(format!(
+                    "call `{tool}` with it, under the same `doc_name`, or leave `{argument}` out"
+                ))
+            }
+            DocumentError::Render(error) => not_rendered(error),
+            DocumentError::NeverPrinted(_) => Self::invalid("page_never_loads", message)
+                .hint("remove endless loops and promises that never end from the document"),
+            DocumentError::UnreadablePdf => Self::new(ErrorKind::Internal, "unreadable_pdf", message)
+                .hint("call again; `atelier doctor` tests Chrome"),
             DocumentError::Prompt(error) => error.into(),
             DocumentError::Storage(error) => error.into(),
         }
     }
+}
+
+/// Why nothing was printed, under a code for each reason.
+fn not_rendered(error: RenderError) -> ToolError {
+    let (message, hint) = (error.to_string(), error.hint());
+    let made = match error {
+        RenderError::ChromeMissing { .. } => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_missing", message)
+        }
+        RenderError::ChromeBroken(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_broken", message)
+        }
+        RenderError::Isolation(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_not_isolated", message)
+        }
+        RenderError::Busy { .. } => {
+            let mut error = ToolError::new(ErrorKind::Limit, "renderer_busy", message);
+            error.retry_after_s = Some(2.0);
+            error
+        }
+        RenderError::NeverLoads { .. } => ToolError::invalid("page_never_loads", message),
+        RenderError::Crashed(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_crashed", message)
+        }
+        RenderError::TimedOut(_) => ToolError::new(ErrorKind::Limit, "render_timeout", message),
+        RenderError::TooLarge { limit_bytes, .. } => {
+            ToolError::new(ErrorKind::Limit, "pdf_too_large", message)
+                .detail("limit_bytes", json!(limit_bytes))
+        }
+        RenderError::Options { field, .. } => {
+            ToolError::invalid("invalid_page", format!("`page`: {message}"))
+                .detail("field", json!(field))
+        }
+        RenderError::Cancelled => ToolError::new(ErrorKind::Cancelled, "cancelled", message),
+        RenderError::Closed => ToolError::new(ErrorKind::Unavailable, "chrome_closed", message),
+        RenderError::Refused { .. } => {
+            ToolError::new(ErrorKind::Internal, "chrome_refused", message)
+        }
+    };
+    made.hint(hint)
 }
 
 fn not_found_hint(kind: DocumentKind, near: &[String], is_other_kind: bool) -> String {

@@ -6,20 +6,25 @@ use serde_json::json;
 
 use super::attachments::{Attachments, Collected};
 use super::error::DocumentError;
-use super::generate::{GeneratedPage, Material, generate};
-use super::html::page_as_given;
+use super::generate::{CheckedPage, GeneratedPage, Material};
+use super::html::{Page, page_as_given};
+use super::material::file_parts;
 use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
+use super::verification::drafts::Broken;
+use super::verification::{Checked, Verification, Verifier};
+use crate::browser::Renderer;
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
+use crate::llm::Part;
 use crate::prompts::Prompts;
-use crate::registry::Caller;
+use crate::registry::{Caller, Origin};
 use crate::storage::blobs::Blobs;
 use crate::storage::{
     Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
 };
 
-/// Most apps that one listing holds.
+/// Most documents that one listing holds.
 const LISTED: u32 = 1000;
 
 /// How long a link works.
@@ -47,8 +52,12 @@ pub struct DocumentParts {
     pub link_life: LinkLife,
     /// Cap on a page, in bytes.
     pub page_bytes: usize,
+    /// Checks pages before they are published.
+    pub verifier: Verifier,
     /// The tools that pages may be allowed to call.
     pub tools: Caller,
+    /// Prints PDF documents.
+    pub renderer: Arc<dyn Renderer>,
 }
 
 /// Makes and lists documents.
@@ -71,17 +80,19 @@ pub struct PublishedApp {
     pub attachments: Collected,
     /// Tools that its pages may call.
     pub tool_names: Vec<String>,
+    /// What its check found.
+    pub verification: Verification,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
     pub message: String,
 }
 
-/// The apps of a user.
+/// The documents of a user that are of one kind.
 #[derive(Debug, Clone)]
-pub struct AppList {
+pub struct DocumentList {
     /// Newest change first, each with its address.
-    pub apps: Vec<(Document, String)>,
+    pub documents: Vec<(Document, String)>,
     /// Whether there are more than were asked for.
     pub more: bool,
     /// The link that opens the gallery.
@@ -115,37 +126,47 @@ impl Documents {
             }
             None => None,
         };
-        let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
-        let tool_names = self.checked_given(call.tool_names.as_deref(), run.context())?;
+        let wanted = if given.is_none() {
+            Some(brief(call.user_request.as_deref(), call.context.as_deref())?)
+        } else {
+            None
+        };
+        let names = call.tool_names.as_deref();
+        let tool_names = self.checked_given(names, Origin::Page, run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
             run.progress(2.0, Some(100.0), "fetching attachments");
             run.step("attachments", || self.parts.attachments.collect(&call.attachments)).await?
         };
-        let (page, writer, prompt) = match (given, wanted) {
-            (Some(page), _) => (page, Writer::Caller, json!(null)),
+        let (page, writer, prompt, checked, rounds) = match (given, wanted) {
+            (Some(page), _) => {
+                let checked = self.check_given(run, &page, &attachments).await?;
+                (page, Writer::Caller, json!(null), checked, 0)
+            }
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
                 let tools = self.prompt_of_tools(run, tool_names.as_deref().unwrap_or_default())?;
-                let GeneratedPage { page, outcome, prompt } = generate(
-                    run,
-                    &self.parts.prompts,
-                    &call.model,
-                    Material { brief: &brief, files: &attachments.files, tools: &tools },
-                    self.parts.page_bytes,
-                )
-                .await?;
+                let material = Material {
+                    brief: &brief,
+                    files: &attachments.files,
+                    parts: self.seen(run, &attachments).await?,
+                    tools: &tools,
+                };
+                let CheckedPage { generated, checked, rounds } =
+                    self.generate(run, &call.model, material).await?;
+                let GeneratedPage { page, outcome, prompt } = generated;
                 let writer = Writer::Model {
                     used: outcome.model_used,
                     route: outcome.route,
                     note: outcome.model_note,
                 };
-                (page, writer, prompt)
+                (page, writer, prompt, checked, rounds)
             }
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
         run.progress(95.0, Some(100.0), "publishing");
+        let verification = checked.verification(rounds);
         let (page, lifted) = self.lifted(page).await?;
         let draft = Draft {
             kind: DocumentKind::WebApp,
@@ -156,45 +177,78 @@ impl Documents {
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
             // A call that names none leaves those of an app that is there already.
             tool_names,
-            thumb_sha: None,
-            verification: json!(null),
+            thumb_sha: checked.thumb_sha,
+            verification: json!(verification),
+            print: json!(null),
         };
         let files = attachments.files.iter().map(|file| file.attachment.clone());
         let files: Vec<Attachment> = files.chain(lifted).collect();
         let published = self.publish(run, owner, &draft, &files).await?;
-        Ok(self.describe(published, draft, attachments, name))
+        Ok(self.describe(published, draft, verification, attachments, name))
     }
 
-    /// The newest apps of a user.
+    /// Checks a page that the caller wrote. It is published with its faults, since it is what the
+    /// caller wants; only what cannot be shown at all is refused.
+    async fn check_given(
+        &self,
+        run: &Run,
+        page: &Page,
+        attachments: &Collected,
+    ) -> Result<Checked, Failure> {
+        run.progress(50.0, Some(100.0), "checking the page");
+        let files = self.page_files(None, &attachments.files, &page.html).await?;
+        let checked = self.check(run, &page.html, &files).await?;
+        if checked.is_unshowable() {
+            let verification = checked.verification(0);
+            return Err(self.broken(run, Broken::Given, &page.html, verification).await?.into());
+        }
+        Ok(checked)
+    }
+
+    /// What a model sees of the files of a call.
+    pub(super) async fn seen(
+        &self,
+        run: &Run,
+        attachments: &Collected,
+    ) -> Result<Vec<Part>, Failure> {
+        Ok(file_parts(&self.parts.blobs, &attachments.files, &run.delimiter()).await?)
+    }
+
+    /// The newest apps or PDF documents of a user.
     ///
     /// # Errors
     /// When the key is none, or the store fails.
-    pub async fn list_web_apps(
+    pub async fn list(
         &self,
         principal: &PrincipalId,
         user_number: &str,
+        kind: DocumentKind,
         limit: u32,
-    ) -> Result<AppList, DocumentError> {
+    ) -> Result<DocumentList, DocumentError> {
         let owner = Owner { principal: principal.clone(), user: user_key(user_number)? };
         let limit = limit.clamp(1, LISTED);
-        let kind = Some(DocumentKind::WebApp);
-        let mut found = self.parts.catalog.documents(&owner, kind, limit + 1).await?;
+        let mut found = self.parts.catalog.documents(&owner, Some(kind), limit + 1).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let apps = found
+        let documents = found
             .into_iter()
             .map(|document| {
-                let url = self.parts.urls.app(&document.token);
+                let url = match kind {
+                    DocumentKind::WebApp => self.parts.urls.app(&document.token),
+                    DocumentKind::Pdf => self.parts.urls.pdf(&document.token),
+                };
                 (document, url)
             })
             .collect();
-        Ok(AppList { apps, more, gallery_url: self.parts.urls.gallery(principal.as_str()) })
+        let gallery_url = self.parts.urls.gallery(principal.as_str());
+        Ok(DocumentList { documents, more, gallery_url })
     }
 
     fn describe(
         &self,
         published: PublishedVersion,
         draft: Draft,
+        verification: Verification,
         attachments: Collected,
         asked_name: Option<&str>,
     ) -> PublishedApp {
@@ -227,6 +281,7 @@ impl Documents {
         }
         let mut warnings = attachments.warnings.clone();
         warnings.extend(draft.page.findings.into_iter().map(|finding| finding.message));
+        warnings.extend(verification.warning());
         PublishedApp {
             url,
             version: n,
@@ -234,6 +289,7 @@ impl Documents {
             writer: draft.writer,
             attachments,
             tool_names: document.tool_names,
+            verification,
             warnings,
             message: sentences.join(". ") + ".",
         }

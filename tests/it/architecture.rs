@@ -30,10 +30,11 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("cli", &["app", "config", "content_urls", "doctor", "registry", "server", "telemetry"]),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "server"]),
     (
         "documents",
         &[
+            "browser",
             "config",
             "content_urls",
             "error",

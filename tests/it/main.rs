@@ -8,6 +8,8 @@ mod agent;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod caller;
 #[cfg(test)]
 mod cli;
@@ -27,6 +29,8 @@ mod llm;
 mod patch;
 #[cfg(test)]
 mod product;
+#[cfg(test)]
+mod product_pdf;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod client;
 mod edit;
+mod pdf;
 mod web_app;
 
 use std::net::SocketAddr;
@@ -42,16 +43,18 @@ pub(super) struct DemoArguments {
 enum Step {
     WebApp,
     Edit,
+    Pdf,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 2] = [Step::WebApp, Step::Edit];
+const STEPS: [Step; 3] = [Step::WebApp, Step::Edit, Step::Pdf];
 
 impl Step {
     const fn title(self) -> &'static str {
         match self {
             Self::WebApp => "A web app, from a request in words",
             Self::Edit => "The same app changed, in blocks that are applied all or not at all",
+            Self::Pdf => "A PDF document, from a request in words",
         }
     }
 
@@ -60,6 +63,7 @@ impl Step {
         match self {
             Self::WebApp => web_app::make(client).await,
             Self::Edit => edit::make(client).await,
+            Self::Pdf => pdf::make(client).await,
         }
     }
 }

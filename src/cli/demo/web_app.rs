@@ -17,16 +17,10 @@ pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
     let field = |name: &str| finished.result.get(name).and_then(Value::as_str).unwrap_or_default();
     let url = field("url");
     let page = client.fetch(url).await?;
-    let author = if finished.played_host {
-        "no model is configured: the demo played the host's model from examples/ (host completion)"
-            .to_owned()
-    } else {
-        format!("model: {}", field("model_used"))
-    };
     let version = finished.result.get("version").unwrap_or(&Value::Null);
     Ok(vec![
         format!("request: {request}"),
-        author,
+        finished.author(),
         format!("app: {}, version {version}, {} bytes served", field("app_name"), page.len()),
         format!("open: {url}"),
     ])

@@ -17,11 +17,13 @@ use crate::documents::generate::{UNFINISHED, date};
 use crate::documents::html::page_from_reply;
 use crate::documents::model::{Brief, words};
 use crate::documents::patch::{Audience, Block, FORMAT, Failures, Placed, Reply, parse};
+use crate::documents::pdf::tool_calls::Toolbox;
 use crate::documents::publish::Writer;
 use crate::documents::service::Documents;
+use crate::documents::verification::rounds::rounds;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request};
+use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request, Route};
 use crate::prompts::RenderedPrompt;
 use crate::storage::DocumentKind;
 
@@ -63,6 +65,8 @@ struct Rounds<'a> {
     model: &'a str,
     /// Blocks that matched in earlier answers.
     kept: Vec<Block>,
+    /// What the model may call while it writes.
+    tools: Toolbox,
     answers: u32,
     last: Option<Outcome>,
 }
@@ -78,6 +82,7 @@ impl Documents {
         task: &EditTask<'_>,
         brief: &Brief,
         model: &str,
+        tools: Toolbox,
     ) -> Result<(Edited, Option<Verdict>), Failure> {
         let mut rounds = Rounds {
             documents: self,
@@ -86,6 +91,7 @@ impl Documents {
             brief,
             model,
             kept: Vec::new(),
+            tools,
             answers: 0,
             last: None,
         };
@@ -109,6 +115,7 @@ impl Documents {
             prompt: facts,
             notes,
             answers: rounds.answers,
+            tool_calls: rounds.tools.made,
         };
         Ok((edited, verdict))
     }
@@ -120,10 +127,10 @@ impl Rounds<'_> {
         prompt: RenderedPrompt,
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let expects = Expects::kind(ExpectedKind::EditBlocks);
-        let mut request = Request::new(prompt.system, prompt.user, expects);
+        let mut request = self.question(prompt, expects)?;
         let mut errors = self.task.errors.to_vec();
         for round in 1..=BLOCK_ANSWERS {
-            let said = self.ask(format!("#{round}"), &request, round, &errors).await?;
+            let said = self.ask(&format!("#{round}"), &mut request, round, &errors).await?;
             let (reply, answer) = match said {
                 Said::Text(outcome) => {
                     let text = outcome.text.clone();
@@ -158,9 +165,9 @@ impl Rounds<'_> {
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let prompt = self.rewrite_prompt()?;
         let expects = Expects::kind(ExpectedKind::Html);
-        let request = Request::new(prompt.system, prompt.user, expects);
+        let mut request = self.question(prompt, expects)?;
         let problems = |problem: String| DocumentError::EditUnusable { problems: vec![problem] };
-        let outcome = match self.ask("#rewrite".to_owned(), &request, ALL_ANSWERS, &errors).await? {
+        let outcome = match self.ask("#rewrite", &mut request, ALL_ANSWERS, &errors).await? {
             Said::Text(outcome) => outcome,
             Said::Nothing => return Err(problems("the last answer was empty".to_owned()).into()),
             Said::Unfinished(error) => return Err(error.into()),
@@ -174,26 +181,55 @@ impl Rounds<'_> {
         Ok((page, vec!["the model wrote the whole document anew".to_owned()]))
     }
 
-    /// Puts right what is wrong with a page, in one round; the better page is kept.
+    /// Puts right what is wrong with a page, in as many rounds as it is worth; the best page is
+    /// kept.
     async fn repaired(
         &mut self,
         first: NewPage,
         notes: &mut Vec<String>,
     ) -> Result<(NewPage, Verdict), Failure> {
-        let verdict = self.documents.judge(self.run, self.task, &first).await?;
-        if verdict.repairs.is_empty() || apply::check_size(&first.page.html).is_err() {
-            return Ok((first, verdict));
+        let mut page = first;
+        let mut verdict = self.documents.judge(self.run, self.task, &page).await?;
+        let route = self.last.as_ref().map_or(Route::Host, |outcome| outcome.route);
+        let mut round = 0;
+        while !verdict.repairs.is_empty()
+            && round < rounds(verdict.checked.is_blocked(), route)
+            && apply::check_size(&page.page.html).is_ok()
+        {
+            round += 1;
+            let Some((said, repaired, more)) = self.repair(&page, &verdict, round).await? else {
+                break;
+            };
+            let judged = self.documents.judge(self.run, self.task, &repaired).await?;
+            if judged.is_better_than(&verdict) {
+                self.last = Some(said);
+                notes.extend(more);
+                (page, verdict) = (repaired, judged);
+            }
         }
-        let task = EditTask { source: first.page.html.as_str().into(), ..self.task.clone() };
+        verdict.rounds = round;
+        Ok((page, verdict))
+    }
+
+    /// One round: the page once more, on top of what was placed before; `None` when nothing came
+    /// of it.
+    async fn repair(
+        &mut self,
+        page: &NewPage,
+        verdict: &Verdict,
+        round: u32,
+    ) -> Result<Option<(Outcome, NewPage, Vec<String>)>, Failure> {
+        let task = EditTask { source: page.page.html.as_str().into(), ..self.task.clone() };
         let prompt = self.prompt(&task, &verdict.repairs)?;
         let expects = Expects::kind(ExpectedKind::EditBlocks);
-        let request = Request::new(prompt.system, prompt.user, expects);
-        let said = match self.ask("#repair".to_owned(), &request, 2, &verdict.repairs).await {
+        let mut request = self.question(prompt, expects)?;
+        let step = if round == 1 { "#repair".to_owned() } else { format!("#repair{round}") };
+        let said = match self.ask(&step, &mut request, 1 + round, &verdict.repairs).await {
             Ok(Said::Text(outcome)) => outcome,
-            Ok(Said::Nothing | Said::Unfinished(_)) => return Ok((first, verdict)),
+            Ok(Said::Nothing | Said::Unfinished(_)) => return Ok(None),
             Err(Failure::Error(error)) if error.kind != ErrorKind::Cancelled => {
-                tracing::warn!(error.code = %error.code, "no repair of an edited page; its first form is kept");
-                return Ok((first, verdict));
+                tracing::warn!(error.code = %error.code, "no repair of an edited page; its best form is kept");
+                return Ok(None);
             }
             Err(failure) => return Err(failure),
         };
@@ -207,39 +243,53 @@ impl Rounds<'_> {
             }
             Reply::NoChange | Reply::Unusable(_) => None,
         };
-        let Some((mut page, more)) = repaired else { return Ok((first, verdict)) };
-        let count = first.placed.len();
-        let more_placed =
-            page.placed.into_iter().map(|placed| Placed { block: placed.block + count, ..placed });
-        page.placed = first.placed.iter().copied().chain(more_placed).collect();
-        page.blocks = None;
-        let second = self.documents.judge(self.run, self.task, &page).await?;
-        if second.is_better_than(&verdict) {
-            self.last = Some(said);
-            notes.extend(more);
-            return Ok((page, second));
-        }
-        Ok((first, verdict))
+        let Some((mut repaired, more)) = repaired else { return Ok(None) };
+        let count = page.placed.len();
+        let placed = std::mem::take(&mut repaired.placed).into_iter();
+        let placed = placed.map(|placed| Placed { block: placed.block + count, ..placed });
+        repaired.placed = page.placed.iter().copied().chain(placed).collect();
+        repaired.blocks = None;
+        Ok(Some((said, repaired, more)))
     }
 
+    /// A question that begins a conversation.
+    fn question(&self, prompt: RenderedPrompt, expects: Expects) -> Result<Request, Failure> {
+        let mut request = Request::new(prompt.system, prompt.user, expects);
+        self.tools
+            .introduce(&self.documents.parts.prompts, &self.run.delimiter(), &mut request)
+            .map_err(DocumentError::from)?;
+        Ok(request)
+    }
+
+    /// One text, after as many calls of tools as the model makes and may make.
     async fn ask(
         &mut self,
-        step: String,
-        request: &Request,
+        step: &str,
+        request: &mut Request,
         attempt: u32,
         errors: &[String],
     ) -> Result<Said, Failure> {
-        let asked = self
-            .run
-            .complete(Ask {
-                step: format!("{}{step}", self.task.steps),
-                model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
-                request: request.clone(),
-                attempt,
-                max_attempts: ALL_ANSWERS,
-                errors: errors.to_vec(),
-            })
-            .await;
+        let mut step = format!("{}{step}", self.task.steps);
+        let asked = loop {
+            let asked = self
+                .run
+                .complete(Ask {
+                    step: step.clone(),
+                    model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
+                    request: request.clone(),
+                    attempt,
+                    max_attempts: ALL_ANSWERS,
+                    errors: errors.to_vec(),
+                })
+                .await;
+            match asked {
+                Ok(outcome) if !outcome.calls.is_empty() && !self.tools.is_empty() => {
+                    request.messages.extend(self.tools.answer(self.run, &step, &outcome).await?);
+                    step.push_str("+calls");
+                }
+                asked => break asked,
+            }
+        };
         self.answers += 1;
         match asked {
             Ok(outcome) => Ok(Said::Text(outcome)),

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{default_model, default_user_number};
 use crate::documents::model::NO_CONTEXT;
+use crate::documents::verification::Verification;
 use crate::documents::{CollectedFile, CreateWebApp, Documents, PublishedApp, Writer};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Creates a web application from a request and hosts it: returns the URL of a complete, self-contained page, kept in versions. Say what the app should do and for whom, pass on what the user said, and add attachments; layout, looks and technique are chosen well without instructions, so give those only when the user asked for them. A name that is in use makes a new version of that app at the same URL. To host a page that you have written yourself, give it in `html`: it is stored as it is.";
+const DESCRIPTION: &str = "Creates a web application from a request and hosts it: returns the URL of a complete, self-contained page, kept in versions. Say what the app should do and for whom, pass on what the user said, and add attachments; layout, looks and technique are chosen well without instructions, so give those only when the user asked for them. A name that is in use makes a new version of that app at the same URL. To host a page that you have written yourself, give it in `html`: it is stored as it is. Every page is opened in a browser first, and `verification` says what was found; a page that does not work is put right or not published.";
 
 /// Arguments of `create_web_app`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -55,7 +56,7 @@ pub(crate) struct CreateWebAppParams {
     additional_context: Option<String>,
 }
 
-fn default_context() -> String {
+pub(super) fn default_context() -> String {
     NO_CONTEXT.to_owned()
 }
 
@@ -89,6 +90,8 @@ pub(crate) struct CreateWebAppOutput {
     /// Tools that the app's pages may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mcp_tool_names: Vec<String>,
+    /// What a browser found when it opened the page, on a phone and on a desktop.
+    verification: Verification,
     /// What may not work as wished.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -96,7 +99,7 @@ pub(crate) struct CreateWebAppOutput {
 
 /// A file of the app.
 #[derive(Debug, Serialize, JsonSchema)]
-struct AttachmentOutput {
+pub(super) struct AttachmentOutput {
     /// Name.
     name: String,
     /// Type by its bytes.
@@ -169,6 +172,7 @@ impl CreateWebAppOutput {
             model_note,
             attachments: app.attachments.files.into_iter().map(AttachmentOutput::from).collect(),
             mcp_tool_names: app.tool_names,
+            verification: app.verification,
             warnings: app.warnings,
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::edits::{EditArguments, EditFacts, said};
 use super::{default_model, default_user_number};
 use crate::documents::model::NO_CONTEXT_FOR_EDIT;
+use crate::documents::verification::Verification;
 use crate::documents::{Documents, EditDocument, EditedDocument};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
@@ -74,6 +75,10 @@ pub(crate) struct EditWebAppOutput {
     app_name: String,
     #[serde(flatten)]
     facts: EditFacts,
+    /// What a browser found when it opened the new page, on a phone and on a desktop. Absent when
+    /// the page is as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification: Option<Verification>,
     /// What may not work as wished since this edit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -110,6 +115,7 @@ impl EditWebAppParams {
             model: self.model,
             edits: self.edits,
             tool_names: self.mcp_tool_names,
+            page: None,
         }
         .into_call(DocumentKind::WebApp)
     }
@@ -125,6 +131,7 @@ impl EditWebAppOutput {
             version: edited.version,
             app_name: edited.name,
             facts: EditFacts::new(edited.result, edited.writer, edited.answers, model_requested),
+            verification: edited.verification,
             warnings: edited.warnings,
         }
     }

@@ -121,7 +121,7 @@ struct Card {
     bytes: i64,
     url: String,
     /// One file to keep; a PDF is one already.
-    download: Option<String>,
+    download: String,
     picture: Option<String>,
     initial: String,
     hue: u32,
@@ -135,9 +135,14 @@ impl Card {
         picture: Option<Picture>,
     ) -> Self {
         let token = &document.token;
-        let (url, download) = match document.kind {
-            DocumentKind::WebApp => (urls.app(token), Some(urls.download(token))),
-            DocumentKind::Pdf => (urls.pdf(token), None),
+        let (url, download, thumbnail) = match document.kind {
+            DocumentKind::WebApp => {
+                (urls.app(token), urls.download(token), urls.thumbnail(token, document.head))
+            }
+            DocumentKind::Pdf => {
+                let picture = format!("{}?v={}", urls.pdf_thumbnail(token), document.head);
+                (urls.pdf(token), urls.pdf_download(token), picture)
+            }
         };
         let title = document
             .title
@@ -161,7 +166,7 @@ impl Card {
             bytes: document.bytes,
             url,
             download,
-            picture: picture.map(|Picture| urls.thumbnail(token, document.head)),
+            picture: picture.map(|Picture| thumbnail),
             initial: initial(&title),
             hue: document
                 .name

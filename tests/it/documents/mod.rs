@@ -3,6 +3,8 @@
 mod answers;
 mod app_tools;
 mod attachments;
+mod check_rounds;
+mod checks;
 mod create;
 mod edits;
 mod edits_at_once;
@@ -10,6 +12,7 @@ mod edits_given;
 mod edits_product;
 mod embedded;
 mod models;
+mod pdf;
 mod prompts;
 mod scripted;
 mod versions;

@@ -8,9 +8,12 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use atelier::agent::AskAi;
+use atelier::browser::{Chrome, Renderer};
+use atelier::config::browser::BrowserConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
+use atelier::documents::verification::Verifier;
 use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
 use atelier::llm::LanguageModel;
@@ -18,9 +21,10 @@ use atelier::llm::resolve::Models;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Caller, Origin, Tool};
 use atelier::storage::blobs::Blobs;
-use atelier::storage::{Catalog, PrincipalId};
+use atelier::storage::{Catalog, PrincipalId, Version};
 use serde_json::{Value, json};
 
+use super::pdf::Pdf;
 use super::workshop::{Workshop, WorkshopBuilder};
 
 /// A page that a model could write.
@@ -64,8 +68,10 @@ pub(crate) struct StudioBuilder {
     limits: FetchLimits,
     page_bytes: usize,
     link_life: LinkLife,
+    renderer: Option<(Arc<dyn Renderer>, BrowserConfig)>,
     stores: Option<(Arc<dyn Catalog>, Blobs)>,
     urls: Option<ContentUrls>,
+    browser: BrowserConfig,
     models: Arc<Models>,
     further_tools: Vec<Tool>,
     opened: Vec<String>,
@@ -77,6 +83,8 @@ pub(crate) struct Studio {
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) caller: Caller,
     pub(crate) documents: Arc<Documents>,
+    /// Starts when something is printed, and ends with the studio.
+    pub(crate) chrome: Arc<Chrome>,
 }
 
 impl StudioBuilder {
@@ -90,12 +98,21 @@ impl StudioBuilder {
             limits,
             page_bytes: 2 * 1024 * 1024,
             link_life: LinkLife::Lasting,
+            // A test has a browser to itself, and the machine is busy with other tests.
+            browser: BrowserConfig { deadline_s: 120.0, ..BrowserConfig::default() },
+            renderer: None,
             stores: None,
             urls: None,
             models: Arc::new(Models::default()),
             further_tools: Vec::new(),
             opened: Vec::new(),
         }
+    }
+
+    /// Opens pages in this browser before they are published; without one they are not checked.
+    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>, config: &BrowserConfig) -> Self {
+        self.renderer = Some((Arc::clone(renderer) as Arc<dyn Renderer>, config.clone()));
+        self
     }
 
     /// On stores that are there already, with these addresses.
@@ -147,6 +164,12 @@ impl StudioBuilder {
         self
     }
 
+    /// Changes the settings of Chrome.
+    pub(crate) fn browser(mut self, change: impl FnOnce(&mut BrowserConfig)) -> Self {
+        change(&mut self.browser);
+        self
+    }
+
     /// Builds it.
     pub(crate) async fn build(self) -> Studio {
         let (catalog, blobs) = if let Some(stores) = self.stores {
@@ -169,6 +192,7 @@ impl StudioBuilder {
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
+        let chrome = Arc::new(Chrome::new(&self.browser, Vec::new()));
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog: Arc::clone(&catalog),
             blobs: blobs.clone(),
@@ -177,7 +201,12 @@ impl StudioBuilder {
             urls,
             link_life: self.link_life,
             page_bytes: self.page_bytes,
+            verifier: match self.renderer {
+                Some((renderer, config)) => Verifier::new(renderer, blobs.clone(), &config),
+                None => Verifier::off(blobs.clone()),
+            },
             tools: caller.clone(),
+            renderer: Arc::clone(&chrome) as _,
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
@@ -189,7 +218,7 @@ impl StudioBuilder {
             .build()
             .await;
         caller.bind(&workshop.registry);
-        Studio { workshop, hosts, caller, documents }
+        Studio { workshop, hosts, caller, documents, chrome }
     }
 }
 
@@ -286,6 +315,24 @@ impl Studio {
         let list = self.call_as(principal, "list_web_apps", arguments).await;
         let apps = list.field("web_apps").as_array().unwrap_or_else(|| panic!("{list:?}"));
         apps.iter().map(|app| app["app_name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A version of a PDF document with its row, by its URL.
+    pub(crate) async fn pdf(&self, url: &str, version: i64) -> (Pdf, Version) {
+        let file = url.rsplit('/').next().unwrap();
+        let token = file.strip_suffix(".pdf").unwrap_or_else(|| panic!("{url}"));
+        let catalog = &self.workshop.catalog;
+        let document = catalog.document_by_token(token).await.unwrap().unwrap();
+        let version = catalog.version(&document.id, version).await.unwrap().unwrap();
+        let bytes = self.workshop.blobs.get(&version.blob_sha).await.unwrap().to_vec();
+        (Pdf::read(bytes), version)
+    }
+
+    /// The HTML source of a version of a PDF document.
+    pub(crate) async fn source(&self, version: &Version) -> String {
+        let source = version.source_sha.as_ref().expect("a PDF without its source");
+        let bytes = self.workshop.blobs.get(source).await.unwrap().to_vec();
+        String::from_utf8(bytes).unwrap()
     }
 
     /// The bytes of a version, by the app's URL.
