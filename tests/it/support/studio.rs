@@ -172,12 +172,11 @@ impl StudioBuilder {
 
     /// Builds it.
     pub(crate) async fn build(self) -> Studio {
-        let (catalog, blobs) = match self.stores {
-            Some(stores) => stores,
-            None => {
-                let stores = WorkshopBuilder::new(Vec::new()).build().await;
-                (stores.catalog, stores.blobs)
-            }
+        let (catalog, blobs) = if let Some(stores) = self.stores {
+            stores
+        } else {
+            let stores = WorkshopBuilder::new(Vec::new()).build().await;
+            (stores.catalog, stores.blobs)
         };
         let hosts = Arc::new(Hosts::default());
         let policy = self
