@@ -1,4 +1,4 @@
-//! The tools that the pages of an app may call.
+//! The tools that the pages of an app may call, and those for the model that writes a PDF.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use super::service::Documents;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Run;
 use crate::registry::{CallContext, Origin, ToolDescription};
+use crate::storage::DocumentKind;
 
 /// Most tools that one app may name: each one's schema stands in the prompt.
 const MOST_NAMES: usize = 32;
@@ -29,6 +30,17 @@ impl Documents {
         names: &[String],
         context: &CallContext,
     ) -> Result<Vec<String>, ToolError> {
+        let checked = self.checked_tools(names, Origin::Page, context)?;
+        Ok(checked.into_iter().map(|tool| tool.name).collect())
+    }
+
+    /// The same for calls that come from there, with what a model needs to know of the tools.
+    pub(super) fn checked_tools(
+        &self,
+        names: &[String],
+        origin: Origin,
+        context: &CallContext,
+    ) -> Result<Vec<ToolDescription>, ToolError> {
         let mut seen = BTreeSet::new();
         let names: Vec<&str> = names
             .iter()
@@ -44,29 +56,33 @@ impl Documents {
                     names.len()
                 ),
             )
-            .hint("name only the tools that the app calls"));
+            .hint("name only the tools that are called"));
         }
         let mut open = Vec::new();
         let mut refusals = Vec::new();
         for name in names {
-            match self.parts.tools.check(name, &context.rights, Origin::Page) {
-                Ok(tool) => open.push(tool.name),
+            match self.parts.tools.check(name, &context.rights, origin) {
+                Ok(tool) => open.push(tool),
                 Err(error) => refusals.push((name, error)),
             }
         }
         if refusals.is_empty() { Ok(open) } else { Err(refused(refusals)) }
     }
 
-    /// The names as a call gives them, checked; `None` when it gives none.
+    /// The names as a call gives them for a document of this kind, checked; `None` when it gives
+    /// none.
     ///
     /// # Errors
     /// Those of [`Self::checked_names`].
     pub(super) fn checked_given(
         &self,
+        kind: DocumentKind,
         names: Option<&[String]>,
         context: &CallContext,
     ) -> Result<Option<Vec<String>>, ToolError> {
-        names.map(|names| self.checked_names(names, context)).transpose()
+        let Some(names) = names else { return Ok(None) };
+        let tools = self.checked_tools(names, callers_of(kind), context)?;
+        Ok(Some(tools.into_iter().map(|tool| tool.name).collect()))
     }
 
     /// What the prompt says about the tools that a page may call; empty when there are none. Names
@@ -91,6 +107,14 @@ impl Documents {
         ]);
         let prompt = self.parts.prompts.render("documents/page_tools", &run.delimiter(), inputs)?;
         Ok(prompt.user.trim_end().to_owned())
+    }
+}
+
+/// Who calls the tools of a document: its pages, or the model that writes it.
+const fn callers_of(kind: DocumentKind) -> Origin {
+    match kind {
+        DocumentKind::WebApp => Origin::Page,
+        DocumentKind::Pdf => Origin::Code,
     }
 }
 

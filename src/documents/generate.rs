@@ -28,7 +28,7 @@ pub(super) const UNFINISHED: [&str; 3] = [
 ];
 
 /// What such a model is told.
-const UNFINISHED_ADVICE: &str =
+pub(super) const UNFINISHED_ADVICE: &str =
     "the answer broke off before its end; write a shorter document that is complete";
 
 /// What a page is made from.
@@ -117,7 +117,11 @@ impl Documents {
             let (reply, judged, route) = match asked {
                 Ok(outcome) => {
                     let (text, route) = (outcome.text.clone(), outcome.route);
-                    (text, judge(outcome, &prompt, self.parts.page_bytes), route)
+                    (
+                        text,
+                        judge(outcome, "documents/web_app", &prompt, self.parts.page_bytes),
+                        route,
+                    )
                 }
                 Err(Failure::Error(error)) => {
                     if error.kind == ErrorKind::Cancelled {
@@ -235,13 +239,14 @@ fn first_prompt(
 }
 
 /// The page in an answer, or what is wrong with it in words for the model.
-fn judge(
+pub(super) fn judge(
     outcome: Outcome,
+    prompt_id: &str,
     prompt: &RenderedPrompt,
     page_bytes: usize,
 ) -> Result<GeneratedPage, Vec<String>> {
     match page_from_reply(&outcome.text, page_bytes) {
-        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt) }),
+        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt_id, prompt) }),
         Err(problem) => {
             let what = match problem {
                 ReplyProblem::MissingEnd | ReplyProblem::TooLarge { .. } => {
@@ -263,7 +268,7 @@ fn judge(
 }
 
 /// What another round should put right.
-fn repairs(generated: &GeneratedPage) -> Vec<String> {
+pub(super) fn repairs(generated: &GeneratedPage) -> Vec<String> {
     generated
         .page
         .findings
@@ -273,13 +278,13 @@ fn repairs(generated: &GeneratedPage) -> Vec<String> {
         .collect()
 }
 
-fn list(errors: &[String]) -> String {
+pub(super) fn list(errors: &[String]) -> String {
     errors.iter().map(|error| format!("- {error}")).collect::<Vec<_>>().join("\n")
 }
 
-fn prompt_facts(prompt: &RenderedPrompt) -> serde_json::Value {
+fn prompt_facts(id: &str, prompt: &RenderedPrompt) -> serde_json::Value {
     json!({
-        "id": "documents/web_app",
+        "id": id,
         "version": prompt.version,
         "template_sha": prompt.template_sha,
     })

@@ -19,12 +19,14 @@ mod service;
 
 use std::sync::Arc;
 
-pub use service::{EditResult, EditedDocument};
+pub use service::{EditResult, EditedDocument, EditedPrint};
 
 use super::attachments::CollectedFile;
 use super::html::Page;
 use super::model::Brief;
 use super::patch::{Level, Placed};
+use super::pdf::MadeCall;
+use super::pdf::print::Press;
 use super::publish::Writer;
 use crate::storage::{DocumentId, DocumentKind};
 
@@ -47,6 +49,8 @@ struct EditTask<'a> {
     tools: &'a str,
     /// Cap on the new page, in bytes.
     page_bytes: usize,
+    /// What it is printed with, when it is.
+    press: Option<Press>,
 }
 
 /// Who says what changes.
@@ -76,6 +80,8 @@ struct Edited {
     notes: Vec<String>,
     /// Answers of the model that it took.
     answers: u32,
+    /// Calls of tools that the model made.
+    tool_calls: Vec<MadeCall>,
 }
 
 /// A page that could be published.

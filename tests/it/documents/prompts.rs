@@ -110,6 +110,40 @@ fn rendered_prompts() {
     insta::assert_snapshot!("rewrite_app", rendered("documents/rewrite", &edit(false, "")[..8]));
     insta::assert_snapshot!("rewrite_pdf", rendered("documents/rewrite", &edit(true, "")[..8]));
     insta::assert_snapshot!(
+        "pdf_full",
+        rendered(
+            "documents/pdf",
+            &[
+                ("request", "A report\nfor the harbour".into()),
+                ("context", "They met in Rome.".into()),
+                ("attachments", "- `cat.png` (image/png, 70 bytes, 2 × 3 pixels): a/00ff".into()),
+                ("paper", "The paper is fixed: 210 mm wide.".into()),
+                ("today", "2026-11-21".into()),
+            ]
+        )
+    );
+    insta::assert_snapshot!(
+        "pdf_bare",
+        rendered(
+            "documents/pdf",
+            &[
+                ("request", "A letter".into()),
+                ("context", "".into()),
+                ("attachments", "".into()),
+                ("paper", "The paper is left to you.".into()),
+                ("today", "2026-11-21".into()),
+            ]
+        )
+    );
+    insta::assert_snapshot!(
+        "pdf_tools",
+        rendered("documents/pdf_tools", &[("tools", "- `count_ships`: Counts ships".into())])
+    );
+    insta::assert_snapshot!(
+        "pdf_repair",
+        rendered("documents/pdf_repair", &[("problems", "- a page is blank".into())])
+    );
+    insta::assert_snapshot!(
         "ask_json",
         rendered(
             "agent/ask",
