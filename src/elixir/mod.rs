@@ -1,0 +1,2 @@
+//! Elixir.
+pub(crate) mod syntax;
