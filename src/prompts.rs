@@ -228,7 +228,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
 
 /// A block of data between marks that carry the delimiter. The text cannot hold the delimiter,
 /// in whatever case, so it cannot end the block.
-fn data_block(text: &str, name: &str, delimiter: &str) -> String {
+pub(crate) fn data_block(text: &str, name: &str, delimiter: &str) -> String {
     let text = without_word(text, delimiter);
     format!("<data-{delimiter} name=\"{name}\">\n{text}\n</data-{delimiter}>")
 }

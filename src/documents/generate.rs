@@ -12,7 +12,7 @@ use super::html::{Page, ReplyProblem, page_from_reply};
 use super::model::Brief;
 use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request};
+use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Part, Request};
 use crate::prompts::{Prompts, RenderedPrompt};
 
 /// Answers that a model may give: the first, and one that puts it right.
@@ -28,6 +28,14 @@ const UNFINISHED: [&str; 3] = [
 /// What such a model is told.
 const UNFINISHED_ADVICE: &str =
     "the answer broke off before its end; write a shorter document that is complete";
+
+/// The files that a page may use.
+pub(crate) struct Material<'call> {
+    /// What they are.
+    pub(crate) files: &'call [CollectedFile],
+    /// What can be seen of them.
+    pub(crate) parts: Vec<Part>,
+}
 
 /// A page and who wrote it.
 #[derive(Debug)]
@@ -49,7 +57,7 @@ pub(crate) async fn generate(
     prompts: &Prompts,
     model: &str,
     brief: &Brief,
-    files: &[CollectedFile],
+    material: Material<'_>,
     page_bytes: usize,
 ) -> Result<GeneratedPage, Failure> {
     let prompt = prompts
@@ -59,13 +67,16 @@ pub(crate) async fn generate(
             BTreeMap::from([
                 ("request", Value::from(brief.request.as_str())),
                 ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
-                ("attachments", Value::from(facts_for_prompt(files))),
+                ("attachments", Value::from(facts_for_prompt(material.files))),
                 ("today", Value::from(date(run.started_at()))),
             ]),
         )
         .map_err(DocumentError::from)?;
     let expects = Expects::kind(ExpectedKind::Html);
     let mut request = Request::new(prompt.system.clone(), prompt.user.clone(), expects);
+    if let Some(question) = request.messages.first_mut() {
+        question.parts.extend(material.parts);
+    }
     // A whole page that only leans on other servers: better than none, when no better one comes.
     let mut fallback: Option<GeneratedPage> = None;
     let mut errors = Vec::new();

@@ -6,22 +6,16 @@ use serde_json::json;
 
 use super::attachments::{Attachments, Collected};
 use super::error::DocumentError;
-use super::generate::{GeneratedPage, generate};
-use super::html::{Page, page_as_given};
+use super::generate::{GeneratedPage, Material, generate};
+use super::html::page_as_given;
+use super::material::file_parts;
 use super::model::{CreateWebApp, brief, user_key};
-use super::names::{clean_name, name_from_title};
+use super::publish::{Draft, Place, Writer, given_name};
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
-use crate::llm::Route;
 use crate::prompts::Prompts;
-use crate::storage::blobs::{Blobs, sha256_hex};
-use crate::storage::{
-    Catalog, Document, DocumentKind, NewVersion, Owner, PrincipalId, PublishedVersion,
-    StorageError, keys,
-};
-
-/// Names tried for an app that was given none, before giving up.
-const NAME_TRIES: usize = 20;
+use crate::storage::blobs::Blobs;
+use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion};
 
 /// Most apps that one listing holds.
 const LISTED: u32 = 1000;
@@ -55,7 +49,7 @@ pub struct DocumentParts {
 
 /// Makes and lists documents.
 pub struct Documents {
-    parts: DocumentParts,
+    pub(super) parts: DocumentParts,
 }
 
 /// A published web app.
@@ -77,22 +71,6 @@ pub struct PublishedApp {
     pub message: String,
 }
 
-/// Who wrote a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writer {
-    /// The caller, who gave it.
-    Caller,
-    /// A model.
-    Model {
-        /// Its name; `None`: the host's own.
-        used: Option<String>,
-        /// How it was reached.
-        route: Route,
-        /// Why it is another one than the caller named.
-        note: Option<String>,
-    },
-}
-
 /// The apps of a user.
 #[derive(Debug, Clone)]
 pub struct AppList {
@@ -102,14 +80,6 @@ pub struct AppList {
     pub more: bool,
     /// The link that opens the gallery.
     pub gallery_url: Option<String>,
-}
-
-/// A page to publish with all that its record says.
-struct Draft {
-    page: Page,
-    writer: Writer,
-    prompt: serde_json::Value,
-    name: Option<String>,
 }
 
 impl Documents {
@@ -155,7 +125,7 @@ impl Documents {
                     &self.parts.prompts,
                     &call.model,
                     &brief,
-                    &attachments.files,
+                    self.material(run, &attachments).await?,
                     self.parts.page_bytes,
                 )
                 .await?;
@@ -169,9 +139,30 @@ impl Documents {
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
         run.progress(95.0, Some(100.0), "publishing");
-        let draft = Draft { page, writer, prompt, name: name.map(|name| given_name(run, name)) };
+        let draft = Draft {
+            kind: DocumentKind::WebApp,
+            page,
+            pdf: None,
+            writer,
+            prompt,
+            place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
+            tool_names: None,
+            thumb_sha: None,
+            verification: json!(null),
+        };
         let published = self.publish(run, owner, &draft, &attachments).await?;
         Ok(self.describe(published, draft, attachments, name))
+    }
+
+    /// The files of a call as a prompt shows them.
+    pub(super) async fn material<'call>(
+        &self,
+        run: &Run,
+        attachments: &'call Collected,
+    ) -> Result<Material<'call>, Failure> {
+        let files = attachments.files.as_slice();
+        let parts = file_parts(&self.parts.blobs, files, &run.delimiter()).await?;
+        Ok(Material { files, parts })
     }
 
     /// The newest apps of a user.
@@ -198,46 +189,6 @@ impl Documents {
             })
             .collect();
         Ok(AppList { apps, more, gallery_url: self.parts.urls.gallery(principal.as_str()) })
-    }
-
-    /// Blob, then one transaction. A name of the caller's may be in use: then this is its next
-    /// version. A name made here must be free.
-    async fn publish(
-        &self,
-        run: &Run,
-        owner: Owner,
-        draft: &Draft,
-        attachments: &Collected,
-    ) -> Result<PublishedVersion, Failure> {
-        let bytes = draft.page.html.len();
-        let blob_sha = self.parts.blobs.put(draft.page.html.clone().into_bytes()).await?;
-        let new = NewVersion {
-            owner,
-            kind: DocumentKind::WebApp,
-            name: String::new(),
-            document: keys::document_id(),
-            token: keys::content_token()?,
-            expected_head: None,
-            blob_sha,
-            source_sha: None,
-            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
-            title: draft.page.title.clone(),
-            facts: facts(draft).to_string(),
-            attachments: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
-        };
-        if let Some(name) = &draft.name {
-            let new = NewVersion { name: name.clone(), ..new };
-            return Ok(self.parts.catalog.publish_version(&run.fence(), new).await?);
-        }
-        for name in proposed_names(run, draft.page.title.as_deref()) {
-            let new = NewVersion { name, expected_head: Some(0), ..new.clone() };
-            match self.parts.catalog.publish_version(&run.fence(), new).await {
-                Ok(published) => return Ok(published),
-                Err(StorageError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(DocumentError::NoFreeName.into())
     }
 
     fn describe(
@@ -285,37 +236,4 @@ impl Documents {
             message: sentences.join(". ") + ".",
         }
     }
-}
-
-/// The record of a version, for listings.
-fn facts(draft: &Draft) -> serde_json::Value {
-    match &draft.writer {
-        Writer::Caller => json!({"writer": "caller"}),
-        Writer::Model { used, route, .. } => json!({
-            "writer": "model",
-            "model_used": used,
-            "llm_route": route,
-            "prompt": draft.prompt,
-        }),
-    }
-}
-
-/// A name as the caller wants it. One of which nothing is left still is the caller's wish for an
-/// app of its own.
-fn given_name(run: &Run, name: &str) -> String {
-    clean_name(name).unwrap_or_else(|| format!("sanitized_{}", run_word(run)))
-}
-
-/// Names for an app that was given none: from its title, numbered when that is taken.
-fn proposed_names(run: &Run, title: Option<&str>) -> Vec<String> {
-    let last = format!("web-app-{}", run_word(run));
-    let Some(base) = title.and_then(name_from_title) else { return vec![last] };
-    let numbered = (2..=NAME_TRIES).map(|n| format!("{base}-{n}"));
-    std::iter::once(base.clone()).chain(numbered).chain([last]).collect()
-}
-
-/// Eight hex digits that are equal in every attempt of a run, and say nothing about its delimiter.
-fn run_word(run: &Run) -> String {
-    let sha = sha256_hex(format!("name of {}", run.job_id()).as_bytes());
-    sha.0.chars().take(8).collect()
 }

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::completion::{Ask, CompletionRequest};
+use super::files::with_files;
 use super::progress::{Progress, ProgressSink};
 use crate::error::{ErrorKind, ToolError};
 use crate::llm::resolve::{Choice, Models};
-use crate::llm::{LlmError, LlmErrorCode, Outcome};
+use crate::llm::{LlmError, LlmErrorCode, Outcome, sampling};
 use crate::registry::CallContext;
 use crate::storage::blobs::Blobs;
 use crate::storage::{CallId, Catalog, Fence, Job, JobId, StorageResult};
@@ -177,14 +178,20 @@ impl Run {
         };
         let (model, note) = match choice {
             Choice::Model { model, note } => (model, note),
-            Choice::Sampling => return suspend(ask, true),
+            Choice::Sampling => {
+                let request = with_files(&ask.request, sampling::reads, &inner.blobs).await?;
+                let request = request.into_owned();
+                return suspend(Ask { request, ..ask }, true);
+            }
             Choice::Host => return suspend(ask, false),
         };
         self.check_daily_tokens().await?;
+        let request =
+            with_files(&ask.request, |media_type| model.reads(media_type), &inner.blobs).await?;
         let run = self.clone();
         let answer = inner
             .models
-            .complete(model.as_ref(), &ask.request, &inner.cancel, &|bytes| {
+            .complete(model.as_ref(), &request, &inner.cancel, &|bytes| {
                 run.report_bytes(bytes);
             })
             .await;

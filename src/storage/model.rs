@@ -377,6 +377,10 @@ pub struct NewVersion {
     pub facts: String,
     /// Files that the document may serve from now on, besides those of its other versions.
     pub attachments: Vec<Attachment>,
+    /// Tools that its pages may call from now on; `None`: as before, none for a new document.
+    pub tool_names: Option<Vec<String>>,
+    /// Small picture of this version (WebP).
+    pub thumb_sha: Option<Sha256Hex>,
 }
 
 /// What [`super::Catalog::publish_version`] made.
@@ -409,6 +413,8 @@ pub struct Document {
     pub title: Option<String>,
     /// Size of the newest version, in bytes.
     pub bytes: i64,
+    /// Tools that its pages may call.
+    pub tool_names: Vec<String>,
     /// When it was made.
     pub created_at: i64,
     /// When its head moved last.
@@ -430,6 +436,8 @@ pub struct Version {
     pub job: JobId,
     /// Facts about how it was made (JSON).
     pub facts: String,
+    /// Small picture of it (WebP), when one was taken.
+    pub thumb_sha: Option<Sha256Hex>,
     /// When it was made.
     pub created_at: i64,
 }

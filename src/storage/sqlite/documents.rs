@@ -1,5 +1,6 @@
 //! Documents, their versions and attachments.
 
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
@@ -13,14 +14,15 @@ use crate::storage::{
 /// The columns of a [`Document`].
 macro_rules! document_columns {
     () => {
-        "id, principal, user_key, kind, name, token, head, title, bytes, created_at, updated_at"
+        "id, principal, user_key, kind, name, token, head, title, bytes, tool_names, created_at, \
+         updated_at"
     };
 }
 
 /// The columns of a [`Version`].
 macro_rules! version_columns {
     () => {
-        "n, blob_sha, source_sha, bytes, job, facts, created_at"
+        "n, blob_sha, source_sha, bytes, job, facts, thumb_sha, created_at"
     };
 }
 
@@ -38,6 +40,7 @@ impl FromRow<'_, SqliteRow> for Document {
             head: row.try_get("head")?,
             title: row.try_get("title")?,
             bytes: row.try_get("bytes")?,
+            tool_names: decoded(row, "tool_names", |text| serde_json::from_str(text).ok())?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
         })
@@ -53,6 +56,7 @@ impl FromRow<'_, SqliteRow> for Version {
             bytes: row.try_get("bytes")?,
             job: JobId(row.try_get("job")?),
             facts: row.try_get("facts")?,
+            thumb_sha: row.try_get::<Option<String>, _>("thumb_sha")?.map(Sha256Hex),
             created_at: row.try_get("created_at")?,
         })
     }
@@ -123,8 +127,8 @@ impl Write {
     async fn move_head(&mut self, document: Document, new: &NewVersion) -> StorageResult<Document> {
         let expected = new.expected_head.unwrap_or(document.head);
         let moved = sqlx::query_as(concat!(
-            "UPDATE document SET head = head + 1, title = $3, bytes = $4, updated_at = $5 \
-             WHERE id = $1 AND head = $2 RETURNING ",
+            "UPDATE document SET head = head + 1, title = $3, bytes = $4, updated_at = $5, \
+             tool_names = COALESCE($6, tool_names) WHERE id = $1 AND head = $2 RETURNING ",
             document_columns!()
         ))
         .bind(document.id.as_str())
@@ -132,6 +136,7 @@ impl Write {
         .bind(new.title.as_deref())
         .bind(new.bytes)
         .bind(self.now)
+        .bind(new.tool_names.as_ref().map(|names| json!(names).to_string()))
         .fetch_optional(&mut *self.transaction)
         .await
         .map_err(from_sqlx)?;
@@ -156,8 +161,8 @@ impl Write {
         }
         sqlx::query_as(concat!(
             "INSERT INTO document (id, principal, user_key, kind, name, name_key, token, head, \
-             title, bytes, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10) RETURNING ",
+             title, bytes, created_at, updated_at, tool_names) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10, $11) RETURNING ",
             document_columns!()
         ))
         .bind(new.document.as_str())
@@ -170,6 +175,7 @@ impl Write {
         .bind(new.title.as_deref())
         .bind(new.bytes)
         .bind(self.now)
+        .bind(json!(new.tool_names.as_deref().unwrap_or_default()).to_string())
         .fetch_one(&mut *self.transaction)
         .await
         .map_err(from_sqlx)
@@ -183,7 +189,7 @@ impl Write {
     ) -> StorageResult<()> {
         sqlx::query(
             "INSERT INTO version (document, n, job, blob_sha, source_sha, bytes, facts, \
-             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             created_at, thumb_sha) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(document.id.as_str())
         .bind(document.head)
@@ -193,6 +199,7 @@ impl Write {
         .bind(new.bytes)
         .bind(&new.facts)
         .bind(self.now)
+        .bind(new.thumb_sha.as_ref().map(Sha256Hex::as_str))
         .execute(&mut *self.transaction)
         .await
         .map_err(from_sqlx)?;

@@ -126,6 +126,8 @@ impl Hosting {
             title: title.map(|(title, _)| title.to_owned()),
             facts: "{}".to_owned(),
             attachments,
+            tool_names: None,
+            thumb_sha: None,
         };
         self.catalog.publish_version(&fence, new).await.unwrap().document
     }

@@ -130,6 +130,8 @@ pub(super) fn new_version(name: &str) -> NewVersion {
         title: Some(format!("Title of {name}")),
         facts: "{}".into(),
         attachments: Vec::new(),
+        tool_names: None,
+        thumb_sha: None,
     }
 }
 
