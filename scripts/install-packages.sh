@@ -18,6 +18,7 @@ need() {
 need build-essential cc
 if [ "${1:?build or test}" = test ]; then
     need chromium chromium chromium-browser google-chrome-stable
+    need elixir elixir
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

@@ -10,6 +10,7 @@ use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
+use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
@@ -152,6 +153,12 @@ impl App {
             page_bytes: config.limits.page_bytes,
         }));
         let mut tools = documents::tools::tools(&documents);
+        let elixir = Arc::new(Elixir::new(ElixirParts {
+            prompts: Arc::clone(&prompts),
+            allowed_roots: config.elixir.allowed_roots.clone(),
+            journal: Journal::new(config.storage.data_dir.join("elixir")),
+        }));
+        tools.extend(elixir::tools::tools(&elixir));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);

@@ -29,11 +29,13 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 6] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/repair", include_str!("../prompts/documents/repair.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
+    ("elixir/definition", include_str!("../prompts/elixir/definition.md.j2")),
+    ("elixir/repair", include_str!("../prompts/elixir/repair.md.j2")),
 ];
 
 /// Ending of a prompt's file.

@@ -1,6 +1,10 @@
 //! Errors of the generators. Every one leaves the project as it was.
 
+use serde_json::json;
+
 use super::definition::Problem;
+use crate::error::{ErrorKind, ToolError};
+use crate::jobs::Failure;
 
 /// Why nothing was generated.
 #[derive(Debug, thiserror::Error)]
@@ -123,4 +127,42 @@ fn listed(problems: &[Problem]) -> String {
         .map(|problem| format!("{}: {} ({})", problem.place, problem.message, problem.fix))
         .collect();
     format!("the definition cannot be used: {}", each.join("; "))
+}
+
+impl From<ElixirError> for ToolError {
+    fn from(error: ElixirError) -> Self {
+        let message = error.to_string();
+        match error {
+            ElixirError::Definition { problems } => {
+                let hint = problems.first().map_or_else(String::new, |first| first.fix.clone());
+                Self::invalid("invalid_definition", message)
+                    .hint(hint)
+                    .detail("problems", json!(problems))
+            }
+            ElixirError::Refused { code, hint, .. } => {
+                let kind = match code {
+                    Refusal::PathNotAllowed => ErrorKind::Denied,
+                    Refusal::NotAProject | Refusal::TargetMissing | Refusal::NothingToUndo => {
+                        ErrorKind::NotFound
+                    }
+                    Refusal::Conflict | Refusal::NameTaken | Refusal::BrokenSource => {
+                        ErrorKind::Conflict
+                    }
+                    Refusal::NoDefinition | Refusal::NotAccessible => ErrorKind::Unavailable,
+                    Refusal::Unusable => ErrorKind::Internal,
+                    Refusal::ProjectUnclear
+                    | Refusal::UnsafeChange
+                    | Refusal::Unsupported
+                    | Refusal::Arguments => ErrorKind::Invalid,
+                };
+                Self::new(kind, code.as_str(), message).hint(hint)
+            }
+        }
+    }
+}
+
+impl From<ElixirError> for Failure {
+    fn from(error: ElixirError) -> Self {
+        Self::Error(error.into())
+    }
 }

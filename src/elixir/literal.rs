@@ -126,8 +126,16 @@ fn escaped_once(name: &str) -> String {
 fn is_plain_atom(name: &str) -> bool {
     let body = name.strip_suffix(['?', '!']).unwrap_or(name);
     let mut letters = body.chars();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '@'))
+    letters.next().is_some_and(|first| is_letter(first) || first == '_')
+        && letters.all(|letter| {
+            is_letter(letter) || letter.is_ascii_digit() || matches!(letter, '_' | '@')
+        })
+}
+
+/// Letters that stand in names without quotes; others are quoted, which is always right.
+fn is_letter(letter: char) -> bool {
+    letter.is_ascii_alphabetic()
+        || (matches!(letter, '\u{C0}'..='\u{17F}') && !matches!(letter, '\u{D7}' | '\u{F7}'))
 }
 
 /// An integer, with underscores from six digits on, as the formatter writes it.

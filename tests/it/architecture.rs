@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "config",
             "content_urls",
             "documents",
+            "elixir",
             "error",
             "installation_key",
             "jobs",
@@ -35,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
         "documents",
         &["config", "content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"],
     ),
+    ("elixir", &["error", "jobs", "llm", "prompts", "registry"]),
     ("error", &["llm", "storage"]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),

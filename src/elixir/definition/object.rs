@@ -176,3 +176,8 @@ pub(crate) fn shown(text: &str) -> String {
     }
     format!("`{shown}`")
 }
+
+/// As [`shown`], without the marks around it.
+pub(crate) fn shown_bare(text: &str) -> String {
+    shown(text).trim_matches('`').to_owned()
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Edits, indent_of, line_end, read_source};
 use crate::elixir::error::ElixirError;
-use crate::elixir::syntax::{Expr, Kind, Pair, walk};
+use crate::elixir::syntax::{Expr, Kind, Pair, parse, walk};
 
 /// Adds keys to the maps that `is_meant` picks by the bytes before them, and renames or removes others.
 pub(crate) fn add_map_keys(
@@ -45,43 +45,69 @@ fn edit_map(
         // Maps with other keys are somebody's own.
         _ => return,
     };
-    for pair in known {
-        if let Some((_, new)) = gone.iter().find(|(old, _)| *old == pair.key) {
-            match new {
-                Some(new) => {
-                    let end = pair.span.start + pair.key.len();
-                    edits.replace(pair.span.start..end, new);
-                }
-                None => {
-                    let rest = text.get(pair.span.end..expr.span.end).unwrap_or_default();
-                    let behind = rest.find(|letter: char| letter != ',' && !letter.is_whitespace()).unwrap_or(0);
-                    let is_last = known.last().is_some_and(|last| last.key == pair.key);
-                    edits.remove(pair.span.start..pair.span.end + if is_last { 0 } else { behind });
-                }
-            }
+    let rename = |key: &str| -> Option<String> {
+        match gone.iter().find(|(old, _)| *old == key) {
+            Some((_, new)) => new.clone(),
+            None => Some(key.to_owned()),
         }
-    }
-    let renamed = |key: &str| gone.iter().any(|(old, new)| new.as_deref() == Some(key) && known.iter().any(|pair| pair.key == *old));
+    };
+    let kept: Vec<(String, &Pair)> =
+        known.iter().filter_map(|pair| Some((rename(&pair.key)?, pair))).collect();
     let missing: Vec<String> = pairs
         .iter()
-        .filter(|(key, _)| !known.iter().any(|pair| pair.key == *key) && !renamed(key))
+        .filter(|(key, _)| !kept.iter().any(|(known, _)| known == key))
         .map(|(key, value)| format!("{key}: {value}"))
         .collect();
-    if missing.is_empty() {
-        return;
+    // What others hold inside, such as embeds, grows with its own definition.
+    for (key, pair) in &kept {
+        if let Some((_, value)) = pairs.iter().find(|(wanted, _)| wanted == key) {
+            grow(edits, text, &pair.value, value);
+        }
     }
-    match known.last() {
-        None => edits.replace(expr.span.clone(), &format!("%{{{}}}", missing.join(", "))),
-        Some(last) => {
-            let broken = text.get(expr.span.clone()).is_some_and(|map| map.contains('\n'));
-            let code = if broken {
-                let indent = indent_of(text, last.span.start);
-                missing.iter().map(|pair| format!(",\n{indent}{pair}")).collect::<String>()
-            } else {
-                missing.iter().map(|pair| format!(", {pair}")).collect()
-            };
+    let changed = kept.len() != known.len() || kept.iter().any(|(key, pair)| *key != pair.key);
+    let broken = text.get(expr.span.clone()).is_some_and(|map| map.contains('\n'));
+    let gap = match known.first().filter(|_| broken) {
+        Some(first) => format!(",\n{}", indent_of(text, first.span.start)),
+        None => ", ".to_owned(),
+    };
+    match (known, known.last()) {
+        ([first, ..], Some(last)) if changed => {
+            let mut lines: Vec<String> = kept
+                .iter()
+                .map(|(key, pair)| {
+                    let value = text.get(pair.value.span.clone()).unwrap_or_default();
+                    format!("{key}: {value}")
+                })
+                .collect();
+            lines.extend(missing);
+            edits.replace(first.span.start..last.span.end, &lines.join(&gap));
+        }
+        _ if missing.is_empty() => {}
+        (_, Some(last)) => {
+            let code: String = missing.iter().map(|pair| format!("{gap}{pair}")).collect();
             edits.insert(last.span.end, &code);
         }
+        (_, None) => edits.replace(expr.span.clone(), &format!("%{{{}}}", missing.join(", "))),
+    }
+}
+
+/// Adds keys inside a map, or inside the maps of a list, that a wanted value of the same shape has.
+fn grow(edits: &mut Edits, text: &str, value: &Expr, wanted: &str) {
+    let Some(wanted) = parse(wanted).and_then(|parsed| parsed.body.into_iter().next()) else { return };
+    let wanted = match (&value.kind, wanted.list()) {
+        (Kind::List(items), Some([inner])) => {
+            for item in items {
+                grow(edits, text, item, &inner.flat());
+            }
+            return;
+        }
+        _ => wanted,
+    };
+    let Kind::Map(head, items) = &value.kind else { return };
+    if head == "%" && !wanted.pairs().is_empty() {
+        let pairs: Vec<(String, String)> =
+            wanted.pairs().iter().map(|pair| (pair.key.clone(), pair.value.flat())).collect();
+        edit_map(edits, text, value, items, &pairs, &[]);
     }
 }
 

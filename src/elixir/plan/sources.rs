@@ -13,6 +13,7 @@ use crate::elixir::error::{ElixirError, Refusal};
 use crate::elixir::project::Project;
 use crate::elixir::project::modules::modules;
 use crate::elixir::render::schema::{schema_file, schema_parts};
+use crate::elixir::render::view::embed_attributes;
 use crate::elixir::render::{Function, Template, functions, render, sample};
 use crate::elixir::resource::Resource;
 
@@ -210,7 +211,13 @@ pub(super) fn tests(
     let mut edited = text;
     let maps: [(&str, Vec<(String, String)>); 3] = [
         ("@invalid_attrs", but_keys(pairs(&|_| "nil".to_owned()))),
-        ("valid_attrs =", pairs(&|field| sample(field).created)),
+        ("valid_attrs =", {
+            let embeds = resource.embeds.iter().map(|embed| {
+                let value = embed_attributes(embed, |sample| sample.created.clone());
+                (embed.name.clone(), value)
+            });
+            pairs(&|field| sample(field).created).into_iter().chain(embeds).collect()
+        }),
         ("update_attrs =", but_keys(pairs(&|field| sample(field).updated))),
     ];
     for (line, values) in &maps {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::samples::{Sample, as_json, expected, sample, unique_value};
-use crate::elixir::definition::{Field, FieldType, Relation, Validation};
+use crate::elixir::definition::{Embed, Field, FieldType, Relation, Validation};
 use crate::elixir::literal;
 use crate::elixir::names::{human, singular, with_article};
 use crate::elixir::project::{Fixture, Project, Takes, Version};
@@ -314,6 +314,18 @@ fn confirmed(field: &Field) -> bool {
     field.validations.iter().any(|validation| matches!(validation, Validation::Confirmation))
 }
 
+/// An embed's attributes as code.
+pub(crate) fn embed_attributes(embed: &Embed, pick: impl Fn(&Sample) -> String) -> String {
+    let inner: Vec<String> = embed
+        .fields
+        .iter()
+        .filter(|field| field.cast)
+        .map(|field| format!("{}: {}", field.name, pick(&sample(field))))
+        .collect();
+    let inner = format!("%{{{}}}", inner.join(", "));
+    if embed.many { format!("[{inner}]") } else { inner }
+}
+
 fn attributes(resource: &Resource, parents: &[Parent], pick: impl Fn(&Sample) -> String) -> String {
     let mut pairs = Vec::new();
     if !resource.key.autogenerate && !resource.key.composite {
@@ -326,10 +338,8 @@ fn attributes(resource: &Resource, parents: &[Parent], pick: impl Fn(&Sample) ->
             pairs.push(format!("{}_confirmation: {value}", field.name));
         }
     }
-    for embed in resource.embeds.iter() {
-        let inner: Vec<String> = embed.fields.iter().filter(|field| field.cast).map(|field| format!("{}: {}", field.name, pick(&sample(field)))).collect();
-        let inner = format!("%{{{}}}", inner.join(", "));
-        pairs.push(format!("{}: {}", embed.name, if embed.many { format!("[{inner}]") } else { inner }));
+    for embed in &resource.embeds {
+        pairs.push(format!("{}: {}", embed.name, embed_attributes(embed, &pick)));
     }
     for parent in parents {
         pairs.push(format!("{}: {}.{}", parent.foreign_key, parent.variable, parent.key));
@@ -459,9 +469,8 @@ fn fixture_attributes(resource: &Resource, parents: &[Parent]) -> Vec<Value> {
         pairs.push((field.name.clone(), value));
     }
     for embed in &resource.embeds {
-        let inner: Vec<String> = embed.fields.iter().filter(|field| field.cast).map(|field| format!("{}: {}", field.name, sample(field).created)).collect();
-        let inner = format!("%{{{}}}", inner.join(", "));
-        pairs.push((embed.name.clone(), if embed.many { format!("[{inner}]") } else { inner }));
+        let value = embed_attributes(embed, |sample| sample.created.clone());
+        pairs.push((embed.name.clone(), value));
     }
     for parent in parents {
         pairs.push((parent.foreign_key.clone(), format!("{}.{}", parent.qualified, parent.key)));
