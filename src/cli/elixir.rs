@@ -14,7 +14,8 @@ use crate::config::Config;
 use crate::server::serve_stdio;
 
 /// Tools that carry on the calls of others; a server of one tool answers every call itself.
-const JOB_TOOLS: [&str; 4] = ["get_job", "cancel_job", "submit_completion", "read_completion_prompt"];
+const JOB_TOOLS: [&str; 4] =
+    ["get_job", "cancel_job", "submit_completion", "read_completion_prompt"];
 
 /// Seconds that a server of one tool takes for an answer at most.
 const PATIENCE_S: f64 = 3600.0;

@@ -31,7 +31,10 @@ pub(crate) async fn define(
     if description.len() > DESCRIPTION_BYTES {
         return Err(ElixirError::refused(
             Refusal::Arguments,
-            format!("`description` has {} bytes, at most {DESCRIPTION_BYTES} are taken", description.len()),
+            format!(
+                "`description` has {} bytes, at most {DESCRIPTION_BYTES} are taken",
+                description.len()
+            ),
             "describe one resource at a time",
         )
         .into());
@@ -90,8 +93,8 @@ fn judge(reply: &str) -> Result<Value, Vec<String>> {
         (Some(start), Some(end)) if start < end => reply.get(start..=end).unwrap_or_default(),
         _ => return Err(vec!["the answer holds no JSON object".to_owned()]),
     };
-    let value: Value =
-        serde_json::from_str(json).map_err(|error| vec![format!("the answer is no JSON: {error}")])?;
+    let value: Value = serde_json::from_str(json)
+        .map_err(|error| vec![format!("the answer is no JSON: {error}")])?;
     // Models like to wrap what they were asked for.
     let value = match value.get("schema_definition") {
         Some(inner) if value.get("fields").is_none() => inner.clone(),

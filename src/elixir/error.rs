@@ -115,8 +115,7 @@ impl ElixirError {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        let problem =
-            Problem { place: place.into(), message: message.into(), fix: fix.into() };
+        let problem = Problem { place: place.into(), message: message.into(), fix: fix.into() };
         Self::Definition { problems: vec![problem] }
     }
 }

@@ -114,7 +114,9 @@ impl Root {
         };
         let metadata = match self.dir.metadata(path) {
             Ok(metadata) => metadata,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
                 // A dangling link would be followed when written.
                 if self.dir.symlink_metadata(path).is_ok() {
                     return Err(failed("is a link that leads nowhere".to_owned()));
@@ -205,7 +207,8 @@ pub(crate) fn apply(root: &Root, changes: &[FileChange]) -> Result<(), ElixirErr
             ));
         }
     }
-    let mut writer = Writer { root, folders: Vec::new(), staged: BTreeMap::new(), done: Vec::new() };
+    let mut writer =
+        Writer { root, folders: Vec::new(), staged: BTreeMap::new(), done: Vec::new() };
     let outcome = writer.stage(changes).and_then(|()| writer.commit(changes));
     if let Err((path, error)) = outcome {
         writer.roll_back();
@@ -255,7 +258,8 @@ impl Writer<'_> {
     }
 
     fn write_temporary(&self, path: &str, text: &str) -> std::io::Result<String> {
-        let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
+        let (folder, name) =
+            path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
         let slash = if folder.is_empty() { "" } else { "/" };
         let temporary = format!("{folder}{slash}.{name}.atelier-{}", std::process::id());
         let _ = self.root.dir.remove_file(&temporary);
@@ -315,17 +319,13 @@ impl Writer<'_> {
                 None => self.root.dir.remove_file(&change.path),
             };
             if let Err(error) = restored {
-                tracing_failure(&change.path, &error);
+                tracing::error!(path = change.path, %error, "a file of a failed change could not be restored");
             }
         }
         for folder in self.folders.iter().rev() {
             let _ = self.root.dir.remove_dir(folder);
         }
     }
-}
-
-fn tracing_failure(path: &str, error: &std::io::Error) {
-    tracing::error!(path, %error, "a file of a failed change could not be restored");
 }
 
 /// Removes folders that a change left empty, inner before outer; others stay.

@@ -115,7 +115,8 @@ impl Journal {
     pub(crate) fn recover(&self, root: &Root) -> Result<(), ElixirError> {
         let folder = self.open()?;
         for name in names(&folder, ".pending") {
-            let Some(record) = read(&folder, &name).filter(|record| record.root == root.path()) else {
+            let Some(record) = read(&folder, &name).filter(|record| record.root == root.path())
+            else {
                 continue;
             };
             let mut back = Vec::new();
@@ -152,7 +153,11 @@ impl Journal {
     }
 
     /// The newest change of a project by a principal.
-    pub(crate) fn newest(&self, root: &Path, principal: &str) -> Result<Option<Record>, ElixirError> {
+    pub(crate) fn newest(
+        &self,
+        root: &Path,
+        principal: &str,
+    ) -> Result<Option<Record>, ElixirError> {
         let folder = self.open()?;
         let mut found: Vec<_> = names(&folder, ".json")
             .into_iter()
@@ -170,7 +175,11 @@ impl Journal {
     ///
     /// # Errors
     /// [`Refusal::Conflict`] when one of its files is not as the change left it.
-    pub(crate) fn undo(&self, root: &Root, record: &Record) -> Result<Vec<FileChange>, ElixirError> {
+    pub(crate) fn undo(
+        &self,
+        root: &Root,
+        record: &Record,
+    ) -> Result<Vec<FileChange>, ElixirError> {
         let mut touched = Vec::new();
         for change in &record.changes {
             if root.read(&change.path)? != change.after {
@@ -186,8 +195,11 @@ impl Journal {
         }
         let back: Vec<FileChange> = record.changes.iter().map(reversed).collect();
         apply(root, &back)?;
-        let removed: Vec<String> =
-            back.iter().filter(|change| change.after.is_none()).map(|change| change.path.clone()).collect();
+        let removed: Vec<String> = back
+            .iter()
+            .filter(|change| change.after.is_none())
+            .map(|change| change.path.clone())
+            .collect();
         remove_empty_folders(root, &removed);
         let _ = self.open()?.remove_file(Self::name(&record.call_id));
         Ok(back)
@@ -195,7 +207,11 @@ impl Journal {
 }
 
 fn reversed(change: &FileChange) -> FileChange {
-    FileChange { path: change.path.clone(), before: change.after.clone(), after: change.before.clone() }
+    FileChange {
+        path: change.path.clone(),
+        before: change.after.clone(),
+        after: change.before.clone(),
+    }
 }
 
 fn names(folder: &Dir, ending: &str) -> Vec<String> {

@@ -171,12 +171,6 @@ fn float(number: f64) -> String {
     format!("{sign}{}.{fraction}{exponent}", grouped(whole))
 }
 
-/// Text for the inside of a heredoc of documentation, on one line.
-pub(crate) fn doc_line(content: &str) -> String {
-    let one_line: String = content.split_whitespace().collect::<Vec<_>>().join(" ");
-    escaped(&one_line).replace("\\\"", "\"").replace("\"\"\"", "\\\"\\\"\\\"")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +183,6 @@ mod tests {
         assert_eq!(atom("a\"]; x"), ":\"a\\\"]; x\"");
         assert_eq!(atom("draft"), ":draft");
         assert_eq!(key("in review"), "\"in review\": ");
-        assert_eq!(doc_line("a \"\"\"\n #{x}"), "a \\\"\\\"\\\" \\#{x}");
     }
 
     #[test]

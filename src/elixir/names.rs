@@ -11,30 +11,114 @@ const RESERVED: [&str; 15] = [
 
 /// Last segments of modules that would hide something that generated code uses.
 const TAKEN_MODULES: [&str; 42] = [
-    "Access", "Agent", "Application", "Atom", "Base", "Bitwise", "Changeset", "Code", "Date",
-    "DateTime", "Decimal", "Ecto", "Elixir", "Enum", "Ecto.Query", "Exception", "File", "Float",
-    "Function", "GenServer", "IO", "Integer", "Kernel", "Keyword", "List", "Macro", "Map",
-    "MapSet", "Module", "NaiveDateTime", "Phoenix", "Process", "Query", "Range", "Regex", "Repo",
-    "Scope", "Stream", "String", "System", "Time", "Tuple",
+    "Access",
+    "Agent",
+    "Application",
+    "Atom",
+    "Base",
+    "Bitwise",
+    "Changeset",
+    "Code",
+    "Date",
+    "DateTime",
+    "Decimal",
+    "Ecto",
+    "Elixir",
+    "Enum",
+    "Ecto.Query",
+    "Exception",
+    "File",
+    "Float",
+    "Function",
+    "GenServer",
+    "IO",
+    "Integer",
+    "Kernel",
+    "Keyword",
+    "List",
+    "Macro",
+    "Map",
+    "MapSet",
+    "Module",
+    "NaiveDateTime",
+    "Phoenix",
+    "Process",
+    "Query",
+    "Range",
+    "Regex",
+    "Repo",
+    "Scope",
+    "Stream",
+    "String",
+    "System",
+    "Time",
+    "Tuple",
 ];
 
 /// Words that are equal in singular and plural.
 const UNCOUNTED: [&str; 22] = [
-    "aircraft", "baggage", "chaos", "deer", "equipment", "feedback", "fish", "furniture", "hardware", "information",
-    "jeans", "luggage", "metadata", "money", "moose", "news", "police", "rice", "series", "sheep", "software", "species",
+    "aircraft",
+    "baggage",
+    "chaos",
+    "deer",
+    "equipment",
+    "feedback",
+    "fish",
+    "furniture",
+    "hardware",
+    "information",
+    "jeans",
+    "luggage",
+    "metadata",
+    "money",
+    "moose",
+    "news",
+    "police",
+    "rice",
+    "series",
+    "sheep",
+    "software",
+    "species",
 ];
 
 /// Singulars and plurals that follow no rule.
 const IRREGULAR: [(&str, &str); 36] = [
-    ("analysis", "analyses"), ("axis", "axes"), ("basis", "bases"), ("bus", "buses"),
-    ("cache", "caches"), ("calf", "calves"), ("child", "children"), ("crisis", "crises"),
-    ("criterion", "criteria"), ("datum", "data"), ("diagnosis", "diagnoses"), ("echo", "echoes"),
-    ("foot", "feet"), ("goose", "geese"), ("half", "halves"), ("hero", "heroes"),
-    ("hypothesis", "hypotheses"), ("index", "indexes"), ("knife", "knives"), ("leaf", "leaves"),
-    ("life", "lives"), ("loaf", "loaves"), ("man", "men"), ("mouse", "mice"), ("movie", "movies"),
-    ("ox", "oxen"), ("person", "people"), ("potato", "potatoes"), ("quiz", "quizzes"),
-    ("shelf", "shelves"), ("thesis", "theses"), ("thief", "thieves"), ("tomato", "tomatoes"),
-    ("tooth", "teeth"), ("wolf", "wolves"), ("woman", "women"),
+    ("analysis", "analyses"),
+    ("axis", "axes"),
+    ("basis", "bases"),
+    ("bus", "buses"),
+    ("cache", "caches"),
+    ("calf", "calves"),
+    ("child", "children"),
+    ("crisis", "crises"),
+    ("criterion", "criteria"),
+    ("datum", "data"),
+    ("diagnosis", "diagnoses"),
+    ("echo", "echoes"),
+    ("foot", "feet"),
+    ("goose", "geese"),
+    ("half", "halves"),
+    ("hero", "heroes"),
+    ("hypothesis", "hypotheses"),
+    ("index", "indexes"),
+    ("knife", "knives"),
+    ("leaf", "leaves"),
+    ("life", "lives"),
+    ("loaf", "loaves"),
+    ("man", "men"),
+    ("mouse", "mice"),
+    ("movie", "movies"),
+    ("ox", "oxen"),
+    ("person", "people"),
+    ("potato", "potatoes"),
+    ("quiz", "quizzes"),
+    ("shelf", "shelves"),
+    ("thesis", "theses"),
+    ("thief", "thieves"),
+    ("tomato", "tomatoes"),
+    ("tooth", "teeth"),
+    ("wolf", "wolves"),
+    ("woman", "women"),
 ];
 
 /// The plural of a word of underscored parts; only the last one inflects.
@@ -85,7 +169,10 @@ pub(crate) fn singular(word: &str) -> String {
     format!("{front}{inflected}")
 }
 
-fn irregular(word: &str, side: fn(&(&'static str, &'static str)) -> &'static str) -> Option<(String, String)> {
+fn irregular(
+    word: &str,
+    side: fn(&(&'static str, &'static str)) -> &'static str,
+) -> Option<(String, String)> {
     IRREGULAR
         .iter()
         .find(|pair| side(pair) == word)
@@ -119,8 +206,7 @@ pub(crate) fn snake(name: &str) -> String {
             && before.is_some_and(|before| {
                 before.is_ascii_lowercase()
                     || before.is_ascii_digit()
-                    || (before.is_ascii_uppercase()
-                        && after.is_some_and(char::is_ascii_lowercase))
+                    || (before.is_ascii_uppercase() && after.is_some_and(char::is_ascii_lowercase))
             });
         if starts {
             out.push('_');
@@ -154,7 +240,9 @@ pub(crate) fn with_article(name: &str) -> String {
 pub(crate) fn is_identifier(name: &str) -> bool {
     name.len() <= IDENTIFIER_BYTES
         && name.starts_with(|letter: char| letter.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// Whether Elixir keeps a word for itself.
@@ -183,7 +271,11 @@ pub(crate) fn proposed_identifier(name: &str) -> String {
     let joined = spaced.split_whitespace().map(snake).collect::<Vec<_>>().join("_");
     let joined = joined.trim_start_matches(|letter: char| !letter.is_ascii_lowercase());
     let proposed: String = joined.chars().take(IDENTIFIER_BYTES).collect();
-    if proposed.is_empty() || is_reserved(&proposed) { format!("{proposed}_value") } else { proposed }
+    if proposed.is_empty() || is_reserved(&proposed) {
+        format!("{proposed}_value")
+    } else {
+        proposed
+    }
 }
 
 /// A database identifier made of parts, shortened with a hash where PostgreSQL would cut it.
@@ -215,13 +307,32 @@ mod tests {
     #[test]
     fn words_inflect() {
         for (one, many) in [
-            ("user", "users"), ("person", "people"), ("news", "news"), ("series", "series"),
-            ("status", "statuses"), ("analysis", "analyses"), ("category", "categories"),
-            ("address", "addresses"), ("child", "children"), ("datum", "data"), ("fish", "fish"),
-            ("bus", "buses"), ("box", "boxes"), ("day", "days"), ("house", "houses"),
-            ("blog_post", "blog_posts"), ("case", "cases"), ("branch", "branches"),
-            ("movie", "movies"), ("cache", "caches"), ("quiz", "quizzes"), ("page", "pages"),
-            ("knife", "knives"), ("database", "databases"), ("price", "prices"), ("bonus", "bonuses"),
+            ("user", "users"),
+            ("person", "people"),
+            ("news", "news"),
+            ("series", "series"),
+            ("status", "statuses"),
+            ("analysis", "analyses"),
+            ("category", "categories"),
+            ("address", "addresses"),
+            ("child", "children"),
+            ("datum", "data"),
+            ("fish", "fish"),
+            ("bus", "buses"),
+            ("box", "boxes"),
+            ("day", "days"),
+            ("house", "houses"),
+            ("blog_post", "blog_posts"),
+            ("case", "cases"),
+            ("branch", "branches"),
+            ("movie", "movies"),
+            ("cache", "caches"),
+            ("quiz", "quizzes"),
+            ("page", "pages"),
+            ("knife", "knives"),
+            ("database", "databases"),
+            ("price", "prices"),
+            ("bonus", "bonuses"),
         ] {
             assert_eq!(plural(one), many);
             assert_eq!(singular(many), one, "{many}");
@@ -231,8 +342,11 @@ mod tests {
     #[test]
     fn case_changes_both_ways() {
         for (camels, snakes) in [
-            ("User", "user"), ("BlogPost", "blog_post"), ("APIKey", "api_key"),
-            ("OAuth2Token", "o_auth2_token"), ("MyAPP", "my_app"),
+            ("User", "user"),
+            ("BlogPost", "blog_post"),
+            ("APIKey", "api_key"),
+            ("OAuth2Token", "o_auth2_token"),
+            ("MyAPP", "my_app"),
         ] {
             assert_eq!(snake(camels), snakes);
         }

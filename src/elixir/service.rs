@@ -120,7 +120,10 @@ impl Elixir {
         run: &Run,
         call: Generate,
     ) -> Result<(Generated, Option<(Value, Outcome)>), Failure> {
-        let (definition, written) = match (&call.definition, call.description.as_deref().map(str::trim)) {
+        let (definition, written) = match (
+            &call.definition,
+            call.description.as_deref().map(str::trim),
+        ) {
             (Some(definition), None | Some("")) => (definition.clone(), None),
             (None, Some(description)) if !description.is_empty() => {
                 let project = self.survey(&call.project).await?;
@@ -219,7 +222,12 @@ impl Elixir {
             for schema in project.schemas.iter().take(100) {
                 let fields: Vec<&str> =
                     schema.fields.iter().take(30).map(|field| field.name.as_str()).collect();
-                lines.push(format!("schema {} (table {}): {}", schema.module, schema.table, fields.join(", ")));
+                lines.push(format!(
+                    "schema {} (table {}): {}",
+                    schema.module,
+                    schema.table,
+                    fields.join(", ")
+                ));
             }
             Ok(lines.join("\n"))
         })
@@ -273,7 +281,11 @@ impl Job {
         let plan = plan(&root, &wanted, self.scope.layers(), self.now)?;
         let generated = Generated {
             main: root.path().join(&plan.main).to_string_lossy().into_owned(),
-            files: plan.files.iter().map(|(path, action)| (path.clone(), action.as_str().to_owned())).collect(),
+            files: plan
+                .files
+                .iter()
+                .map(|(path, action)| (path.clone(), action.as_str().to_owned()))
+                .collect(),
             schema: plan.schema.clone(),
             context: plan.context.clone(),
             notes: plan.notes.clone(),
@@ -302,9 +314,15 @@ fn diff(plan: &Plan) -> String {
     for change in &plan.changes {
         let before = change.before.as_deref().unwrap_or_default();
         let after = change.after.as_deref().unwrap_or_default();
-        let old = if change.before.is_some() { format!("a/{}", change.path) } else { "/dev/null".to_owned() };
+        let old = if change.before.is_some() {
+            format!("a/{}", change.path)
+        } else {
+            "/dev/null".to_owned()
+        };
         let lines = TextDiff::from_lines(before, after);
-        text.push_str(&lines.unified_diff().header(&old, &format!("b/{}", change.path)).to_string());
+        text.push_str(
+            &lines.unified_diff().header(&old, &format!("b/{}", change.path)).to_string(),
+        );
         if text.len() > DIFF_BYTES {
             text.truncate(text.floor_char_boundary(DIFF_BYTES));
             text.push_str("\n(cut)\n");

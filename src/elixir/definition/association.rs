@@ -24,11 +24,14 @@ pub(super) fn action(object: &Object<'_>, key: &'static str) -> Option<String> {
     if !known || (key == "on_update" && name == "delete_all") {
         object.problem(
             format!("`{key}` is {}", shown(&given)),
-            format!("write one of {}", if key == "on_update" {
-                "nothing, update_all, nilify_all, restrict".to_owned()
-            } else {
-                ACTIONS.join(", ")
-            }),
+            format!(
+                "write one of {}",
+                if key == "on_update" {
+                    "nothing, update_all, nilify_all, restrict".to_owned()
+                } else {
+                    ACTIONS.join(", ")
+                }
+            ),
         );
         return None;
     }
@@ -61,8 +64,16 @@ pub(super) fn read_association(object: Object<'_>) -> Option<Association> {
         );
         return None;
     };
-    let target = object
-        .any_text(&["target", "module", "schema", "to", "related", "table", "references", "with"]);
+    let target = object.any_text(&[
+        "target",
+        "module",
+        "schema",
+        "to",
+        "related",
+        "table",
+        "references",
+        "with",
+    ]);
     if let Some(target) = &target
         && !is_target(target)
     {
@@ -122,15 +133,13 @@ pub(super) fn read_embed(object: &Object<'_>) -> Option<Embed> {
         object.problem("the embed has no usable `name`", "write `name` and `fields`");
         return None;
     };
-    let kind = object.any_text(&["cardinality", "kind", "type"]).unwrap_or_else(|| "one".to_owned());
+    let kind =
+        object.any_text(&["cardinality", "kind", "type"]).unwrap_or_else(|| "one".to_owned());
     let many = match names::snake(&kind).trim_start_matches("embeds_") {
         "one" => false,
         "many" => true,
         _ => {
-            object.problem(
-                format!("`cardinality` is {}", shown(&kind)),
-                "write `one` or `many`",
-            );
+            object.problem(format!("`cardinality` is {}", shown(&kind)), "write `one` or `many`");
             return None;
         }
     };

@@ -6,7 +6,9 @@ use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
 
 use super::object::Problems;
-use super::{Association, ContextOptions, Definition, FieldType, IndexColumn, Relation, Timestamps};
+use super::{
+    Association, ContextOptions, Definition, FieldType, IndexColumn, Relation, Timestamps,
+};
 use crate::elixir::literal::Literal;
 use crate::elixir::names;
 
@@ -120,8 +122,17 @@ fn names_apart(definition: &Definition, problems: &Problems) {
     }
     let mut columns = BTreeSet::new();
     for field in definition.fields.iter().filter(|field| field.source.is_some()) {
-        if !columns.insert(field.column()) || definition.fields.iter().any(|other| other.source.is_none() && other.name == field.column()) {
-            problems.add(&field.name, "two fields have this column", "give each field its own `source`");
+        if !columns.insert(field.column())
+            || definition
+                .fields
+                .iter()
+                .any(|other| other.source.is_none() && other.name == field.column())
+        {
+            problems.add(
+                &field.name,
+                "two fields have this column",
+                "give each field its own `source`",
+            );
         }
     }
 }
@@ -136,7 +147,9 @@ impl Association {
 fn associations(definition: &Definition, problems: &Problems) {
     for association in &definition.associations {
         let name = &association.name;
-        if association.on_delete.as_deref() == Some("nilify_all") && association.required == Some(true) {
+        if association.on_delete.as_deref() == Some("nilify_all")
+            && association.required == Some(true)
+        {
             problems.add(
                 name,
                 "`on_delete: nilify_all` writes NULL into a column that refuses it",
@@ -148,10 +161,18 @@ fn associations(definition: &Definition, problems: &Problems) {
         }
         let is_has = matches!(association.relation, Relation::HasMany | Relation::HasOne);
         if !association.through.is_empty() && (!is_has || association.through.len() != 2) {
-            problems.add(name, "`through` is a path of two associations for has_many and has_one", "write `through: [\"posts\", \"comments\"]`");
+            problems.add(
+                name,
+                "`through` is a path of two associations for has_many and has_one",
+                "write `through: [\"posts\", \"comments\"]`",
+            );
         }
         if association.through.iter().any(|part| !names::is_identifier(part)) {
-            problems.add(name, "`through` holds something that is no name", "name two associations");
+            problems.add(
+                name,
+                "`through` holds something that is no name",
+                "name two associations",
+            );
         }
     }
 }
@@ -160,10 +181,12 @@ fn associations(definition: &Definition, problems: &Problems) {
 fn columns_exist(definition: &Definition, problems: &Problems) {
     let known = definition.known_names();
     let near = |name: &str| {
-        names::nearest(name, known.iter().map(String::as_str))
-            .map_or_else(|| "name a field of this resource".to_owned(), |near| format!("did you mean `{near}`?"))
+        names::nearest(name, known.iter().map(String::as_str)).map_or_else(
+            || "name a field of this resource".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        )
     };
-    let mut check = |place: &str, name: &str| {
+    let check = |place: &str, name: &str| {
         if !known.iter().any(|known| known == name) {
             problems.add(place, format!("`{name}` is no field of this resource"), near(name));
         }
@@ -192,10 +215,16 @@ fn columns_exist(definition: &Definition, problems: &Problems) {
     }
     for name in &definition.options.preloads {
         if !definition.associations.iter().any(|association| association.name == *name) {
-            problems.add("context_options.preloads", format!("`{name}` is no association of this resource"), "name one of `associations`");
+            problems.add(
+                "context_options.preloads",
+                format!("`{name}` is no association of this resource"),
+                "name one of `associations`",
+            );
         }
     }
-    if definition.options.soft_delete && definition.fields.iter().any(|field| field.name == "deleted_at") {
+    if definition.options.soft_delete
+        && definition.fields.iter().any(|field| field.name == "deleted_at")
+    {
         problems.add("deleted_at", "`soft_delete` adds this field itself", "remove the field");
     }
 }
@@ -203,9 +232,8 @@ fn columns_exist(definition: &Definition, problems: &Problems) {
 impl Definition {
     /// Names that columns and the struct have.
     pub(crate) fn known_names(&self) -> Vec<String> {
-        let mut known: Vec<String> = vec![
-            self.primary_key.as_ref().map_or("id", |key| key.name.as_str()).to_owned(),
-        ];
+        let mut known: Vec<String> =
+            vec![self.primary_key.as_ref().map_or("id", |key| key.name.as_str()).to_owned()];
         match &self.timestamps {
             Some(Timestamps::Off) => {}
             Some(Timestamps::On { inserted_at, updated_at, .. }) => {
@@ -214,7 +242,9 @@ impl Definition {
             }
             None => known.extend(["inserted_at".to_owned(), "updated_at".to_owned()]),
         }
-        known.extend(self.fields.iter().filter(|field| !field.is_virtual).map(|field| field.name.clone()));
+        known.extend(
+            self.fields.iter().filter(|field| !field.is_virtual).map(|field| field.name.clone()),
+        );
         known.extend(self.fields.iter().filter_map(|field| field.source.clone()));
         known.extend(
             self.associations
@@ -242,7 +272,11 @@ fn enums(definition: &Definition, problems: &Problems) {
         };
         let numbered = values.iter().filter(|value| value.number.is_some()).count();
         if numbered != 0 && numbered != values.len() {
-            problems.add(&field.name, "some values of the enum have numbers and some have none", "give numbers to all or none");
+            problems.add(
+                &field.name,
+                "some values of the enum have numbers and some have none",
+                "give numbers to all or none",
+            );
         }
     }
 }

@@ -4,13 +4,17 @@ use serde_json::{Map, Value, json};
 
 use super::object::{Object, shown};
 use super::types::read_type;
-use super::{Association, Field, FieldType, Inverse, Relation, Validation};
+use super::{Association, Field, FieldType, Relation, Validation};
 use crate::elixir::literal::Literal;
 use crate::elixir::names;
 
 /// Options of `validate_number`.
 const NUMBER_OPTIONS: [&str; 6] = [
-    "less_than", "greater_than", "less_than_or_equal_to", "greater_than_or_equal_to", "equal_to",
+    "less_than",
+    "greater_than",
+    "less_than_or_equal_to",
+    "greater_than_or_equal_to",
+    "equal_to",
     "not_equal_to",
 ];
 
@@ -122,7 +126,9 @@ fn field_name(object: &Object<'_>) -> Option<String> {
 /// `type: references:users`, or `references` with a table.
 fn as_reference(object: &Object<'_>, name: &str, kind: &str) -> Option<Association> {
     let lower = kind.trim_start_matches(':').to_ascii_lowercase();
-    let (head, table) = lower.split_once(':').map_or((lower.as_str(), None), |(head, table)| (head, Some(table.to_owned())));
+    let (head, table) = lower
+        .split_once(':')
+        .map_or((lower.as_str(), None), |(head, table)| (head, Some(table.to_owned())));
     if !matches!(head, "references" | "reference" | "belongs_to") {
         return None;
     }
@@ -170,8 +176,7 @@ fn validations(object: &Object<'_>) -> Vec<Validation> {
         ("exclusion", Validation::Exclusion),
         ("subset", Validation::Subset),
     ] {
-        let items: Vec<Literal> =
-            object.list(key).iter().filter_map(Literal::from_json).collect();
+        let items: Vec<Literal> = object.list(key).iter().filter_map(Literal::from_json).collect();
         found.extend((!items.is_empty()).then(|| make(items)));
     }
     found.extend(object.flag("confirmation").filter(|on| *on).map(|_| Validation::Confirmation));
@@ -272,8 +277,13 @@ pub(super) fn typed_default(kind: &FieldType, value: &Value) -> Result<Literal, 
             )),
             _ => wanted("a list"),
         },
-        FieldType::Date | FieldType::Time | FieldType::NaiveDatetime | FieldType::UtcDatetime
-        | FieldType::TimeUsec | FieldType::NaiveDatetimeUsec | FieldType::UtcDatetimeUsec => {
+        FieldType::Date
+        | FieldType::Time
+        | FieldType::NaiveDatetime
+        | FieldType::UtcDatetime
+        | FieldType::TimeUsec
+        | FieldType::NaiveDatetimeUsec
+        | FieldType::UtcDatetimeUsec => {
             super::check::moment(kind, value.as_str().unwrap_or_default())
         }
         FieldType::Binary | FieldType::Uuid | FieldType::BinaryId | FieldType::Duration => {
@@ -284,7 +294,7 @@ pub(super) fn typed_default(kind: &FieldType, value: &Value) -> Result<Literal, 
 
 fn check_options(object: &Object<'_>, field: &Field) {
     let name = &field.name;
-    let mut refuse = |on: bool, message: String, fix: &str| {
+    let refuse = |on: bool, message: String, fix: &str| {
         if on {
             object.problem(message, fix);
         }
@@ -321,34 +331,46 @@ fn check_options(object: &Object<'_>, field: &Field) {
         "give one of them",
     );
     refuse(
-        field.is_virtual && (field.unique || field.index || field.generated.is_some() || field.primary_key || field.source.is_some()),
+        field.is_virtual
+            && (field.unique
+                || field.index
+                || field.generated.is_some()
+                || field.primary_key
+                || field.source.is_some()),
         format!("`{name}` is virtual, so it has no column for an index, a key or a `source`"),
         "remove `virtual` or the other option",
     );
     refuse(
-        matches!(&field.default, Some(Literal::Nil)) || (field.generated.is_some() && field.default.is_some()),
+        matches!(&field.default, Some(Literal::Nil))
+            || (field.generated.is_some() && field.default.is_some()),
         format!("`{name}` is generated and has a default"),
         "give one of them",
     );
     for validation in &field.validations {
         let fits = match validation {
-            Validation::Length(_) => field.kind.is_text() || matches!(field.kind, FieldType::Array(_) | FieldType::Binary),
+            Validation::Length(_) => {
+                field.kind.is_text()
+                    || matches!(field.kind, FieldType::Array(_) | FieldType::Binary)
+            }
             Validation::Format(_) | Validation::Confirmation => field.kind.is_text(),
             Validation::Number(_) => field.kind.is_number(),
             Validation::Acceptance => field.kind == FieldType::Boolean,
             Validation::Subset(_) => matches!(field.kind, FieldType::Array(_)),
-            Validation::Inclusion(_) | Validation::Exclusion(_) => !matches!(field.kind, FieldType::Array(_) | FieldType::Map(_)),
+            Validation::Inclusion(_) | Validation::Exclusion(_) => {
+                !matches!(field.kind, FieldType::Array(_) | FieldType::Map(_))
+            }
         };
-        refuse(!fits, format!("`{name}` has a validation that its type cannot have"), "remove it, or change the type");
+        refuse(
+            !fits,
+            format!("`{name}` has a validation that its type cannot have"),
+            "remove it, or change the type",
+        );
     }
     for (key, sql) in [("generated", &field.generated)] {
-        if let Some(sql) = sql && let Some(reason) = super::check::unsafe_sql(sql) {
+        if let Some(sql) = sql
+            && let Some(reason) = super::check::unsafe_sql(sql)
+        {
             refuse(true, format!("`{key}` of `{name}` {reason}"), "write one SQL expression");
         }
     }
-}
-
-/// An inverse that is only asked for, so that the key counts as known.
-pub(super) const fn no_inverse() -> Inverse {
-    Inverse::Off
 }

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::literal::Literal;
 
-pub(crate) use read::read;
 pub(crate) use object::shown_bare as shown;
-pub(crate) use types::{EnumValue, FieldType};
+pub(crate) use read::read;
+pub(crate) use types::FieldType;
 
 /// Most fields that one resource may have.
 pub(crate) const FIELDS: usize = 200;

@@ -26,13 +26,21 @@ pub(crate) fn read(value: &Value) -> Result<Definition, Vec<Problem>> {
             match &parsed {
                 Ok(map) => Some(map),
                 Err(error) => {
-                    problems.add("schema_definition", format!("the text is no JSON object: {error}"), "write an object with `module_name` and `fields`");
+                    problems.add(
+                        "schema_definition",
+                        format!("the text is no JSON object: {error}"),
+                        "write an object with `module_name` and `fields`",
+                    );
                     None
                 }
             }
         }
         _ => {
-            problems.add("schema_definition", "it is no object", "write an object with `module_name` and `fields`");
+            problems.add(
+                "schema_definition",
+                "it is no object",
+                "write an object with `module_name` and `fields`",
+            );
             None
         }
     };
@@ -138,7 +146,10 @@ fn module_path(object: &Object<'_>, key: &'static str) -> Option<String> {
     if name.split('.').all(names::is_module_segment) {
         return Some(name);
     }
-    object.problem(format!("`{key}` is {}: no module", shown(&name)), "write a module such as `MyApp.Repo`");
+    object.problem(
+        format!("`{key}` is {}: no module", shown(&name)),
+        "write a module such as `MyApp.Repo`",
+    );
     None
 }
 
@@ -152,7 +163,10 @@ fn context_name(object: &Object<'_>) -> Option<String> {
     if name.split('.').all(names::is_module_segment) {
         return Some(name);
     }
-    object.problem(format!("`context` is {}: no module", shown(&name)), "write a module such as `Accounts`");
+    object.problem(
+        format!("`context` is {}: no module", shown(&name)),
+        "write a module such as `Accounts`",
+    );
     None
 }
 
@@ -218,7 +232,10 @@ fn primary_key(object: &Object<'_>) -> Option<PrimaryKey> {
         Some("binary_id") => KeyType::BinaryId,
         Some("uuid" | "Ecto.UUID") => KeyType::Uuid,
         Some(other) => {
-            inner.problem(format!("the type of the key is {}", shown(other)), "write `id`, `binary_id` or `uuid`");
+            inner.problem(
+                format!("the type of the key is {}", shown(other)),
+                "write `id`, `binary_id` or `uuid`",
+            );
             return None;
         }
     };
@@ -231,7 +248,8 @@ fn primary_key(object: &Object<'_>) -> Option<PrimaryKey> {
         },
     };
     if names::is_reserved(&key.name) {
-        inner.problem(format!("`{}` is a reserved word of Elixir", key.name), "choose another name");
+        inner
+            .problem(format!("`{}` is a reserved word of Elixir", key.name), "choose another name");
     }
     inner.finish();
     Some(key)
@@ -268,7 +286,9 @@ fn timestamps(object: &Object<'_>) -> Option<Timestamps> {
 
 fn timestamp_kind(object: &Object<'_>, kind: &str) -> Option<String> {
     let kind = kind.trim_start_matches(':');
-    if ["naive_datetime", "naive_datetime_usec", "utc_datetime", "utc_datetime_usec"].contains(&kind) {
+    if ["naive_datetime", "naive_datetime_usec", "utc_datetime", "utc_datetime_usec"]
+        .contains(&kind)
+    {
         return Some(kind.to_owned());
     }
     object.problem(
@@ -316,7 +336,10 @@ fn objects<'a>(object: &Object<'a>, key: &'static str) -> Vec<(String, &'a Map<S
         .enumerate()
         .filter_map(|(number, value)| match value {
             Value::Object(map) => {
-                let name = map.get("name").and_then(Value::as_str).map(|name| shown(name).replace('`', ""));
+                let name = map
+                    .get("name")
+                    .and_then(Value::as_str)
+                    .map(|name| shown(name).replace('`', ""));
                 let named = name.map(|name| format!(" ({name})")).unwrap_or_default();
                 Some((format!("{key}[{number}]{named}"), map))
             }
@@ -357,15 +380,24 @@ fn fields(object: &Object<'_>, definition: &mut Definition, problems: &Problems)
             }
         };
         let name = map.get("name").and_then(Value::as_str).map(|name| shown(name).replace('`', ""));
-        let place = name.map_or_else(|| format!("fields[{number}]"), |name| format!("fields[{number}] ({name})"));
+        let place = name.map_or_else(
+            || format!("fields[{number}]"),
+            |name| format!("fields[{number}] ({name})"),
+        );
         match read_field(Object::new(map, place, problems)) {
             Some(Read::Field(field)) => definition.fields.push(*field),
             Some(Read::Association(association)) => definition.associations.push(association),
             None => {}
         }
     }
-    if given.is_empty() && object.list("associations").is_empty() && object.list("embeds").is_empty() {
-        object.problem("there are no fields", "write `fields`: a list of objects with `name` and `type`");
+    if given.is_empty()
+        && object.list("associations").is_empty()
+        && object.list("embeds").is_empty()
+    {
+        object.problem(
+            "there are no fields",
+            "write `fields`: a list of objects with `name` and `type`",
+        );
     }
 }
 
@@ -383,14 +415,23 @@ fn embed(object: Object<'_>) -> Option<Embed> {
         };
         let place = format!("{}.fields[{number}]", object.place);
         match read_field(Object::new(map, place, object.problems())) {
-            Some(Read::Field(field)) if !embed.fields.iter().any(|earlier| earlier.name == field.name) => {
+            Some(Read::Field(field))
+                if !embed.fields.iter().any(|earlier| earlier.name == field.name) =>
+            {
                 if field.unique || field.index || field.generated.is_some() || field.primary_key {
-                    object.problem(format!("`{}` has an option that only columns have", field.name), "remove it");
+                    object.problem(
+                        format!("`{}` has an option that only columns have", field.name),
+                        "remove it",
+                    );
                 }
                 embed.fields.push(*field);
             }
-            Some(Read::Field(field)) => object.problem(format!("`{}` is there twice", field.name), "name it once"),
-            Some(Read::Association(_)) => object.problem("embeds have no references", "use an association"),
+            Some(Read::Field(field)) => {
+                object.problem(format!("`{}` is there twice", field.name), "name it once")
+            }
+            Some(Read::Association(_)) => {
+                object.problem("embeds have no references", "use an association")
+            }
             None => {}
         }
     }
@@ -405,19 +446,34 @@ fn index(object: Object<'_>) -> Option<Index> {
     let mut columns = Vec::new();
     for value in object.list("columns").iter().chain(object.list("fields")) {
         match value {
-            Value::String(name) if names::is_identifier(name) => columns.push(IndexColumn::Name(name.clone())),
+            Value::String(name) if names::is_identifier(name) => {
+                columns.push(IndexColumn::Name(name.clone()))
+            }
             Value::String(expression) => {
                 if let Some(reason) = unsafe_sql(expression) {
-                    object.problem(format!("an expression {reason}"), "write one SQL expression such as lower(email)");
+                    object.problem(
+                        format!("an expression {reason}"),
+                        "write one SQL expression such as lower(email)",
+                    );
                 }
                 columns.push(IndexColumn::Expression(expression.clone()));
             }
             Value::Object(map) => {
                 let name = map.get("name").and_then(Value::as_str).unwrap_or_default();
                 let order = map.get("order").and_then(Value::as_str).unwrap_or("asc");
-                let known = ["asc", "desc", "asc_nulls_first", "asc_nulls_last", "desc_nulls_first", "desc_nulls_last"];
+                let known = [
+                    "asc",
+                    "desc",
+                    "asc_nulls_first",
+                    "asc_nulls_last",
+                    "desc_nulls_first",
+                    "desc_nulls_last",
+                ];
                 if !names::is_identifier(name) || !known.contains(&order) {
-                    object.problem("a column of the index is none", "write a name, or {\"name\": …, \"order\": \"desc\"}");
+                    object.problem(
+                        "a column of the index is none",
+                        "write a name, or {\"name\": …, \"order\": \"desc\"}",
+                    );
                 }
                 columns.push(IndexColumn::Ordered(name.to_owned(), order.to_owned()));
             }
@@ -452,7 +508,10 @@ fn constraint(object: Object<'_>) -> Option<Constraint> {
         (Some(sql), None) => ("check", sql),
         (None, Some(sql)) => ("exclude", sql),
         _ => {
-            object.problem("a constraint is either `check` or `exclude`", "write its SQL in one of them");
+            object.problem(
+                "a constraint is either `check` or `exclude`",
+                "write its SQL in one of them",
+            );
             return None;
         }
     };
@@ -460,7 +519,10 @@ fn constraint(object: Object<'_>) -> Option<Constraint> {
         object.problem(format!("`{kind}` {reason}"), "write one SQL condition");
     }
     let Some(name) = object.identifier("name") else {
-        object.problem("the constraint has no `name`", "write a name such as `price_must_be_positive`");
+        object.problem(
+            "the constraint has no `name`",
+            "write a name such as `price_must_be_positive`",
+        );
         return None;
     };
     let constraint = Constraint {
@@ -474,7 +536,11 @@ fn constraint(object: Object<'_>) -> Option<Constraint> {
     Some(constraint)
 }
 
-fn context_options(object: &Object<'_>, problems: &Problems, definition: &Definition) -> ContextOptions {
+fn context_options(
+    object: &Object<'_>,
+    problems: &Problems,
+    definition: &Definition,
+) -> ContextOptions {
     let empty = Map::new();
     let map = match object.value("context_options") {
         None => &empty,
@@ -550,9 +616,9 @@ fn upsert(inner: &Object<'_>, outer: &Object<'_>, definition: &Definition) -> Ve
             index.unique
                 && index.filter.is_none()
                 && index.columns.len() == several.len()
-                && index.columns.iter().all(|column| {
-                    matches!(column, IndexColumn::Name(name) if several.contains(name))
-                })
+                && index.columns.iter().all(
+                    |column| matches!(column, IndexColumn::Name(name) if several.contains(name)),
+                )
         }),
     };
     if !is_unique {

@@ -188,9 +188,8 @@ fn named(
     let lower = head.to_ascii_lowercase();
     match lower.as_str() {
         "enum" | "ecto.enum" => {
-            let listed = rest.map(|rest| {
-                Value::from(rest.split(':').map(str::to_owned).collect::<Vec<_>>())
-            });
+            let listed = rest
+                .map(|rest| Value::from(rest.split(':').map(str::to_owned).collect::<Vec<_>>()));
             read_enum(object, values.or(listed.as_ref()))
         }
         "array" | "list" => {

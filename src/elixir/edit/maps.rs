@@ -93,7 +93,9 @@ fn edit_map(
 
 /// Adds keys inside a map, or inside the maps of a list, that a wanted value of the same shape has.
 fn grow(edits: &mut Edits, text: &str, value: &Expr, wanted: &str) {
-    let Some(wanted) = parse(wanted).and_then(|parsed| parsed.body.into_iter().next()) else { return };
+    let Some(wanted) = parse(wanted).and_then(|parsed| parsed.body.into_iter().next()) else {
+        return;
+    };
     let wanted = match (&value.kind, wanted.list()) {
         (Kind::List(items), Some([inner])) => {
             for item in items {
@@ -131,7 +133,8 @@ pub(crate) fn add_assertions(
             .iter()
             .filter(|expr| {
                 expr.call().is_some_and(|call| {
-                    call.target == "assert" && call.arg(0).is_some_and(|arg| arg.flat().starts_with(&start))
+                    call.target == "assert"
+                        && call.arg(0).is_some_and(|arg| arg.flat().starts_with(&start))
                 })
             })
             .next_back();

@@ -9,7 +9,11 @@ use crate::elixir::render::Function;
 use crate::elixir::syntax::{Expr, Kind};
 
 /// The module of this name, or an error that says where it was looked for.
-fn module_of<'a>(found: &'a [Module<'a>], name: &str, path: &str) -> Result<&'a Module<'a>, ElixirError> {
+fn module_of<'a>(
+    found: &'a [Module<'a>],
+    name: &str,
+    path: &str,
+) -> Result<&'a Module<'a>, ElixirError> {
     found.iter().find(|module| module.name == name).ok_or_else(|| {
         ElixirError::refused(
             Refusal::NameTaken,
@@ -48,12 +52,15 @@ pub(crate) fn insert_functions(
     let mut edits = Edits::default();
     let end = module.block.end;
     let indent = indent_of(text, end);
-    let code: Vec<String> = missing.iter().map(|function| indented(&function.code, &indent)).collect();
+    let code: Vec<String> =
+        missing.iter().map(|function| indented(&function.code, &indent)).collect();
     let code = code.join("\n");
     let start = line_start(text, end);
     let alone = text.get(start..end).is_some_and(|front| front.trim().is_empty());
     if alone {
-        let opens = text.get(..start).is_some_and(|front| front.trim_end().ends_with("do") || front.trim_end().is_empty());
+        let opens = text
+            .get(..start)
+            .is_some_and(|front| front.trim_end().ends_with("do") || front.trim_end().is_empty());
         let gap = if opens { "" } else { "\n" };
         edits.insert(start, &format!("{gap}{code}"));
     } else {
@@ -69,7 +76,12 @@ fn indented(code: &str, indent: &str) -> String {
 }
 
 /// Adds `alias Some.Module` behind the other aliases, unless the short name is known.
-pub(crate) fn ensure_alias(path: &str, text: &str, module: &str, whole: &str) -> Result<String, ElixirError> {
+pub(crate) fn ensure_alias(
+    path: &str,
+    text: &str,
+    module: &str,
+    whole: &str,
+) -> Result<String, ElixirError> {
     let short = whole.rsplit('.').next().unwrap_or(whole);
     let parsed = read_source(path, text)?;
     let found = modules(&parsed);
@@ -81,7 +93,13 @@ pub(crate) fn ensure_alias(path: &str, text: &str, module: &str, whole: &str) ->
 }
 
 /// Adds a directive such as `import Ecto.Query, warn: false`, unless `marker` is imported or used.
-pub(crate) fn ensure_line(path: &str, text: &str, module: &str, line: &str, marker: &str) -> Result<String, ElixirError> {
+pub(crate) fn ensure_line(
+    path: &str,
+    text: &str,
+    module: &str,
+    line: &str,
+    marker: &str,
+) -> Result<String, ElixirError> {
     let parsed = read_source(path, text)?;
     let found = modules(&parsed);
     let block = module_of(&found, module, path)?.block;
@@ -95,11 +113,18 @@ pub(crate) fn ensure_line(path: &str, text: &str, module: &str, line: &str, mark
     insert_directive(text, &block.body, block.start, line)
 }
 
-fn insert_directive(text: &str, body: &[Expr], start: usize, line: &str) -> Result<String, ElixirError> {
+fn insert_directive(
+    text: &str,
+    body: &[Expr],
+    start: usize,
+    line: &str,
+) -> Result<String, ElixirError> {
     let kind = line.split(' ').next().unwrap_or_default();
     let directives = |kinds: &'static [&'static str]| {
         body.iter()
-            .filter(move |expr| expr.call().is_some_and(|call| kinds.contains(&call.target.as_str())))
+            .filter(move |expr| {
+                expr.call().is_some_and(|call| kinds.contains(&call.target.as_str()))
+            })
             .next_back()
     };
     let last = body
@@ -107,7 +132,10 @@ fn insert_directive(text: &str, body: &[Expr], start: usize, line: &str) -> Resu
         .filter(|expr| expr.call().is_some_and(|call| call.target == kind))
         .next_back()
         .or_else(|| directives(&["use", "import", "alias", "require"]))
-        .or_else(|| body.iter().find(|expr| matches!(&expr.kind, Kind::Unary(operator, _) if operator == "@")));
+        .or_else(|| {
+            body.iter()
+                .find(|expr| matches!(&expr.kind, Kind::Unary(operator, _) if operator == "@"))
+        });
     let mut edits = Edits::default();
     match last {
         Some(last) => {
@@ -116,7 +144,9 @@ fn insert_directive(text: &str, body: &[Expr], start: usize, line: &str) -> Resu
             let gap = if same { "" } else { "\n" };
             let at = line_end(text, last.span.end);
             // What follows keeps its distance.
-            let followed = text.get(at..).is_some_and(|rest| rest.starts_with('\n') || rest.starts_with("\r\n"));
+            let followed = text
+                .get(at..)
+                .is_some_and(|rest| rest.starts_with('\n') || rest.starts_with("\r\n"));
             let after = if followed || rest_closes(text, at) { "" } else { "\n" };
             edits.insert(at, &format!("{gap}{indent}{line}\n{after}"));
         }
@@ -134,7 +164,12 @@ fn rest_closes(text: &str, at: usize) -> bool {
 }
 
 /// The bytes of a function's body between `do` and `end`.
-pub(crate) fn function_span(path: &str, text: &str, module: &str, name: &str) -> Result<Option<Range<usize>>, ElixirError> {
+pub(crate) fn function_span(
+    path: &str,
+    text: &str,
+    module: &str,
+    name: &str,
+) -> Result<Option<Range<usize>>, ElixirError> {
     let parsed = read_source(path, text)?;
     let found = modules(&parsed);
     let Some(module) = found.iter().find(|known| known.name == module) else { return Ok(None) };
@@ -147,7 +182,12 @@ pub(crate) fn function_span(path: &str, text: &str, module: &str, name: &str) ->
 }
 
 /// Replaces a function's body where it is exactly what a generator wrote; `None` where it is not.
-pub(crate) fn body_replaced(text: &str, span: Range<usize>, old: &str, new: &[String]) -> Option<String> {
+pub(crate) fn body_replaced(
+    text: &str,
+    span: Range<usize>,
+    old: &str,
+    new: &[String],
+) -> Option<String> {
     let body = text.get(span.clone())?;
     if body.trim() != old {
         return None;

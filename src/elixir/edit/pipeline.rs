@@ -32,10 +32,18 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Edits the pipeline of a function; `false` when its body is none.
-pub(crate) fn edit_pipeline(edits: &mut Edits, text: &str, body: &[Expr], wanted: &Wanted<'_>) -> bool {
+pub(crate) fn edit_pipeline(
+    edits: &mut Edits,
+    text: &str,
+    body: &[Expr],
+    wanted: &Wanted<'_>,
+) -> bool {
     let Some(steps) = body.last().and_then(flatten) else { return false };
-    let calls: Vec<(&Expr, &Call)> = steps.iter().filter_map(|step| Some((*step, step.call()?))).collect();
-    let Some((_, cast)) = calls.iter().find(|(_, call)| call.target == "cast") else { return false };
+    let calls: Vec<(&Expr, &Call)> =
+        steps.iter().filter_map(|step| Some((*step, step.call()?))).collect();
+    let Some((_, cast)) = calls.iter().find(|(_, call)| call.target == "cast") else {
+        return false;
+    };
     let Some(listed) = cast.args.last().filter(|arg| arg.list().is_some()) else { return false };
     edit_list(edits, text, listed, wanted.cast, &[], wanted);
     let Some(last) = calls.last() else { return false };
@@ -51,7 +59,11 @@ pub(crate) fn edit_pipeline(edits: &mut Edits, text: &str, body: &[Expr], wanted
                 .cloned()
                 .collect();
             match call.args.last() {
-                Some(list) if list.list().is_some() && wanted.required.is_empty() && names(list).iter().all(|name| optional.contains(name)) => {
+                Some(list)
+                    if list.list().is_some()
+                        && wanted.required.is_empty()
+                        && names(list).iter().all(|name| optional.contains(name)) =>
+                {
                     edits.remove(line_start(text, expr.span.start)..line_end(text, expr.span.end));
                 }
                 Some(list) if list.list().is_some() => {
@@ -61,7 +73,10 @@ pub(crate) fn edit_pipeline(edits: &mut Edits, text: &str, body: &[Expr], wanted
             }
         }
         None if !wanted.required.is_empty() => {
-            after_cast.push(format!("validate_required({})", crate::elixir::render::schema::atoms(wanted.required)));
+            after_cast.push(format!(
+                "validate_required({})",
+                crate::elixir::render::schema::atoms(wanted.required)
+            ));
         }
         None => {}
     }
@@ -70,12 +85,19 @@ pub(crate) fn edit_pipeline(edits: &mut Edits, text: &str, body: &[Expr], wanted
         edit_step(edits, &calls, step, wanted.renames, &mut at_end);
     }
     for (expr, call) in &calls {
-        if call.args.first().and_then(Expr::atom).is_some_and(|name| wanted.dropped.iter().any(|dropped| dropped == name)) {
+        if call
+            .args
+            .first()
+            .and_then(Expr::atom)
+            .is_some_and(|name| wanted.dropped.iter().any(|dropped| dropped == name))
+        {
             edits.remove(line_start(text, expr.span.start)..line_end(text, expr.span.end));
         }
     }
     let indent = indent_of(text, last.0.span.start);
-    let lines = |steps: &[String]| steps.iter().map(|step| format!("\n{indent}|> {step}")).collect::<String>();
+    let lines = |steps: &[String]| {
+        steps.iter().map(|step| format!("\n{indent}|> {step}")).collect::<String>()
+    };
     if !after_cast.is_empty()
         && let Some((expr, _)) = calls.iter().find(|(_, call)| call.target == "cast")
     {
@@ -95,11 +117,22 @@ impl Edits {
 }
 
 fn names(list: &Expr) -> Vec<String> {
-    list.list().unwrap_or_default().iter().filter_map(|item| item.atom().map(str::to_owned)).collect()
+    list.list()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|item| item.atom().map(str::to_owned))
+        .collect()
 }
 
 /// Adds names to a list of atoms, and takes away those that are gone.
-fn edit_list(edits: &mut Edits, text: &str, list: &Expr, wanted: &[String], without: &[String], all: &Wanted<'_>) {
+fn edit_list(
+    edits: &mut Edits,
+    text: &str,
+    list: &Expr,
+    wanted: &[String],
+    without: &[String],
+    all: &Wanted<'_>,
+) {
     let before = names(list);
     // A list that holds more than names is somebody's own.
     if before.len() != list.list().map_or(0, <[Expr]>::len) {
@@ -108,7 +141,10 @@ fn edit_list(edits: &mut Edits, text: &str, list: &Expr, wanted: &[String], with
     let mut after: Vec<String> = before
         .iter()
         .map(|name| {
-            all.renames.iter().find(|(old, _)| old == name).map_or_else(|| name.clone(), |(_, new)| new.clone())
+            all.renames
+                .iter()
+                .find(|(old, _)| old == name)
+                .map_or_else(|| name.clone(), |(_, new)| new.clone())
         })
         .filter(|name| !all.dropped.contains(name) && !without.contains(name))
         .collect();

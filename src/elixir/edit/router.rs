@@ -21,7 +21,11 @@ pub(crate) struct RouteChange<'a> {
 
 /// Puts `resources` into the scope of the API, which is made when there is none. A route to the
 /// controller that is there already stays.
-pub(crate) fn add_route(path: &str, text: &str, route: &RouteChange<'_>) -> Result<String, ElixirError> {
+pub(crate) fn add_route(
+    path: &str,
+    text: &str,
+    route: &RouteChange<'_>,
+) -> Result<String, ElixirError> {
     let parsed = read_source(path, text)?;
     let found = modules(&parsed);
     let wanted = format!("{}.Router", route.web);
@@ -31,9 +35,14 @@ pub(crate) fn add_route(path: &str, text: &str, route: &RouteChange<'_>) -> Resu
     if mentions(&module.block.body, route.controller) {
         return Ok(text.to_owned());
     }
-    let line = format!("resources {}, {}, except: [:new, :edit]", literal::text(route.path), route.controller);
+    let line = format!(
+        "resources {}, {}, except: [:new, :edit]",
+        literal::text(route.path),
+        route.controller
+    );
     let mut edits = Edits::default();
-    let scope = module.block.body.iter().filter_map(Expr::call).find_map(|call| api_scope(call, route));
+    let scope =
+        module.block.body.iter().filter_map(Expr::call).find_map(|call| api_scope(call, route));
     if let Some(block) = scope {
         let indent = indent_of(text, block.end);
         let only_pipe = block.body.len() <= 1;
@@ -43,17 +52,29 @@ pub(crate) fn add_route(path: &str, text: &str, route: &RouteChange<'_>) -> Resu
     }
     let calls = || module.block.body.iter().filter(|expr| expr.call().is_some());
     let after = calls()
-        .filter(|expr| expr.call().is_some_and(|call| matches!(call.target.as_str(), "scope" | "pipeline")))
+        .filter(|expr| {
+            expr.call().is_some_and(|call| matches!(call.target.as_str(), "scope" | "pipeline"))
+        })
         .next_back()
         .or_else(|| calls().next_back());
-    let has_pipeline = module.block.body.iter().filter_map(Expr::call).any(|call| call.target == "pipeline" && call.atom(0) == Some("api"));
-    let pipeline = if has_pipeline { "" } else { "\n  pipeline :api do\n    plug :accepts, [\"json\"]\n  end\n" };
+    let has_pipeline = module
+        .block
+        .body
+        .iter()
+        .filter_map(Expr::call)
+        .any(|call| call.target == "pipeline" && call.atom(0) == Some("api"));
+    let pipeline = if has_pipeline {
+        ""
+    } else {
+        "\n  pipeline :api do\n    plug :accepts, [\"json\"]\n  end\n"
+    };
     let code = format!(
         "{pipeline}\n  scope {}, {} do\n    pipe_through :api\n\n    {line}\n  end\n",
         literal::text(route.prefix),
         route.web
     );
-    let at = after.map_or_else(|| line_start(text, module.block.end), |expr| line_end(text, expr.span.end));
+    let at = after
+        .map_or_else(|| line_start(text, module.block.end), |expr| line_end(text, expr.span.end));
     edits.insert(at, &code);
     Ok(edits.apply(text))
 }
@@ -68,7 +89,9 @@ fn api_scope<'a>(call: &'a Call, route: &RouteChange<'_>) -> Option<&'a Block> {
 fn mentions(body: &[Expr], controller: &str) -> bool {
     let mut found = false;
     crate::elixir::syntax::walk(body, &mut |expr| {
-        found |= expr.alias().is_some_and(|name| name == controller || name.ends_with(&format!(".{controller}")));
+        found |= expr
+            .alias()
+            .is_some_and(|name| name == controller || name.ends_with(&format!(".{controller}")));
     });
     found
 }

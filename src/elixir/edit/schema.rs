@@ -19,8 +19,19 @@ pub(crate) struct SchemaChange {
 
 /// Options of a field that generation decides; all others are somebody's own and stay.
 const OWN_OPTIONS: [&str; 13] = [
-    "values", "source", "default", "primary_key", "virtual", "read_after_writes", "writable", "redact",
-    "foreign_key", "references", "type", "join_through", "on_replace",
+    "values",
+    "source",
+    "default",
+    "primary_key",
+    "virtual",
+    "read_after_writes",
+    "writable",
+    "redact",
+    "foreign_key",
+    "references",
+    "type",
+    "join_through",
+    "on_replace",
 ];
 
 /// Edits the schema and its changeset. Returns the text, and what could not be edited.
@@ -46,7 +57,12 @@ pub(crate) fn edit_schema(
     lines.rename(&mut edits, &change.renames);
     lines.put(&mut edits, &parts.fields, &["field"], &change.renames);
     lines.embeds(&mut edits, &parts.embeds);
-    lines.put(&mut edits, &parts.associations, &["belongs_to", "has_many", "has_one", "many_to_many"], &[]);
+    lines.put(
+        &mut edits,
+        &parts.associations,
+        &["belongs_to", "has_many", "has_one", "many_to_many"],
+        &[],
+    );
     for call in &change.dropped {
         lines.remove(&mut edits, call);
     }
@@ -60,7 +76,9 @@ pub(crate) fn edit_schema(
         dropped: &change.dropped,
         known: &change.known,
     };
-    let edited = changesets.last().is_some_and(|block| edit_pipeline(&mut edits, text, &block.body, &wanted));
+    let edited = changesets
+        .last()
+        .is_some_and(|block| edit_pipeline(&mut edits, text, &block.body, &wanted));
     if !edited {
         notes.push(format!(
             "the changeset of `{}` is no plain pipeline with `cast` and was left as it is: it should cast {}",
@@ -70,7 +88,11 @@ pub(crate) fn edit_schema(
     }
     let mut missing = Vec::new();
     for function in &parts.functions {
-        let name = function.first().and_then(|head| head.strip_prefix("defp ")).and_then(|head| head.split('(').next()).unwrap_or_default();
+        let name = function
+            .first()
+            .and_then(|head| head.strip_prefix("defp "))
+            .and_then(|head| head.split('(').next())
+            .unwrap_or_default();
         match function_bodies(module.block, name).last() {
             Some(block) => edit_embed_function(&mut edits, text, block, function),
             None => missing.push(function),
@@ -80,7 +102,12 @@ pub(crate) fn edit_schema(
         let end = module.block.end;
         let code: String = missing
             .iter()
-            .map(|function| format!("\n{}", function.iter().map(|line| format!("  {line}\n")).collect::<String>()))
+            .map(|function| {
+                format!(
+                    "\n{}",
+                    function.iter().map(|line| format!("  {line}\n")).collect::<String>()
+                )
+            })
             .collect();
         edits.insert(line_start(text, end), &code);
     }
@@ -103,7 +130,11 @@ fn function_bodies<'a>(block: &'a Block, name: &str) -> Vec<&'a Block> {
 /// The changeset of an embed: its names follow those of the generated one.
 fn edit_embed_function(edits: &mut Edits, text: &str, block: &Block, function: &[String]) {
     let Some(parsed) = parse(&function.join("\n")) else { return };
-    let Some(generated) = parsed.body.first().and_then(Expr::call).and_then(|call| call.block.as_ref()) else { return };
+    let Some(generated) =
+        parsed.body.first().and_then(Expr::call).and_then(|call| call.block.as_ref())
+    else {
+        return;
+    };
     let Some(steps) = generated.body.last().and_then(super::pipeline::flatten) else { return };
     let names = |target: &str| -> Vec<String> {
         steps
@@ -118,10 +149,19 @@ fn edit_embed_function(edits: &mut Edits, text: &str, block: &Block, function: &
     let required = names("validate_required");
     let others: Vec<String> = steps
         .iter()
-        .filter(|step| step.call().is_some_and(|call| !matches!(call.target.as_str(), "cast" | "validate_required")))
+        .filter(|step| {
+            step.call()
+                .is_some_and(|call| !matches!(call.target.as_str(), "cast" | "validate_required"))
+        })
         .map(|step| step.flat())
         .collect();
-    let wanted = Wanted { cast: &cast, required: &required, steps: &others, known: &cast, ..Wanted::default() };
+    let wanted = Wanted {
+        cast: &cast,
+        required: &required,
+        steps: &others,
+        known: &cast,
+        ..Wanted::default()
+    };
     edit_pipeline(edits, text, &block.body, &wanted);
 }
 
@@ -154,10 +194,18 @@ impl Lines<'_> {
     }
 
     /// Replaces lines that say something else, and adds those that are missing.
-    fn put(&self, edits: &mut Edits, wanted: &[String], kinds: &[&str], renames: &[(String, String)]) {
+    fn put(
+        &self,
+        edits: &mut Edits,
+        wanted: &[String],
+        kinds: &[&str],
+        renames: &[(String, String)],
+    ) {
         let mut missing = Vec::new();
         for line in wanted {
-            let Some(parsed) = parse(line).and_then(|parsed| parsed.body.into_iter().next()) else { continue };
+            let Some(parsed) = parse(line).and_then(|parsed| parsed.body.into_iter().next()) else {
+                continue;
+            };
             let Some(call) = parsed.call() else { continue };
             let Some(name) = call.atom(0) else { continue };
             let renamed = renames.iter().any(|(old, new)| new == name && self.named(old).is_some());
@@ -183,7 +231,13 @@ impl Lines<'_> {
         let option = |call: &Call, key: &str| call.get(key).map(Expr::flat);
         // A one-to-many that somebody narrowed stays what it is.
         let same_kind = known.target == wanted.target;
-        let implied = |call: &Call| if call.args.len() < 2 && call.target == "field" { ":string".to_owned() } else { target(call) };
+        let implied = |call: &Call| {
+            if call.args.len() < 2 && call.target == "field" {
+                ":string".to_owned()
+            } else {
+                target(call)
+            }
+        };
         let same = same_kind
             && implied(known) == implied(wanted)
             && OWN_OPTIONS.iter().all(|key| option(known, key) == option(wanted, key));
@@ -191,8 +245,13 @@ impl Lines<'_> {
             return None;
         }
         let mut line = Expr { kind: Kind::Call(Box::new(wanted.clone())), span: 0..0 }.flat();
-        for pair in known.keywords().iter().filter(|pair| !OWN_OPTIONS.contains(&pair.key.as_str())) {
-            line.push_str(&format!(", {}{}", crate::elixir::literal::key(&pair.key), pair.value.flat()));
+        for pair in known.keywords().iter().filter(|pair| !OWN_OPTIONS.contains(&pair.key.as_str()))
+        {
+            line.push_str(&format!(
+                ", {}{}",
+                crate::elixir::literal::key(&pair.key),
+                pair.value.flat()
+            ));
         }
         Some(line)
     }
@@ -217,7 +276,9 @@ impl Lines<'_> {
         let indent = format!("{}  ", indent_of(self.text, self.block.end));
         let code: String = lines.iter().map(|line| format!("{indent}{line}\n")).collect();
         let front = self.text.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']);
-        let opens = front.trim_end().ends_with("do") || front.ends_with("\n\n") || front.ends_with("\r\n\r\n");
+        let opens = front.trim_end().ends_with("do")
+            || front.ends_with("\n\n")
+            || front.ends_with("\r\n\r\n");
         let before = if opens { "" } else { "\n" };
         let after = if stamps.is_some() { "\n" } else { "" };
         edits.insert(at, &format!("{before}{code}{after}"));
@@ -225,7 +286,11 @@ impl Lines<'_> {
 
     fn embeds(&self, edits: &mut Edits, embeds: &[Vec<String>]) {
         for lines in embeds {
-            let Some(parsed) = parse(&lines.join("\n")).and_then(|parsed| parsed.body.into_iter().next()) else { continue };
+            let Some(parsed) =
+                parse(&lines.join("\n")).and_then(|parsed| parsed.body.into_iter().next())
+            else {
+                continue;
+            };
             let Some(call) = parsed.call() else { continue };
             let known = call.atom(0).and_then(|name| self.named(name));
             match (known.and_then(|(_, known)| known.block.as_ref()), &call.block) {
@@ -240,14 +305,29 @@ impl Lines<'_> {
                     inner.put(edits, &fields, &["field"], &[]);
                 }
                 (None, _) if known.is_none() => {
-                    let stamps = self.calls().find(|(_, call)| matches!(call.target.as_str(), "belongs_to" | "has_many" | "has_one" | "many_to_many" | "timestamps"));
-                    let bare = self.block.body.iter().find(|expr| matches!(&expr.kind, Kind::Name(name) if name == "timestamps"));
-                    let at = stamps.map(|(expr, _)| expr).or(bare).map_or(self.block.end, |expr| expr.span.start);
+                    let stamps = self.calls().find(|(_, call)| {
+                        matches!(
+                            call.target.as_str(),
+                            "belongs_to" | "has_many" | "has_one" | "many_to_many" | "timestamps"
+                        )
+                    });
+                    let bare = self.block.body.iter().find(
+                        |expr| matches!(&expr.kind, Kind::Name(name) if name == "timestamps"),
+                    );
+                    let at = stamps
+                        .map(|(expr, _)| expr)
+                        .or(bare)
+                        .map_or(self.block.end, |expr| expr.span.start);
                     let at = line_start(self.text, at);
                     let indent = format!("{}  ", indent_of(self.text, self.block.end));
-                    let code: String = lines.iter().map(|line| format!("{indent}{line}\n")).collect();
+                    let code: String =
+                        lines.iter().map(|line| format!("{indent}{line}\n")).collect();
                     let front = self.text.get(..at).unwrap_or_default();
-                    let before = if front.ends_with("\n\n") || front.trim_end().ends_with("do") { "" } else { "\n" };
+                    let before = if front.ends_with("\n\n") || front.trim_end().ends_with("do") {
+                        ""
+                    } else {
+                        "\n"
+                    };
                     edits.insert(at, &format!("{before}{code}\n"));
                 }
                 _ => {}
@@ -257,7 +337,8 @@ impl Lines<'_> {
 
     fn remove(&self, edits: &mut Edits, name: &str) {
         if let Some((expr, _)) = self.named(name) {
-            edits.remove(line_start(self.text, expr.span.start)..line_end(self.text, expr.span.end));
+            edits
+                .remove(line_start(self.text, expr.span.start)..line_end(self.text, expr.span.end));
         }
     }
 }
@@ -273,7 +354,9 @@ pub(crate) fn insert_association(
 ) -> Result<String, ElixirError> {
     let parsed = read_source(path, text)?;
     let found = modules(&parsed);
-    let Some(module) = found.iter().find(|known| known.name == module) else { return Ok(text.to_owned()) };
+    let Some(module) = found.iter().find(|known| known.name == module) else {
+        return Ok(text.to_owned());
+    };
     let Some((_, block)) = schema_call(module.block) else { return Ok(text.to_owned()) };
     let wanted = parse(line).and_then(|parsed| parsed.body.into_iter().next());
     let name = wanted.as_ref().and_then(Expr::call).and_then(|call| call.atom(0));
@@ -283,7 +366,11 @@ pub(crate) fn insert_association(
         return Ok(text.to_owned());
     }
     let mut edits = Edits::default();
-    lines.insert(&mut edits, &[line.to_owned()], &["belongs_to", "has_many", "has_one", "many_to_many"]);
+    lines.insert(
+        &mut edits,
+        &[line.to_owned()],
+        &["belongs_to", "has_many", "has_one", "many_to_many"],
+    );
     if let Some(key) = cast {
         let names = [key.to_owned()];
         let wanted = Wanted { cast: &names, steps, ..Wanted::default() };

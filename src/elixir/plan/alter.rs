@@ -21,7 +21,11 @@ pub(crate) struct Difference {
 ///
 /// # Errors
 /// When a step could fail on rows that are there, or lose what they hold.
-pub(crate) fn difference(old: &Table, wanted: &Table, resource: &Resource) -> Result<Difference, ElixirError> {
+pub(crate) fn difference(
+    old: &Table,
+    wanted: &Table,
+    resource: &Resource,
+) -> Result<Difference, ElixirError> {
     let mut found = Difference::default();
     let mut old = old.clone();
     renames(&mut old, wanted, resource, &mut found);
@@ -76,7 +80,11 @@ fn renames(old: &mut Table, wanted: &Table, resource: &Resource, found: &mut Dif
                 name.clone_from(to);
             }
             // The database keeps an index's name when its column gets another.
-            if let Some(new) = wanted.indexes.iter().find(|new| new.columns == index.columns && new.name != index.name) {
+            if let Some(new) = wanted
+                .indexes
+                .iter()
+                .find(|new| new.columns == index.columns && new.name != index.name)
+            {
                 found.steps.push(Step::RenameIndex(index.name.clone(), new.name.clone()));
                 index.name.clone_from(&new.name);
             }
@@ -105,9 +113,15 @@ fn addable(column: &Column, resource: &Resource) -> Result<(), ElixirError> {
             "a table's key is changed by hand, with its references",
         ));
     }
-    if column.is_not_null() && column.option("default").is_none() && column.option("generated").is_none() {
+    if column.is_not_null()
+        && column.option("default").is_none()
+        && column.option("generated").is_none()
+    {
         return Err(unsafe_change(
-            format!("`{}` is required, and rows of `{}` that are there have no value for it", column.name, resource.names.table),
+            format!(
+                "`{}` is required, and rows of `{}` that are there have no value for it",
+                column.name, resource.names.table
+            ),
             "give it a `default`; or set `required: false`, fill the rows, and require it by a later migration",
         ));
     }
@@ -124,11 +138,18 @@ fn agrees(old: &str, new: &str) -> bool {
         &[":map", ":json", ":jsonb"],
         &[":decimal", ":numeric"],
     ];
-    let wider = [(":text", ":string"), (":citext", ":string"), (":bigint", ":integer"), (":citext", ":text")];
+    let wider = [
+        (":text", ":string"),
+        (":citext", ":string"),
+        (":bigint", ":integer"),
+        (":citext", ":text"),
+    ];
     old == new
         || SAME.iter().any(|kinds| kinds.contains(&old) && kinds.contains(&new))
         || wider.contains(&(old, new))
-        || (old.starts_with("references(") && new.starts_with("references(") && reference_agrees(old, new))
+        || (old.starts_with("references(")
+            && new.starts_with("references(")
+            && reference_agrees(old, new))
 }
 
 /// The same table is pointed to, and the rows there do the same to ours.
@@ -148,10 +169,17 @@ fn reference_agrees(old: &str, new: &str) -> bool {
 
 /// Type changes that keep every value.
 fn is_safe(old: &Column, new: &Column) -> bool {
-    let number = |column: &Column, key: &str| column.option(key).and_then(|value| value.replace('_', "").parse::<i64>().ok());
+    let number = |column: &Column, key: &str| {
+        column.option(key).and_then(|value| value.replace('_', "").parse::<i64>().ok())
+    };
     let casts = [
-        (":string", ":text"), (":string", ":citext"), (":text", ":citext"), (":integer", ":bigint"),
-        (":integer", ":decimal"), (":bigint", ":decimal"), (":integer", ":float"),
+        (":string", ":text"),
+        (":string", ":citext"),
+        (":text", ":citext"),
+        (":integer", ":bigint"),
+        (":integer", ":decimal"),
+        (":bigint", ":decimal"),
+        (":integer", ":float"),
     ];
     if old.kind == new.kind {
         let size = |column: &Column| number(column, "size").unwrap_or(255);
@@ -168,18 +196,28 @@ fn is_safe(old: &Column, new: &Column) -> bool {
         };
     }
     casts.contains(&(old.kind.as_str(), new.kind.as_str()))
-        || (old.kind.starts_with("references(") && new.kind.starts_with("references(") && old.references() == new.references())
+        || (old.kind.starts_with("references(")
+            && new.kind.starts_with("references(")
+            && old.references() == new.references())
 }
 
-fn modification(old: &Column, new: &Column, resource: &Resource) -> Result<Option<Change>, ElixirError> {
+fn modification(
+    old: &Column,
+    new: &Column,
+    resource: &Resource,
+) -> Result<Option<Change>, ElixirError> {
     let table = &resource.names.table;
-    let is_key = old.option("primary_key") == Some("true") || new.option("primary_key") == Some("true");
+    let is_key =
+        old.option("primary_key") == Some("true") || new.option("primary_key") == Some("true");
     if is_key {
         if agrees(&old.kind, &new.kind) {
             return Ok(None);
         }
         return Err(unsafe_change(
-            format!("the primary key `{}` of `{table}` is {} and cannot become {}", old.name, old.kind, new.kind),
+            format!(
+                "the primary key `{}` of `{table}` is {} and cannot become {}",
+                old.name, old.kind, new.kind
+            ),
             "describe the key as it is; a key's type is changed by hand, with its references",
         ));
     }
@@ -192,7 +230,9 @@ fn modification(old: &Column, new: &Column, resource: &Resource) -> Result<Optio
         if new.option(key).is_none()
             && let Some(value) = old.option(key)
             && (target.kind == old.kind)
-            && !(key == "default" && !value.is_empty() && resource.fields.iter().any(|field| field.column() == new.name))
+            && !(key == "default"
+                && !value.is_empty()
+                && resource.fields.iter().any(|field| field.column() == new.name))
         {
             let mut options = target.options.clone();
             options.push((key.to_owned(), value.to_owned()));
@@ -204,13 +244,21 @@ fn modification(old: &Column, new: &Column, resource: &Resource) -> Result<Optio
     }
     if !old.is_not_null() && target.is_not_null() {
         return Err(unsafe_change(
-            format!("`{}` of `{table}` is to refuse NULL, and rows that are there may have none", new.name),
+            format!(
+                "`{}` of `{table}` is to refuse NULL, and rows that are there may have none",
+                new.name
+            ),
             "leave `required` out and fill the rows first; then require it by a migration of your own",
         ));
     }
     if !is_safe(old, &target) {
         return Err(unsafe_change(
-            format!("`{}` of `{table}` is {} and cannot become {} without losing values", old.name, old.arguments(), target.arguments()),
+            format!(
+                "`{}` of `{table}` is {} and cannot become {} without losing values",
+                old.name,
+                old.arguments(),
+                target.arguments()
+            ),
             "add a new field and copy the values by a migration of your own; or describe the field as it is",
         ));
     }
@@ -224,7 +272,8 @@ fn modification(old: &Column, new: &Column, resource: &Resource) -> Result<Optio
 }
 
 fn indexes(old: &Table, wanted: &Table, resource: &Resource, found: &mut Difference) {
-    let concurrent = |name: &str| resource.indexes.iter().any(|index| index.name == name && index.concurrently);
+    let concurrent =
+        |name: &str| resource.indexes.iter().any(|index| index.name == name && index.concurrently);
     for index in &wanted.indexes {
         match old.indexes.iter().find(|known| known.name == index.name) {
             Some(known) if known == index => continue,
@@ -236,7 +285,10 @@ fn indexes(old: &Table, wanted: &Table, resource: &Resource, found: &mut Differe
         if concurrent(&index.name) { found.concurrent.push(step) } else { found.steps.push(step) }
     }
     for index in &old.indexes {
-        if wanted.indexes.iter().any(|known| known.name == index.name || (known.columns == index.columns && known.unique == index.unique)) {
+        if wanted.indexes.iter().any(|known| {
+            known.name == index.name
+                || (known.columns == index.columns && known.unique == index.unique)
+        }) {
             continue;
         }
         // An index goes with the column that is removed; another one only when asked.
@@ -247,7 +299,9 @@ fn indexes(old: &Table, wanted: &Table, resource: &Resource, found: &mut Differe
         if resource.gone == Gone::Drop {
             found.steps.push(Step::DropIndex(index.clone()));
         } else {
-            found.notes.push(format!("the index `{}` is not in the definition and stays", index.name));
+            found
+                .notes
+                .push(format!("the index `{}` is not in the definition and stays", index.name));
         }
     }
 }
@@ -258,7 +312,9 @@ fn covered(old: &Table, index: &TableIndex) -> bool {
     match index.columns.as_slice() {
         [only] if plain => old.leads_index(only),
         _ => old.indexes.iter().any(|known| {
-            known.columns == index.columns && known.unique == index.unique && known.options == index.options
+            known.columns == index.columns
+                && known.unique == index.unique
+                && known.options == index.options
         }),
     }
 }
@@ -279,7 +335,10 @@ fn constraints(old: &Table, wanted: &Table, resource: &Resource, found: &mut Dif
         if resource.gone == Gone::Drop {
             found.steps.push(Step::DropConstraint(constraint.clone()));
         } else {
-            found.notes.push(format!("the constraint `{}` is not in the definition and stays", constraint.name));
+            found.notes.push(format!(
+                "the constraint `{}` is not in the definition and stays",
+                constraint.name
+            ));
         }
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn table<'a>(project: &'a Project, resource: &Resource) -> Option<&'a
 }
 
 /// What has to happen to the resource's own table; everything, when it is not there.
-pub(super) fn difference_of(resource: &Resource, project: &Project) -> Result<Difference, ElixirError> {
+pub(super) fn difference_of(
+    resource: &Resource,
+    project: &Project,
+) -> Result<Difference, ElixirError> {
     let wanted = desired_table(resource, project);
     match table(project, resource) {
         Some(old) => difference(old, &wanted, resource),
@@ -58,13 +61,23 @@ pub(super) fn write(
     }
     if !difference.concurrent.is_empty() {
         let name = format!("alter_{}_add_indexes", names.table);
-        pending.push(migration(name, &names.table, difference.concurrent.clone(), Mode::Concurrently));
+        pending.push(migration(
+            name,
+            &names.table,
+            difference.concurrent.clone(),
+            Mode::Concurrently,
+        ));
     }
     for join in join_tables(resource, project) {
         if !project.migrations.tables.contains_key(&table_key(join.prefix.as_deref(), &join.name)) {
             let mut steps = vec![Step::Create(join.clone())];
             steps.extend(join.indexes.iter().cloned().map(Step::CreateIndex));
-            pending.push(migration(format!("create_{}", join.name), &join.name, steps, Mode::Transaction));
+            pending.push(migration(
+                format!("create_{}", join.name),
+                &join.name,
+                steps,
+                Mode::Transaction,
+            ));
         }
     }
     for (table, steps) in keys_elsewhere(resource, project) {
@@ -73,7 +86,8 @@ pub(super) fn write(
     }
     let mut main = None;
     let mut version = Versions::new(project, now);
-    let mut taken: Vec<String> = project.migrations.files.iter().map(|file| file.name.clone()).collect();
+    let mut taken: Vec<String> =
+        project.migrations.files.iter().map(|file| file.name.clone()).collect();
     for mut migration in pending {
         let base = migration.name.clone();
         let mut number = 2;
@@ -91,12 +105,9 @@ pub(super) fn write(
         return Ok(path);
     }
     // Nothing to do: the migration that made the table is what the call is about.
-    let made = project
-        .migrations
-        .files
-        .iter()
-        .rev()
-        .find(|file| file.name == format!("create_{}", names.table) || file.name.contains(&names.table));
+    let made = project.migrations.files.iter().rev().find(|file| {
+        file.name == format!("create_{}", names.table) || file.name.contains(&names.table)
+    });
     match made {
         Some(file) => {
             work.text(&file.path)?;
@@ -111,7 +122,10 @@ pub(super) fn write(
 fn formatter(work: &mut Work<'_>, project: &Project) -> Result<(), ElixirError> {
     let path = format!("{}/.formatter.exs", project.repo.migrations);
     let top = format!("{}.formatter.exs", project.folder);
-    if project.migrations.files.is_empty() && work.text(&path)?.is_none() && work.text(&top)?.is_some() {
+    if project.migrations.files.is_empty()
+        && work.text(&path)?.is_none()
+        && work.text(&top)?.is_some()
+    {
         work.create(&path, "[\n  import_deps: [:ecto_sql],\n  inputs: [\"*.exs\"]\n]\n")?;
     }
     Ok(())
@@ -121,10 +135,17 @@ fn formatter(work: &mut Work<'_>, project: &Project) -> Result<(), ElixirError> 
 fn citext(resource: &Resource, project: &Project) -> Option<Step> {
     use crate::elixir::definition::FieldType;
     let wanted = resource.fields.iter().any(|field| field.kind == FieldType::Citext);
-    let known = project.migrations.tables.values().any(|table| table.columns.iter().any(|column| column.kind == ":citext"))
+    let known = project
+        .migrations
+        .tables
+        .values()
+        .any(|table| table.columns.iter().any(|column| column.kind == ":citext"))
         || project.modules.contains_key("CitextExtension");
     (wanted && !known).then(|| {
-        Step::Execute("CREATE EXTENSION IF NOT EXISTS citext".to_owned(), "DROP EXTENSION IF EXISTS citext".to_owned())
+        Step::Execute(
+            "CREATE EXTENSION IF NOT EXISTS citext".to_owned(),
+            "DROP EXTENSION IF EXISTS citext".to_owned(),
+        )
     })
 }
 
@@ -149,7 +170,10 @@ fn keys_elsewhere(resource: &Resource, project: &Project) -> Vec<(String, Vec<St
             unique: related.relation == Relation::HasOne,
             options: Vec::new(),
         };
-        found.push((table.name.clone(), vec![Step::Alter(vec![Change::Add(column)]), Step::CreateIndex(index)]));
+        found.push((
+            table.name.clone(),
+            vec![Step::Alter(vec![Change::Add(column)]), Step::CreateIndex(index)],
+        ));
     }
     found
 }
@@ -176,7 +200,11 @@ fn name_of(steps: &[Step], table: &str) -> String {
         words.push("indexes".to_owned());
     }
     let whole = format!("alter_{table}_{}", words.join("_"));
-    if whole.len() <= 80 { whole } else { format!("alter_{table}_{}", words.first().cloned().unwrap_or_default()) }
+    if whole.len() <= 80 {
+        whole
+    } else {
+        format!("alter_{table}_{}", words.first().cloned().unwrap_or_default())
+    }
 }
 
 /// Versions: above every one that is there, one second apart.

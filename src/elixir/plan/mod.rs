@@ -9,7 +9,7 @@ mod work;
 
 use time::OffsetDateTime;
 
-pub use work::Action;
+pub(crate) use work::Action;
 
 use super::definition::{Definition, Layer};
 use super::error::ElixirError;
@@ -107,7 +107,8 @@ fn adapt(resource: &mut Resource, project: &Project, notes: &mut Vec<String>) {
             .map_or(name, |(old, _)| old.as_str())
             .to_owned()
     };
-    let nullable = |name: &str| table.column(&renamed(name)).is_none_or(|column| !column.is_not_null());
+    let nullable =
+        |name: &str| table.column(&renamed(name)).is_none_or(|column| !column.is_not_null());
     let mut optional = Vec::new();
     for field in &mut resource.fields {
         if field.required.is_none() && field.is_required() && nullable(field.column()) {
@@ -118,7 +119,8 @@ fn adapt(resource: &mut Resource, project: &Project, notes: &mut Vec<String>) {
     for related in &mut resource.related {
         if related.said == Said::ByDefault && related.required && nullable(&related.foreign_key) {
             related.required = false;
-            optional.push((related.foreign_key.clone(), table.column(&related.foreign_key).is_none()));
+            optional
+                .push((related.foreign_key.clone(), table.column(&related.foreign_key).is_none()));
         }
     }
     for (name, new) in optional {

@@ -59,11 +59,21 @@ pub(super) fn schemas(
                     continue;
                 }
                 let relation = if related.unique { Relation::HasOne } else { Relation::HasMany };
-                has_line(relation, name, module, &related.foreign_key, &snake(target.alias()), &target.key)
+                has_line(
+                    relation,
+                    name,
+                    module,
+                    &related.foreign_key,
+                    &snake(target.alias()),
+                    &target.key,
+                )
             }
             Relation::HasMany | Relation::HasOne => {
                 let has_back = project.schema(&target.module).is_some_and(|schema| {
-                    schema.associations.iter().any(|known| known.relation == "belongs_to" && known.target == names.schema)
+                    schema
+                        .associations
+                        .iter()
+                        .any(|known| known.relation == "belongs_to" && known.target == names.schema)
                 });
                 if has_back && !itself {
                     continue;
@@ -84,7 +94,8 @@ pub(super) fn schemas(
         };
         let path = if itself { resource.paths.schema.clone() } else { target.path.clone() };
         let Some(text) = work.text(&path)? else { continue };
-        let edited = insert_association(&path, &text, &target.module, &line, cast.as_deref(), &steps)?;
+        let edited =
+            insert_association(&path, &text, &target.module, &line, cast.as_deref(), &steps)?;
         if edited != text {
             work.edit(&path, &edited)?;
             notes.push(format!("`{}` got the other side: {line}", target.module));
@@ -122,11 +133,16 @@ pub(super) fn deletions(
 ) -> Result<(), ElixirError> {
     for related in resource.of(Relation::BelongsTo) {
         let blocks = matches!(related.on_delete.as_str(), "nothing" | "restrict");
-        let (Some(name), true, false) = (&related.inverse, blocks, related.target.itself) else { continue };
+        let (Some(name), true, false) = (&related.inverse, blocks, related.target.itself) else {
+            continue;
+        };
         let variable = snake(related.target.alias());
         let function = format!("delete_{variable}");
         let step = no_assoc_step(name, &resource.names.table, &related.foreign_key);
-        let Some((context, path)) = context_with(work, project, &related.target.module, &function)? else { continue };
+        let Some((context, path)) = context_with(work, project, &related.target.module, &function)?
+        else {
+            continue;
+        };
         let Some(text) = work.text(&path)? else { continue };
         let Some(span) = function_span(&path, &text, &context, &function)? else { continue };
         let body = text.get(span.clone()).unwrap_or_default();
@@ -142,7 +158,9 @@ pub(super) fn deletions(
         ];
         if let Some(edited) = body_replaced(&text, span.clone(), &simple, &steps) {
             work.edit(&path, &edited)?;
-        } else if let Some(place) = body.find("|> Repo.delete()").filter(|_| body.contains("no_assoc_constraint")) {
+        } else if let Some(place) =
+            body.find("|> Repo.delete()").filter(|_| body.contains("no_assoc_constraint"))
+        {
             let at = span.start + place;
             let indent = crate::elixir::edit::indent_of(&text, at);
             let mut edits = crate::elixir::edit::Edits::default();

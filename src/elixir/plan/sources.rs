@@ -71,10 +71,11 @@ pub(super) fn context(
     }
     let wanted = functions(&render(Template::Context, view)?);
     let path = &resource.paths.context;
-    let aliases: Vec<String> = [Some(names.schema.clone()), resource.scope.as_ref().map(|scope| scope.module.clone())]
-        .into_iter()
-        .flatten()
-        .collect();
+    let aliases: Vec<String> =
+        [Some(names.schema.clone()), resource.scope.as_ref().map(|scope| scope.module.clone())]
+            .into_iter()
+            .flatten()
+            .collect();
     let _ = project;
     let Some(mut text) = work.text(path)? else {
         let mut out = format!(
@@ -93,13 +94,23 @@ pub(super) fn context(
     let changed = edited != text;
     text = edited;
     if changed {
-        text = ensure_line(path, &text, &names.context, "import Ecto.Query, warn: false", "Ecto.Query")?;
+        text = ensure_line(
+            path,
+            &text,
+            &names.context,
+            "import Ecto.Query, warn: false",
+            "Ecto.Query",
+        )?;
         text = ensure_alias(path, &text, &names.context, &names.repo)?;
         for alias in &aliases {
             text = ensure_alias(path, &text, &names.context, alias)?;
         }
         if !skipped.is_empty() {
-            notes.push(format!("`{}` has {} already, left as they are", names.context, skipped.join(", ")));
+            notes.push(format!(
+                "`{}` has {} already, left as they are",
+                names.context,
+                skipped.join(", ")
+            ));
         }
     }
     work.edit(path, &text)
@@ -110,7 +121,10 @@ fn joined(functions: &[Function]) -> String {
 }
 
 /// Attributes that an altered resource adds, and those that go or get another name.
-fn attribute_changes(resource: &Resource, difference: &Difference) -> Vec<(String, Option<String>)> {
+fn attribute_changes(
+    resource: &Resource,
+    difference: &Difference,
+) -> Vec<(String, Option<String>)> {
     let renamed = resource.renames.iter().map(|(old, new)| (old.clone(), Some(new.clone())));
     let dropped = difference.dropped.iter().map(|name| (name.clone(), None));
     renamed.chain(dropped).collect()
@@ -118,13 +132,25 @@ fn attribute_changes(resource: &Resource, difference: &Difference) -> Vec<(Strin
 
 /// The values of a view's `fixture_attrs`.
 fn fixture_pairs(view: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().trim_end_matches([':', ' ']).to_owned();
+    let text = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .trim_end_matches([':', ' '])
+            .to_owned()
+    };
     view.get("fixture_attrs")
         .and_then(Value::as_array)
         .map(|pairs| {
             pairs
                 .iter()
-                .map(|pair| (text(pair, "key"), pair.get("value").and_then(Value::as_str).unwrap_or_default().to_owned()))
+                .map(|pair| {
+                    (
+                        text(pair, "key"),
+                        pair.get("value").and_then(Value::as_str).unwrap_or_default().to_owned(),
+                    )
+                })
                 .collect()
         })
         .unwrap_or_default()
@@ -190,7 +216,8 @@ pub(super) fn tests(
     };
     let describe = format!("describe \"{}\" do", names.plural);
     if !text.contains(&describe) {
-        let function = Function { name: format!("describe {}", names.plural), least: 0, most: 0, code: block };
+        let function =
+            Function { name: format!("describe {}", names.plural), least: 0, most: 0, code: block };
         let (edited, _) = insert_functions(path, &text, &module, &[function])?;
         return work.edit(path, &edited);
     }
@@ -199,9 +226,10 @@ pub(super) fn tests(
         let cast = resource.cast_names();
         resource.fields.iter().filter(|field| cast.contains(&field.name.as_str())).collect()
     };
-    let pairs = |pick: &dyn Fn(&crate::elixir::definition::Field) -> String| -> Vec<(String, String)> {
-        given.iter().map(|field| (field.name.clone(), pick(field))).collect()
-    };
+    let pairs =
+        |pick: &dyn Fn(&crate::elixir::definition::Field) -> String| -> Vec<(String, String)> {
+            given.iter().map(|field| (field.name.clone(), pick(field))).collect()
+        };
     // A key of the row is never nil and never changes.
     let but_keys = |pairs: Vec<(String, String)>| -> Vec<(String, String)> {
         let is_key = |name: &str| given.iter().any(|field| field.primary_key && field.name == name);
@@ -252,13 +280,19 @@ fn rename_assertions(text: &str, variable: &str, old: &str, new: Option<&str>) -
     text.split_inclusive('\n')
         .filter_map(|line| match (line.trim_start().starts_with(&start), new) {
             (true, None) => None,
-            (true, Some(new)) => Some(line.replacen(&start, &format!("assert {variable}.{new} =="), 1)),
+            (true, Some(new)) => {
+                Some(line.replacen(&start, &format!("assert {variable}.{new} =="), 1))
+            }
             (false, _) => Some(line.to_owned()),
         })
         .collect()
 }
 
-fn describe_span(path: &str, text: &str, plural: &str) -> Result<Option<std::ops::Range<usize>>, ElixirError> {
+fn describe_span(
+    path: &str,
+    text: &str,
+    plural: &str,
+) -> Result<Option<std::ops::Range<usize>>, ElixirError> {
     let parsed = read_source(path, text)?;
     let mut found = None;
     crate::elixir::syntax::walk(&parsed.body, &mut |expr| {

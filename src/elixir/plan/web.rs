@@ -78,13 +78,17 @@ fn renames(resource: &Resource) -> Vec<(String, Option<String>)> {
 }
 
 fn pairs_of(view: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: &Value, key: &str| {
+        value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     view.get("json_fields")
         .and_then(Value::as_array)
         .map(|pairs| {
             pairs
                 .iter()
-                .map(|pair| (text(pair, "key").trim_end_matches([':', ' ']).to_owned(), text(pair, "value")))
+                .map(|pair| {
+                    (text(pair, "key").trim_end_matches([':', ' ']).to_owned(), text(pair, "value"))
+                })
                 .collect()
         })
         .unwrap_or_default()

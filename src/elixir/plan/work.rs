@@ -9,7 +9,7 @@ use crate::elixir::syntax::{fit, fit_marked, parse};
 /// What happens to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Action {
+pub(crate) enum Action {
     /// It is new.
     Created,
     /// It was there and changes.
@@ -20,7 +20,7 @@ pub enum Action {
 
 impl Action {
     /// The word in results.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Updated => "updated",
@@ -95,7 +95,11 @@ impl<'a> Work<'a> {
             };
             if action != Action::Unchanged {
                 check(path, after.as_deref().unwrap_or_default())?;
-                changes.push(FileChange { path: path.clone(), before: before.clone(), after: after.clone() });
+                changes.push(FileChange {
+                    path: path.clone(),
+                    before: before.clone(),
+                    after: after.clone(),
+                });
             }
             outcomes.push((path.clone(), action));
         }
@@ -110,7 +114,9 @@ fn check(path: &str, text: &str) -> Result<(), ElixirError> {
         None => Ok(()),
         Some(line) => Err(ElixirError::refused(
             Refusal::Unusable,
-            format!("what was generated for `{path}` does not parse near line {line}, so nothing was written"),
+            format!(
+                "what was generated for `{path}` does not parse near line {line}, so nothing was written"
+            ),
             "report this with the definition",
         )),
     }

@@ -27,7 +27,11 @@ impl Settings {
             let pairs = match (named, call.args.last()) {
                 // `config :app, :key, value`
                 (Some(key), Some(value)) if call.args.len() == 3 => {
-                    vec![Pair { key: key.to_owned(), value: value.clone(), span: expr.span.clone() }]
+                    vec![Pair {
+                        key: key.to_owned(),
+                        value: value.clone(),
+                        span: expr.span.clone(),
+                    }]
                 }
                 (_, Some(last)) => last.pairs().to_vec(),
                 (_, None) => return,

@@ -56,7 +56,8 @@ impl Migrations {
             }
         });
         if parsed.broken_line.is_some() {
-            self.notes.push(format!("the migration {} does not parse and was left aside", file.path));
+            self.notes
+                .push(format!("the migration {} does not parse and was left aside", file.path));
             return;
         }
         for block in bodies {
@@ -73,17 +74,24 @@ impl Migrations {
         let text = format!("{:?}", expr.kind);
         let mut named = Vec::new();
         for table in self.tables.values_mut() {
-            if text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == table.name) {
+            if text
+                .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .any(|word| word == table.name)
+            {
                 table.known = Known::Partly;
                 named.push(table.name.clone());
             }
         }
-        let what = if named.is_empty() { String::new() } else { format!(" about {}", named.join(", ")) };
-        self.notes.push(format!("a statement{what} in {} cannot be read without running it", file.path));
+        let what =
+            if named.is_empty() { String::new() } else { format!(" about {}", named.join(", ")) };
+        self.notes
+            .push(format!("a statement{what} in {} cannot be read without running it", file.path));
     }
 
     fn statement(&mut self, expr: &Expr, defaults: &Defaults) -> bool {
-        let Some(call) = expr.call() else { return matches!(expr.kind, Kind::Atom(_) | Kind::Scalar(_)) };
+        let Some(call) = expr.call() else {
+            return matches!(expr.kind, Kind::Atom(_) | Kind::Scalar(_));
+        };
         match call.target.as_str() {
             "create" | "create_if_not_exists" => self.create(call, defaults),
             "alter" => self.alter(call, defaults),
@@ -104,9 +112,11 @@ impl Migrations {
         match what.target.as_str() {
             "table" => {
                 let Some(name) = name_of(what.arg(0)) else { return false };
-                let mut table = Table { name: name.clone(), prefix: prefix_of(what), ..Table::default() };
+                let mut table =
+                    Table { name: name.clone(), prefix: prefix_of(what), ..Table::default() };
                 table.columns.extend(implicit_key(what, defaults));
-                let complete = call.block.as_ref().is_none_or(|block| columns(&mut table, block, defaults));
+                let complete =
+                    call.block.as_ref().is_none_or(|block| columns(&mut table, block, defaults));
                 if !complete {
                     table.known = Known::Partly;
                 }
@@ -141,7 +151,9 @@ impl Migrations {
     }
 
     fn alter(&mut self, call: &Call, defaults: &Defaults) -> bool {
-        let (Some(what), Some(block)) = (call.arg(0).and_then(Expr::call), &call.block) else { return false };
+        let (Some(what), Some(block)) = (call.arg(0).and_then(Expr::call), &call.block) else {
+            return false;
+        };
         let Some(table) = self.table_of(what) else { return false };
         let complete = columns(table, block, defaults);
         if !complete {
@@ -186,12 +198,19 @@ impl Migrations {
             self.tables.insert(table_key(table.prefix.as_deref(), &to), table);
             return true;
         }
-        let (Some(from), Some(to)) = (call.atom(1), call.get("to").and_then(Expr::atom)) else { return false };
+        let (Some(from), Some(to)) = (call.atom(1), call.get("to").and_then(Expr::atom)) else {
+            return false;
+        };
         let Some(table) = self.tables.get_mut(&key) else { return false };
         for column in table.columns.iter_mut().filter(|column| column.name == from) {
             to.clone_into(&mut column.name);
         }
-        for name in table.indexes.iter_mut().flat_map(|index| index.columns.iter_mut()).filter(|name| *name == from) {
+        for name in table
+            .indexes
+            .iter_mut()
+            .flat_map(|index| index.columns.iter_mut())
+            .filter(|name| *name == from)
+        {
             to.clone_into(name);
         }
         true
@@ -219,7 +238,9 @@ fn prefix_of(call: &Call) -> Option<String> {
 
 fn implicit_key(call: &Call, defaults: &Defaults) -> Option<Column> {
     let given = call.get("primary_key");
-    let configured = || defaults.primary_key.clone().unwrap_or_else(|| ("id".to_owned(), ":bigserial".to_owned()));
+    let configured = || {
+        defaults.primary_key.clone().unwrap_or_else(|| ("id".to_owned(), ":bigserial".to_owned()))
+    };
     let (name, kind) = match given {
         Some(Expr { kind: Kind::Scalar(no), .. }) if no == "false" => return None,
         Some(pairs) if !pairs.pairs().is_empty() => {
@@ -290,7 +311,9 @@ fn column_line(table: &mut Table, call: &Call, defaults: &Defaults) -> bool {
 fn merged(old: &Column, new: Column) -> Column {
     let mut options = new.options.clone();
     for (key, value) in &old.options {
-        if !options.iter().any(|(known, _)| known == key) && !matches!(key.as_str(), "size" | "precision" | "scale") {
+        if !options.iter().any(|(known, _)| known == key)
+            && !matches!(key.as_str(), "size" | "precision" | "scale")
+        {
             options.push((key.clone(), value.clone()));
         }
     }
@@ -300,7 +323,9 @@ fn merged(old: &Column, new: Column) -> Column {
 /// A type in its one spelling: the options of `references` sorted, those that repeat a default left
 /// out.
 pub(crate) fn kind_code(expr: &Expr) -> String {
-    let Some(call) = expr.call().filter(|call| call.target == "references") else { return expr.flat() };
+    let Some(call) = expr.call().filter(|call| call.target == "references") else {
+        return expr.flat();
+    };
     let mut options: Vec<(String, String)> =
         call.keywords().iter().map(|pair| (pair.key.clone(), pair.value.flat())).collect();
     options.sort();
@@ -314,7 +339,9 @@ pub(crate) fn references(table: &str, options: &[(String, String)]) -> String {
         .filter(|(key, value)| {
             !matches!(
                 (key.as_str(), value.as_str()),
-                ("on_delete" | "on_update", ":nothing") | ("column", ":id") | ("type", ":bigserial" | ":id" | ":bigint")
+                ("on_delete" | "on_update", ":nothing")
+                    | ("column", ":id")
+                    | ("type", ":bigserial" | ":id" | ":bigint")
             )
         })
         .map(|(key, value)| format!(", {key}: {value}"))
@@ -350,7 +377,9 @@ fn read_index(call: &Call) -> Option<TableIndex> {
     let columns: Vec<String> = items
         .iter()
         .flat_map(|item| match &item.kind {
-            Kind::Keywords(pairs) => pairs.iter().map(|pair| format!("{}: {}", pair.key, pair.value.flat())).collect(),
+            Kind::Keywords(pairs) => {
+                pairs.iter().map(|pair| format!("{}: {}", pair.key, pair.value.flat())).collect()
+            }
             Kind::Atom(name) => vec![name.clone()],
             _ => vec![item.flat()],
         })
@@ -375,7 +404,11 @@ pub(crate) fn default_index_name(table: &str, columns: &[String]) -> String {
             let bare = column.rsplit(": :").next().unwrap_or(column);
             let cleaned: String = bare
                 .chars()
-                .map(|letter| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '_' })
+                .map(
+                    |letter| {
+                        if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '_' }
+                    },
+                )
                 .collect();
             cleaned.trim_matches('_').to_owned()
         })

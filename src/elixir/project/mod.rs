@@ -38,7 +38,6 @@ pub(crate) struct Repo {
     pub(crate) defaults: Defaults,
     /// `migration_foreign_key: [type: …]`.
     pub(crate) foreign_key: Option<String>,
-    pub(crate) prefix: Option<String>,
     /// Module that migrations use.
     pub(crate) migration_module: String,
 }
@@ -132,6 +131,7 @@ impl Project {
     /// Whether the project keeps its schemas only in `lib/<app>/schemas`.
     pub(crate) fn keeps_schemas_apart(&self) -> bool {
         let apart = format!("{}schemas/", self.lib());
-        !self.schemas.is_empty() && self.schemas.iter().all(|schema| schema.path.starts_with(&apart))
+        !self.schemas.is_empty()
+            && self.schemas.iter().all(|schema| schema.path.starts_with(&apart))
     }
 }

@@ -182,9 +182,12 @@ impl Aliases {
         if name == "__MODULE__" {
             return current.to_owned();
         }
-        let (head, rest) = name.split_once('.').map_or((name, None), |(head, rest)| (head, Some(rest)));
+        let (head, rest) =
+            name.split_once('.').map_or((name, None), |(head, rest)| (head, Some(rest)));
         match self.0.iter().find(|(short, _)| short == head) {
-            Some((_, whole)) => rest.map_or_else(|| whole.clone(), |rest| format!("{whole}.{rest}")),
+            Some((_, whole)) => {
+                rest.map_or_else(|| whole.clone(), |rest| format!("{whole}.{rest}"))
+            }
             None => name.to_owned(),
         }
     }
@@ -219,7 +222,9 @@ pub(crate) fn functions(block: &Block) -> Vec<(String, usize, usize)> {
                 let defaults = function
                     .args
                     .iter()
-                    .filter(|arg| matches!(&arg.kind, Kind::Binary(operator, ..) if operator == "\\\\"))
+                    .filter(
+                        |arg| matches!(&arg.kind, Kind::Binary(operator, ..) if operator == "\\\\"),
+                    )
                     .count();
                 found.push((function.target.clone(), most - defaults, most));
             }

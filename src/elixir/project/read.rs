@@ -54,7 +54,9 @@ pub(crate) fn read(root: &Root, wanted: Wanted<'_>) -> Result<Project, ElixirErr
         fixtures.extend(fixture_functions(text));
         if text.contains("schema \"") {
             match parse(text) {
-                Some(parsed) if parsed.broken_line.is_none() => found.extend(schemas(&parsed, path)),
+                Some(parsed) if parsed.broken_line.is_none() => {
+                    found.extend(schemas(&parsed, path))
+                }
                 _ => notes.push(format!("`{path}` does not parse and was left aside")),
             }
         }
@@ -127,8 +129,11 @@ fn fixture_functions(text: &str) -> Vec<Fixture> {
         .filter_map(|line| {
             let (name, rest) = line.trim_start().strip_prefix("def ")?.split_once('(')?;
             let known = name.ends_with("_fixture") && names::is_identifier(name);
-            let takes =
-                if rest.trim_start().starts_with("scope") { Takes::Scope } else { Takes::Attributes };
+            let takes = if rest.trim_start().starts_with("scope") {
+                Takes::Scope
+            } else {
+                Takes::Attributes
+            };
             known.then(|| Fixture { name: name.to_owned(), module: module.clone(), takes })
         })
         .collect()
@@ -154,7 +159,10 @@ fn repo_module(
     };
     let known = if configured.is_empty() { in_sources() } else { configured };
     if let Some(wanted) = wanted {
-        return match known.iter().find(|repo| *repo == wanted || repo.ends_with(&format!(".{wanted}"))) {
+        return match known
+            .iter()
+            .find(|repo| *repo == wanted || repo.ends_with(&format!(".{wanted}")))
+        {
             Some(repo) => Ok(repo.clone()),
             None => Err(ElixirError::refused(
                 Refusal::ProjectUnclear,
@@ -200,10 +208,13 @@ fn repo(mix: &Mix, settings: &Settings, module: String) -> Repo {
         migrations: format!("{}{}/migrations", mix.folder, folder.trim_matches('/')),
         defaults: Defaults {
             primary_key,
-            timestamps: get("migration_timestamps").and_then(|value| value.get("type")).map(Expr::flat),
+            timestamps: get("migration_timestamps")
+                .and_then(|value| value.get("type"))
+                .map(Expr::flat),
         },
-        foreign_key: get("migration_foreign_key").and_then(|value| value.get("type")).map(Expr::flat),
-        prefix: get("migration_default_prefix").and_then(super::config::word),
+        foreign_key: get("migration_foreign_key")
+            .and_then(|value| value.get("type"))
+            .map(Expr::flat),
         migration_module: settings
             .word("ecto_sql", None, "migration_module")
             .unwrap_or_else(|| "Ecto.Migration".to_owned()),

@@ -51,10 +51,13 @@ pub(super) fn read(value: &Expr) -> Vec<Scope> {
                 is_default: word("default").as_deref() == Some("true"),
                 module: word("module")?,
                 assign_key: word("assign_key").unwrap_or_else(|| "current_scope".to_owned()),
-                access_path: path.iter().filter_map(|part| match &part.kind {
-                    Kind::Atom(name) => Some(name.clone()),
-                    _ => None,
-                }).collect(),
+                access_path: path
+                    .iter()
+                    .filter_map(|part| match &part.kind {
+                        Kind::Atom(name) => Some(name.clone()),
+                        _ => None,
+                    })
+                    .collect(),
                 schema_key: word("schema_key")?,
                 schema_type: word("schema_type").unwrap_or_else(|| "id".to_owned()),
                 schema_migration_type: word("schema_migration_type"),

@@ -13,7 +13,14 @@ pub(crate) struct Column {
 
 /// Options of columns in the order in which they are written.
 const OPTIONS: [&str; 9] = [
-    "primary_key", "size", "precision", "scale", "collation", "default", "null", "comment",
+    "primary_key",
+    "size",
+    "precision",
+    "scale",
+    "collation",
+    "default",
+    "null",
+    "comment",
     "generated",
 ];
 
@@ -23,10 +30,14 @@ impl Column {
         let mut options: Vec<(String, String)> = options
             .into_iter()
             .filter(|(key, value)| {
-                !matches!((key.as_str(), value.as_str()), ("null", "true") | ("default", "nil") | ("primary_key", "false"))
+                !matches!(
+                    (key.as_str(), value.as_str()),
+                    ("null", "true") | ("default", "nil") | ("primary_key", "false")
+                )
             })
             .collect();
-        let rank = |key: &str| OPTIONS.iter().position(|known| *known == key).unwrap_or(OPTIONS.len());
+        let rank =
+            |key: &str| OPTIONS.iter().position(|known| *known == key).unwrap_or(OPTIONS.len());
         options.sort_by_key(|(key, _)| rank(key));
         Self { name: name.to_owned(), kind: kind.to_owned(), options }
     }

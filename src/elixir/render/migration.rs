@@ -88,15 +88,26 @@ fn write(out: &mut Lines, migration: &Migration, step: &Step, project: &Project)
             out.blank();
         }
         Step::Rename(old, new) => {
-            out.add(2, &format!("rename table({}), {}, to: {}", reference(table, prefix), literal::atom(old), literal::atom(new)));
+            out.add(
+                2,
+                &format!(
+                    "rename table({}), {}, to: {}",
+                    reference(table, prefix),
+                    literal::atom(old),
+                    literal::atom(new)
+                ),
+            );
         }
         Step::RenameIndex(old, new) => {
             let schema = prefix.map(|prefix| format!("{prefix}.")).unwrap_or_default();
-            out.add(2, &format!(
-                "execute {}, {}",
-                literal::text(&format!("ALTER INDEX {schema}{old} RENAME TO {new}")),
-                literal::text(&format!("ALTER INDEX {schema}{new} RENAME TO {old}"))
-            ));
+            out.add(
+                2,
+                &format!(
+                    "execute {}, {}",
+                    literal::text(&format!("ALTER INDEX {schema}{old} RENAME TO {new}")),
+                    literal::text(&format!("ALTER INDEX {schema}{new} RENAME TO {old}"))
+                ),
+            );
         }
         Step::CreateIndex(index) => {
             out.add(2, &format!("create {}", index_code(table, prefix, index, migration.mode)));
@@ -117,7 +128,8 @@ fn write(out: &mut Lines, migration: &Migration, step: &Step, project: &Project)
 }
 
 fn reference(table: &str, prefix: Option<&str>) -> String {
-    let prefix = prefix.map(|prefix| format!(", prefix: {}", literal::text(prefix))).unwrap_or_default();
+    let prefix =
+        prefix.map(|prefix| format!(", prefix: {}", literal::text(prefix))).unwrap_or_default();
     format!("{}{prefix}", literal::atom(table))
 }
 
@@ -126,7 +138,10 @@ fn create(out: &mut Lines, table: &Table, project: &Project) {
     let first = table.columns.first();
     let implicit = first.is_some_and(|column| *column == usual);
     let key = if implicit { "" } else { ", primary_key: false" };
-    out.add(2, &format!("create table({}{key}) do", reference(&table.name, table.prefix.as_deref())));
+    out.add(
+        2,
+        &format!("create table({}{key}) do", reference(&table.name, table.prefix.as_deref())),
+    );
     let stamps = stamps_of(table, project);
     let skip = usize::from(implicit);
     let count = table.columns.len() - skip - if stamps.is_some() { 2 } else { 0 };
@@ -169,8 +184,12 @@ fn stamps_of(table: &Table, project: &Project) -> Option<String> {
 
 fn change_line(change: &Change) -> String {
     match change {
-        Change::Add(column) => format!("add {}, {}", literal::atom(&column.name), column.arguments()),
-        Change::Remove(column) => format!("remove {}, {}", literal::atom(&column.name), column.arguments()),
+        Change::Add(column) => {
+            format!("add {}, {}", literal::atom(&column.name), column.arguments())
+        }
+        Change::Remove(column) => {
+            format!("remove {}, {}", literal::atom(&column.name), column.arguments())
+        }
         Change::Modify { old, new } => modify_line(old, new),
     }
 }
@@ -210,7 +229,13 @@ fn index_code(table: &str, prefix: Option<&str>, index: &TableIndex, mode: Mode)
     let columns: Vec<String> = index
         .columns
         .iter()
-        .map(|column| if crate::elixir::names::is_identifier(column) { literal::atom(column) } else { column.clone() })
+        .map(|column| {
+            if crate::elixir::names::is_identifier(column) {
+                literal::atom(column)
+            } else {
+                column.clone()
+            }
+        })
         .collect();
     let mut options = String::new();
     let usual = format!("{table}_{}_index", index.columns.join("_"));

@@ -27,8 +27,11 @@ pub(crate) fn sample(field: &Field) -> Sample {
             Validation::Acceptance => return pair("true", "true"),
             Validation::Number(options) => return number(field, options),
             Validation::Format(pattern) => return formatted(pattern),
-            Validation::Length(_) | Validation::Inclusion(_) | Validation::Exclusion(_)
-            | Validation::Subset(_) | Validation::Confirmation => {}
+            Validation::Length(_)
+            | Validation::Inclusion(_)
+            | Validation::Exclusion(_)
+            | Validation::Subset(_)
+            | Validation::Confirmation => {}
         }
     }
     of_type(&field.kind, field)
@@ -74,7 +77,11 @@ fn of_type(kind: &FieldType, field: &Field) -> Sample {
         }
         FieldType::Enum(values) => {
             let name = |place: usize| {
-                values.get(place).or_else(|| values.first()).map(|value| literal::atom(&value.name)).unwrap_or_default()
+                values
+                    .get(place)
+                    .or_else(|| values.first())
+                    .map(|value| literal::atom(&value.name))
+                    .unwrap_or_default()
             };
             pair(name(0), name(1))
         }
@@ -218,10 +225,17 @@ pub(crate) fn as_json(field: &Field, sample: &str) -> Option<String> {
         literal::text(&inner.replace(' ', "T"))
     };
     Some(match &field.kind {
-        FieldType::Date | FieldType::Time | FieldType::TimeUsec | FieldType::NaiveDatetime
-        | FieldType::NaiveDatetimeUsec | FieldType::UtcDatetime | FieldType::UtcDatetimeUsec => sigil(sample),
+        FieldType::Date
+        | FieldType::Time
+        | FieldType::TimeUsec
+        | FieldType::NaiveDatetime
+        | FieldType::NaiveDatetimeUsec
+        | FieldType::UtcDatetime
+        | FieldType::UtcDatetimeUsec => sigil(sample),
         FieldType::Enum(_) => literal::text(sample.trim_start_matches(':').trim_matches('"')),
-        FieldType::Array(_) | FieldType::Map(Some(_)) | FieldType::Binary | FieldType::Duration => return None,
+        FieldType::Array(_) | FieldType::Map(Some(_)) | FieldType::Binary | FieldType::Duration => {
+            return None;
+        }
         _ => sample.to_owned(),
     })
 }
@@ -255,7 +269,9 @@ pub(crate) fn unique_value(field: &Field) -> Option<String> {
         FieldType::Binary => format!("<<{integer}::64>>"),
         FieldType::Uuid | FieldType::BinaryId => "Ecto.UUID.generate()".to_owned(),
         FieldType::Date => format!("Date.add(~D[2025-01-15], {integer})"),
-        FieldType::NaiveDatetime => format!("NaiveDateTime.add(~N[2025-01-15 14:00:00], {integer})"),
+        FieldType::NaiveDatetime => {
+            format!("NaiveDateTime.add(~N[2025-01-15 14:00:00], {integer})")
+        }
         FieldType::NaiveDatetimeUsec => {
             format!("NaiveDateTime.add(~N[2025-01-15 14:00:00.000000], {integer})")
         }
@@ -267,7 +283,10 @@ pub(crate) fn unique_value(field: &Field) -> Option<String> {
         FieldType::TimeUsec => format!("Time.add(~T[00:00:00.000000], rem({integer}, 86_400))"),
         FieldType::Array(inner) if inner.is_text() => format!("[\"some #{{{integer}}}\"]"),
         FieldType::Map(None) => format!("%{{\"key\" => {integer}}}"),
-        FieldType::Array(_) | FieldType::Map(_) | FieldType::Boolean | FieldType::Enum(_)
+        FieldType::Array(_)
+        | FieldType::Map(_)
+        | FieldType::Boolean
+        | FieldType::Enum(_)
         | FieldType::Duration => return None,
     })
 }

@@ -42,7 +42,9 @@ pub(crate) fn schema_parts(resource: &Resource) -> SchemaParts {
         parts.embeds.push(embed_lines(embed));
         parts.functions.push(embed_function(embed));
         let required = if embed.required { ", required: true" } else { "" };
-        parts.early_steps.push(format!("cast_embed(:{0}, with: &{0}_changeset/2{required})", embed.name));
+        parts
+            .early_steps
+            .push(format!("cast_embed(:{0}, with: &{0}_changeset/2{required})", embed.name));
     }
     for related in &resource.related {
         parts.associations.push(association_line(resource, related));
@@ -149,7 +151,11 @@ fn attributes(resource: &Resource) -> Vec<String> {
 fn default_key_type(resource: &Resource) -> &str {
     let key = &resource.key;
     let belongs = resource.of(Relation::BelongsTo).next().is_some();
-    if key.composite || (key.schema_type == "Ecto.UUID" && !belongs) { ":id" } else { &key.schema_type }
+    if key.composite || (key.schema_type == "Ecto.UUID" && !belongs) {
+        ":id"
+    } else {
+        &key.schema_type
+    }
 }
 
 fn field_line(field: &Field) -> String {
@@ -216,7 +222,10 @@ fn embed_function(embed: &Embed) -> Vec<String> {
     let mut lines = vec![
         format!("defp {}_changeset({variable}, attrs) do", embed.name),
         format!("  {variable}"),
-        format!("  |> cast(attrs, {})", names(embed.fields.iter().filter(|field| field.cast).collect())),
+        format!(
+            "  |> cast(attrs, {})",
+            names(embed.fields.iter().filter(|field| field.cast).collect())
+        ),
     ];
     if !required.is_empty() {
         lines.push(format!("  |> validate_required({})", names(required)));
@@ -236,14 +245,25 @@ fn association_line(resource: &Resource, related: &Related) -> String {
         Relation::HasMany | Relation::HasOne if !related.through.is_empty() => {
             format!("{} :{name}, through: {}", related.relation.as_str(), atoms(&related.through))
         }
-        Relation::HasMany | Relation::HasOne => {
-            has_line(related.relation, name, target, &related.foreign_key, &resource.names.singular, &resource.key.name)
-        }
+        Relation::HasMany | Relation::HasOne => has_line(
+            related.relation,
+            name,
+            target,
+            &related.foreign_key,
+            &resource.names.singular,
+            &resource.key.name,
+        ),
         Relation::ManyToMany => {
             let join = related.join_table.as_deref().unwrap_or_default();
             let own_key = format!("{}_id", resource.names.singular);
             let (first, second) = related.join_keys(&own_key);
-            many_line(name, target, join, related.target.itself.then_some((&first, &second)), &resource.key.name)
+            many_line(
+                name,
+                target,
+                join,
+                related.target.itself.then_some((&first, &second)),
+                &resource.key.name,
+            )
         }
     }
 }
@@ -290,7 +310,10 @@ pub(crate) fn many_line(
     let keys = keys.map_or_else(String::new, |(own, other)| {
         format!(", join_keys: [{own}: :{key}, {other}: :{key}]")
     });
-    format!("many_to_many :{name}, {target}, join_through: {}{keys}, on_replace: :delete", literal::text(join))
+    format!(
+        "many_to_many :{name}, {target}, join_through: {}{keys}, on_replace: :delete",
+        literal::text(join)
+    )
 }
 
 fn field_steps(field: &Field) -> Vec<String> {
@@ -315,7 +338,12 @@ fn column_length(field: &Field) -> Option<i64> {
 
 fn validation_steps(field: &Field, max: Option<i64>) -> Vec<String> {
     let name = &field.name;
-    let message = field.message.as_ref().filter(|_| !field.unique).map(|message| format!(", message: {}", literal::text(message))).unwrap_or_default();
+    let message = field
+        .message
+        .as_ref()
+        .filter(|_| !field.unique)
+        .map(|message| format!(", message: {}", literal::text(message)))
+        .unwrap_or_default();
     let options = |options: &[(String, Literal)]| {
         options.iter().map(|(key, value)| format!(", {key}: {}", value.code())).collect::<String>()
     };
@@ -325,13 +353,27 @@ fn validation_steps(field: &Field, max: Option<i64>) -> Vec<String> {
         .map(|validation| match validation {
             Validation::Length(given) => {
                 let max = max.map(|max| format!(", max: {}", literal::integer(max)));
-                format!("validate_length(:{name}{}{}{message})", options(given), max.unwrap_or_default())
+                format!(
+                    "validate_length(:{name}{}{}{message})",
+                    options(given),
+                    max.unwrap_or_default()
+                )
             }
-            Validation::Number(given) => format!("validate_number(:{name}{}{message})", options(given)),
-            Validation::Format(pattern) => format!("validate_format(:{name}, {}{message})", regex(pattern)),
-            Validation::Inclusion(items) => format!("validate_inclusion(:{name}, {}{message})", list(field, items)),
-            Validation::Exclusion(items) => format!("validate_exclusion(:{name}, {}{message})", list(field, items)),
-            Validation::Subset(items) => format!("validate_subset(:{name}, {}{message})", list(field, items)),
+            Validation::Number(given) => {
+                format!("validate_number(:{name}{}{message})", options(given))
+            }
+            Validation::Format(pattern) => {
+                format!("validate_format(:{name}, {}{message})", regex(pattern))
+            }
+            Validation::Inclusion(items) => {
+                format!("validate_inclusion(:{name}, {}{message})", list(field, items))
+            }
+            Validation::Exclusion(items) => {
+                format!("validate_exclusion(:{name}, {}{message})", list(field, items))
+            }
+            Validation::Subset(items) => {
+                format!("validate_subset(:{name}, {}{message})", list(field, items))
+            }
             Validation::Confirmation => format!("validate_confirmation(:{name}{message})"),
             Validation::Acceptance => format!("validate_acceptance(:{name}{message})"),
         })
@@ -348,7 +390,9 @@ fn list(field: &Field, items: &[Literal]) -> String {
         .iter()
         .map(|item| match (kind, item) {
             (FieldType::Enum(_), Literal::Text(name)) => literal::atom(name),
-            (FieldType::Decimal, Literal::Text(digits)) => format!("Decimal.new({})", literal::text(digits)),
+            (FieldType::Decimal, Literal::Text(digits)) => {
+                format!("Decimal.new({})", literal::text(digits))
+            }
             _ => item.code(),
         })
         .collect();
@@ -378,7 +422,10 @@ fn regex(pattern: &str) -> String {
 fn constraint_steps(resource: &Resource) -> Vec<String> {
     let table = &resource.names.table;
     let message = |message: &Option<String>| {
-        message.as_ref().map(|text| format!(", message: {}", literal::text(text))).unwrap_or_default()
+        message
+            .as_ref()
+            .map(|text| format!(", message: {}", literal::text(text)))
+            .unwrap_or_default()
     };
     let mut steps = Vec::new();
     for index in resource.indexes.iter().filter(|index| index.unique) {
@@ -387,23 +434,42 @@ fn constraint_steps(resource: &Resource) -> Vec<String> {
             [only] => format!(":{only}"),
             several => atoms(several),
         };
-        let name = if index.named { format!(", name: {}", literal::atom(&index.name)) } else { String::new() };
+        let name = if index.named {
+            format!(", name: {}", literal::atom(&index.name))
+        } else {
+            String::new()
+        };
         steps.push(format!("unique_constraint({fields}{name}{})", message(&index.message)));
     }
-    let in_key: Vec<String> =
-        resource.fields.iter().filter(|field| field.primary_key).map(|field| field.name.clone()).collect();
+    let in_key: Vec<String> = resource
+        .fields
+        .iter()
+        .filter(|field| field.primary_key)
+        .map(|field| field.name.clone())
+        .collect();
     if !in_key.is_empty() {
-        steps.push(format!("unique_constraint({}, name: {})", atoms(&in_key), literal::atom(&format!("{table}_pkey"))));
+        steps.push(format!(
+            "unique_constraint({}, name: {})",
+            atoms(&in_key),
+            literal::atom(&format!("{table}_pkey"))
+        ));
     } else if !resource.key.autogenerate {
-        steps.push(format!("unique_constraint(:{}, name: {})", resource.key.name, literal::atom(&format!("{table}_pkey"))));
+        steps.push(format!(
+            "unique_constraint(:{}, name: {})",
+            resource.key.name,
+            literal::atom(&format!("{table}_pkey"))
+        ));
     }
     for related in resource.of(Relation::BelongsTo) {
         let key = &related.foreign_key;
-        let name = foreign_key_name(table, key).map(|name| format!(", name: {}", literal::atom(&name))).unwrap_or_default();
+        let name = foreign_key_name(table, key)
+            .map(|name| format!(", name: {}", literal::atom(&name)))
+            .unwrap_or_default();
         steps.push(format!("foreign_key_constraint(:{key}{name})"));
     }
     for constraint in &resource.constraints {
-        let kind = if constraint.kind == "check" { "check_constraint" } else { "exclusion_constraint" };
+        let kind =
+            if constraint.kind == "check" { "check_constraint" } else { "exclusion_constraint" };
         steps.push(format!(
             "{kind}(:{}, name: {}{})",
             constraint.field,

@@ -101,13 +101,20 @@ fn base(resource: &Resource, project: &Project) -> Value {
 /// `blog post` as `Blog post`, as the generators write it.
 fn title(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 /// The fields that find one row.
 pub(crate) fn key_fields(resource: &Resource) -> Vec<String> {
     if resource.key.composite {
-        return resource.fields.iter().filter(|field| field.primary_key).map(|field| field.name.clone()).collect();
+        return resource
+            .fields
+            .iter()
+            .filter(|field| field.primary_key)
+            .map(|field| field.name.clone())
+            .collect();
     }
     vec![resource.key.name.clone()]
 }
@@ -117,11 +124,13 @@ fn queries(resource: &Resource, project: &Project) -> Value {
     let alias = &names.alias;
     let binding = resource.binding();
     let keys = key_fields(resource);
-    let soft = resource.options.soft_delete.then(|| format!("where([{binding}], is_nil({binding}.deleted_at))"));
-    let owned = resource
-        .scope
-        .as_ref()
-        .map(|scope| format!("where([{binding}], {binding}.{} == ^{})", scope.schema_key, scope.access()));
+    let soft = resource
+        .options
+        .soft_delete
+        .then(|| format!("where([{binding}], is_nil({binding}.deleted_at))"));
+    let owned = resource.scope.as_ref().map(|scope| {
+        format!("where([{binding}], {binding}.{} == ^{})", scope.schema_key, scope.access())
+    });
     let steps: Vec<String> = owned.into_iter().chain(soft.clone()).collect();
     let preloads = (!resource.options.preloads.is_empty())
         .then(|| super::schema::atoms(&resource.options.preloads));
@@ -147,7 +156,11 @@ fn queries(resource: &Resource, project: &Project) -> Value {
     };
     let one_line = soft.is_none() && preloads.is_none() && simple;
     let filters = &resource.options.filters;
-    let kept: Vec<String> = keys.iter().cloned().chain(resource.stamps.iter().map(|stamps| stamps.inserted_at.clone())).collect();
+    let kept: Vec<String> = keys
+        .iter()
+        .cloned()
+        .chain(resource.stamps.iter().map(|stamps| stamps.inserted_at.clone()))
+        .collect();
     let deletion = deletion(resource, project);
     let old_phoenix = project.phoenix.is_some_and(|version| version < Version(1, 8));
     json!({
@@ -185,10 +198,16 @@ fn queries(resource: &Resource, project: &Project) -> Value {
 /// Steps before a row is deleted: what children refuse must be an error of the changeset.
 pub(crate) fn deletion(resource: &Resource, project: &Project) -> Vec<String> {
     if resource.options.soft_delete {
-        let kind = resource.fields.iter().find(|field| field.name == "deleted_at").map(|field| &field.kind);
+        let kind = resource
+            .fields
+            .iter()
+            .find(|field| field.name == "deleted_at")
+            .map(|field| &field.kind);
         let now = match kind {
             Some(FieldType::UtcDatetimeUsec) => "DateTime.utc_now()",
-            Some(FieldType::NaiveDatetime) => "NaiveDateTime.truncate(NaiveDateTime.utc_now(), :second)",
+            Some(FieldType::NaiveDatetime) => {
+                "NaiveDateTime.truncate(NaiveDateTime.utc_now(), :second)"
+            }
             Some(FieldType::NaiveDatetimeUsec) => "NaiveDateTime.utc_now()",
             _ => "DateTime.truncate(DateTime.utc_now(), :second)",
         };
@@ -197,14 +216,21 @@ pub(crate) fn deletion(resource: &Resource, project: &Project) -> Vec<String> {
     let blocked: Vec<&Related> = resource
         .related
         .iter()
-        .filter(|related| matches!(related.relation, Relation::HasMany | Relation::HasOne) && related.through.is_empty())
+        .filter(|related| {
+            matches!(related.relation, Relation::HasMany | Relation::HasOne)
+                && related.through.is_empty()
+        })
         .filter(|related| !lets_go(related, project))
         .collect();
     if blocked.is_empty() {
         return Vec::new();
     }
     let mut steps = vec!["Ecto.Changeset.change()".to_owned()];
-    steps.extend(blocked.iter().map(|related| no_assoc_step(&related.name, &related.target.table, &related.foreign_key)));
+    steps.extend(
+        blocked.iter().map(|related| {
+            no_assoc_step(&related.name, &related.target.table, &related.foreign_key)
+        }),
+    );
     steps
 }
 
@@ -218,8 +244,15 @@ pub(crate) fn no_assoc_step(name: &str, table: &str, key: &str) -> String {
 
 /// Whether children do not keep the row from being deleted.
 fn lets_go(related: &Related, project: &Project) -> bool {
-    let column = project.migrations.tables.get(&related.target.table).and_then(|table| table.column(&related.foreign_key).cloned());
-    column.is_some_and(|column| column.kind.contains("on_delete: :delete_all") || column.kind.contains("on_delete: :nilify_all"))
+    let column = project
+        .migrations
+        .tables
+        .get(&related.target.table)
+        .and_then(|table| table.column(&related.foreign_key).cloned());
+    column.is_some_and(|column| {
+        column.kind.contains("on_delete: :delete_all")
+            || column.kind.contains("on_delete: :nilify_all")
+    })
 }
 
 /// Rows that a new row needs.
@@ -236,7 +269,10 @@ fn parent(resource: &Resource, related: &Related, project: &Project) -> Parent {
     let usable = |fixture: &&Fixture| {
         fixture.name == wanted && (fixture.takes == Takes::Attributes || resource.scope.is_some())
     };
-    let common = |call: String, qualified: String, import: Option<String>, helper: Option<(String, String)>| Parent {
+    let common = |call: String,
+                  qualified: String,
+                  import: Option<String>,
+                  helper: Option<(String, String)>| Parent {
         variable: related.name.clone(),
         foreign_key: related.foreign_key.clone(),
         key: related.target.key.clone(),
@@ -265,18 +301,34 @@ fn inserted(module: &str, project: &Project, depth: usize) -> String {
         && let Some(table) = project.migrations.tables.get(&schema.table)
         && depth < 4
     {
-        for column in table.columns.iter().filter(|column| column.is_not_null() && column.option("default").is_none()) {
-            let field = schema.fields.iter().find(|field| field.source.as_deref().unwrap_or(&field.name) == column.name);
+        for column in table
+            .columns
+            .iter()
+            .filter(|column| column.is_not_null() && column.option("default").is_none())
+        {
+            let field = schema
+                .fields
+                .iter()
+                .find(|field| field.source.as_deref().unwrap_or(&field.name) == column.name);
             if let Some(field) = field {
-                let value = field.first_value.clone().unwrap_or_else(|| value_of(&field.kind, &field.name));
+                let value =
+                    field.first_value.clone().unwrap_or_else(|| value_of(&field.kind, &field.name));
                 values.push(format!("{}: {value}", field.name));
             } else if let Some(back) = schema.associations.iter().find(|known| {
                 known.relation == "belongs_to"
-                    && known.foreign_key.clone().unwrap_or_else(|| format!("{}_id", known.name)) == column.name
+                    && known.foreign_key.clone().unwrap_or_else(|| format!("{}_id", known.name))
+                        == column.name
             }) && back.target != module
             {
-                let key = project.schema(&back.target).and_then(|schema| schema.primary_key.clone()).map_or_else(|| "id".to_owned(), |key| key.0);
-                values.push(format!("{}: {}.{key}", column.name, inserted(&back.target, project, depth + 1)));
+                let key = project
+                    .schema(&back.target)
+                    .and_then(|schema| schema.primary_key.clone())
+                    .map_or_else(|| "id".to_owned(), |key| key.0);
+                values.push(format!(
+                    "{}: {}.{key}",
+                    column.name,
+                    inserted(&back.target, project, depth + 1)
+                ));
             }
         }
     }
@@ -365,16 +417,25 @@ fn tests(resource: &Resource, project: &Project, parents: &[Parent]) -> Value {
     let kept = resource
         .fields
         .iter()
-        .find(|field| !field.is_virtual && field.generated.is_none() && field.kind != FieldType::Decimal && field.cast)
+        .find(|field| {
+            !field.is_virtual
+                && field.generated.is_none()
+                && field.kind != FieldType::Decimal
+                && field.cast
+        })
         .map_or_else(|| key_fields(resource).concat(), |field| field.name.clone());
     let invalid: Vec<String> = fields
         .iter()
         .map(|field| field.name.as_str())
-        .filter(|name| !resource.fields.iter().any(|field| field.name == **name && field.primary_key))
+        .filter(|name| {
+            !resource.fields.iter().any(|field| field.name == **name && field.primary_key)
+        })
         .chain(parents.iter().map(|parent| parent.foreign_key.as_str()))
         .map(|name| format!("{name}: nil"))
         .collect();
-    let refuses = required.iter().any(|name| !resource.fields.iter().any(|field| field.name == **name && field.primary_key));
+    let refuses = required
+        .iter()
+        .any(|name| !resource.fields.iter().any(|field| field.name == **name && field.primary_key));
     let asserted: Vec<Value> = fields
         .iter()
         .filter(|field| !confirmed(field) || !field.is_virtual)
@@ -404,9 +465,15 @@ fn tests(resource: &Resource, project: &Project, parents: &[Parent]) -> Value {
     }
     let scope_module = resource.scope.as_ref().and_then(|scope| scope.test_data_fixture.clone());
     let import_scope = scope_module.is_some_and(|module| !imports.contains(&module));
-    let filter_field = resource.options.filters.iter().find(|name| required.contains(&name.as_str())).or(resource.options.filters.first());
+    let filter_field = resource
+        .options
+        .filters
+        .iter()
+        .find(|name| required.contains(&name.as_str()))
+        .or(resource.options.filters.first());
     let keys = key_fields(resource);
-    let key_access: Vec<String> = keys.iter().map(|key| format!("{}.{key}", resource.names.singular)).collect();
+    let key_access: Vec<String> =
+        keys.iter().map(|key| format!("{}.{key}", resource.names.singular)).collect();
     let updating: Vec<&Field> = fields.iter().copied().filter(|field| !field.primary_key).collect();
     let update_attrs: Vec<String> = updating
         .iter()
@@ -444,17 +511,20 @@ fn tests(resource: &Resource, project: &Project, parents: &[Parent]) -> Value {
 /// Whether two rows may not have one value of a field.
 fn is_unique(resource: &Resource, field: &Field) -> bool {
     field.primary_key
-        || resource
-            .indexes
-            .iter()
-            .any(|index| index.unique && index.fields.first().is_some_and(|first| *first == field.name))
+        || resource.indexes.iter().any(|index| {
+            index.unique && index.fields.first().is_some_and(|first| *first == field.name)
+        })
 }
 
 /// The attributes of a fixture, by name as the generators order them.
 fn fixture_attributes(resource: &Resource, parents: &[Parent]) -> Vec<Value> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     if !resource.key.autogenerate && !resource.key.composite {
-        let value = if resource.key.schema_type == ":id" { "System.unique_integer([:positive])" } else { "Ecto.UUID.generate()" };
+        let value = if resource.key.schema_type == ":id" {
+            "System.unique_integer([:positive])"
+        } else {
+            "Ecto.UUID.generate()"
+        };
         pairs.push((resource.key.name.clone(), value.to_owned()));
     }
     for field in given(resource) {
@@ -476,19 +546,27 @@ fn fixture_attributes(resource: &Resource, parents: &[Parent]) -> Vec<Value> {
         pairs.push((parent.foreign_key.clone(), format!("{}.{}", parent.qualified, parent.key)));
     }
     pairs.sort();
-    pairs.into_iter().map(|(name, value)| json!({"key": literal::key(&name), "value": value})).collect()
+    pairs
+        .into_iter()
+        .map(|(name, value)| json!({"key": literal::key(&name), "value": value}))
+        .collect()
 }
 
 fn json_layer(resource: &Resource, project: &Project, parents: &[Parent]) -> Value {
     let names = &resource.names;
     let variable = &names.singular;
     let mut fields: Vec<Value> = Vec::new();
-    let mut add = |name: &str, value: String| fields.push(json!({"key": literal::key(name), "value": value}));
+    let mut add =
+        |name: &str, value: String| fields.push(json!({"key": literal::key(name), "value": value}));
     for key in key_fields(resource) {
         add(&key, format!("{variable}.{key}"));
     }
     let shown = resource.fields.iter().filter(|field| {
-        !field.redact && !field.is_virtual && !field.primary_key && field.kind != FieldType::Binary && field.name != "deleted_at"
+        !field.redact
+            && !field.is_virtual
+            && !field.primary_key
+            && field.kind != FieldType::Binary
+            && field.name != "deleted_at"
     });
     for field in shown {
         add(&field.name, format!("{variable}.{}", field.name));
@@ -503,13 +581,21 @@ fn json_layer(resource: &Resource, project: &Project, parents: &[Parent]) -> Val
         .embeds
         .iter()
         .map(|embed| {
-            let names: Vec<String> = embed.fields.iter().filter(|field| !field.redact).map(|field| field.name.clone()).collect();
+            let names: Vec<String> = embed
+                .fields
+                .iter()
+                .filter(|field| !field.redact)
+                .map(|field| field.name.clone())
+                .collect();
             json!({"name": embed.name, "many": embed.many, "fields": super::schema::atoms(&names)})
         })
         .collect();
     let pattern = |pick: &dyn Fn(&Sample) -> String| {
         let mut pairs: Vec<String> = vec![format!("\"{0}\" => ^{0}", resource.key.name)];
-        for field in given(resource).into_iter().filter(|field| !field.redact && !field.is_virtual && field.kind != FieldType::Decimal) {
+        for field in given(resource)
+            .into_iter()
+            .filter(|field| !field.redact && !field.is_virtual && field.kind != FieldType::Decimal)
+        {
             if let Some(value) = as_json(field, &pick(&sample(field))) {
                 pairs.push(format!("\"{}\" => {value}", field.name));
             }
@@ -517,7 +603,12 @@ fn json_layer(resource: &Resource, project: &Project, parents: &[Parent]) -> Val
         format!("%{{{}}}", pairs.join(", "))
     };
     let prefix = project.generators.api_prefix.clone().unwrap_or_else(|| "/api".to_owned());
-    let scope_prefix = resource.scope.as_ref().and_then(|scope| scope.route_prefix.clone()).filter(|prefix| !prefix.contains(':')).unwrap_or_default();
+    let scope_prefix = resource
+        .scope
+        .as_ref()
+        .and_then(|scope| scope.route_prefix.clone())
+        .filter(|prefix| !prefix.contains(':'))
+        .unwrap_or_default();
     let update: Vec<String> = given(resource)
         .into_iter()
         .filter(|field| !field.primary_key)

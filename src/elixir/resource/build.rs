@@ -45,7 +45,11 @@ pub(crate) fn settle(
         constraints: Vec::new(),
         scope,
         options: definition.options.clone(),
-        layers: if definition.layers.is_empty() { layers.to_vec() } else { definition.layers.clone() },
+        layers: if definition.layers.is_empty() {
+            layers.to_vec()
+        } else {
+            definition.layers.clone()
+        },
         renames: definition.renames.clone(),
         gone: definition.gone,
     };
@@ -71,7 +75,8 @@ fn existing<'a>(definition: &Definition, project: &'a Project) -> Option<&'a Sch
         return Some(schema);
     }
     let (alias, front) = relative.split_last()?;
-    let in_context = definition.context.is_some() || definition.layout.is_some() || !front.is_empty();
+    let in_context =
+        definition.context.is_some() || definition.layout.is_some() || !front.is_empty();
     let candidates: Vec<&Schema> = project
         .schemas
         .iter()
@@ -88,7 +93,8 @@ fn existing<'a>(definition: &Definition, project: &'a Project) -> Option<&'a Sch
 fn relative(definition: &Definition, project: &Project) -> Vec<String> {
     let base: Vec<&str> = project.base.split('.').collect();
     let given = &definition.module;
-    let has_base = given.len() > base.len() && given.iter().zip(&base).all(|(given, base)| given == base);
+    let has_base =
+        given.len() > base.len() && given.iter().zip(&base).all(|(given, base)| given == base);
     given.iter().skip(if has_base { base.len() } else { 0 }).cloned().collect()
 }
 
@@ -99,16 +105,23 @@ fn names(
 ) -> Result<Names, ElixirError> {
     let relative = relative(definition, project);
     let Some((alias, front)) = relative.split_last() else {
-        return Err(ElixirError::definition("module_name", "it names the app alone", "name a schema"));
+        return Err(ElixirError::definition(
+            "module_name",
+            "it names the app alone",
+            "name a schema",
+        ));
     };
     let singular = snake(alias);
     let many = definition.plural.clone().unwrap_or_else(|| plural(&singular));
     let base = &project.base;
-    let stripped = |context: &str| context.strip_prefix(&format!("{base}.")).unwrap_or(context).to_owned();
+    let stripped =
+        |context: &str| context.strip_prefix(&format!("{base}.")).unwrap_or(context).to_owned();
     let in_schemas = front.len() == 1 && front.first().is_some_and(|first| first == "Schemas");
-    let named = definition.context.as_deref().map(stripped).or_else(|| {
-        (!front.is_empty() && !in_schemas).then(|| front.join("."))
-    });
+    let named = definition
+        .context
+        .as_deref()
+        .map(stripped)
+        .or_else(|| (!front.is_empty() && !in_schemas).then(|| front.join(".")));
     let layout = definition.layout.unwrap_or_else(|| {
         let apart = in_schemas || named.is_none() || project.keeps_schemas_apart();
         if apart { Layout::Seed } else { Layout::Phoenix }
@@ -136,7 +149,6 @@ fn names(
         ));
     }
     Ok(Names {
-        app: project.app.clone(),
         base: base.clone(),
         schema,
         alias: alias.clone(),
@@ -155,7 +167,12 @@ fn names(
     })
 }
 
-fn paths(names: &Names, definition: &Definition, project: &Project, existing: Option<&Schema>) -> Paths {
+fn paths(
+    names: &Names,
+    definition: &Definition,
+    project: &Project,
+    existing: Option<&Schema>,
+) -> Paths {
     let below = |module: &str| -> String {
         let relative = module.strip_prefix(&format!("{}.", project.base)).unwrap_or(module);
         relative.split('.').map(snake).collect::<Vec<_>>().join("/")
@@ -251,7 +268,9 @@ fn stamps(definition: &Definition, project: &Project) -> Option<Stamps> {
     let (kind, inserted_at, updated_at) = match &definition.timestamps {
         Some(Timestamps::Off) => return None,
         None => (None, None, None),
-        Some(Timestamps::On { kind, inserted_at, updated_at }) => (kind.clone(), inserted_at.clone(), updated_at.clone()),
+        Some(Timestamps::On { kind, inserted_at, updated_at }) => {
+            (kind.clone(), inserted_at.clone(), updated_at.clone())
+        }
     };
     Some(Stamps {
         kind: kind.or_else(configured),
@@ -305,7 +324,13 @@ fn scope(definition: &Definition, project: &Project) -> Result<Option<Scope>, El
                     "scope",
                     format!("the project has no scope `{name}`"),
                     nearest(name, known()).map_or_else(
-                        || format!("configured in `config :{}, :scopes` are: {}", project.app, known().collect::<Vec<_>>().join(", ")),
+                        || {
+                            format!(
+                                "configured in `config :{}, :scopes` are: {}",
+                                project.app,
+                                known().collect::<Vec<_>>().join(", ")
+                            )
+                        },
                         |near| format!("did you mean `{near}`?"),
                     ),
                 )),
@@ -322,7 +347,12 @@ fn indexes(resource: &Resource, definition: &Definition) -> Vec<ResourceIndex> {
     };
     for field in &resource.fields {
         if field.unique || field.index {
-            simple(&field.name, field.column(), field.unique, field.message.clone().filter(|_| field.unique));
+            simple(
+                &field.name,
+                field.column(),
+                field.unique,
+                field.message.clone().filter(|_| field.unique),
+            );
         }
     }
     for related in &resource.related {
@@ -350,7 +380,13 @@ fn indexes(resource: &Resource, definition: &Definition) -> Vec<ResourceIndex> {
     found
 }
 
-fn plain_index(table: &str, columns: &[String], fields: &[String], unique: bool, message: Option<String>) -> ResourceIndex {
+fn plain_index(
+    table: &str,
+    columns: &[String],
+    fields: &[String],
+    unique: bool,
+    message: Option<String>,
+) -> ResourceIndex {
     let name = default_index_name(table, columns);
     let whole = format!("{table}_{}_index", columns.join("_"));
     ResourceIndex {
@@ -393,9 +429,21 @@ fn given_index(resource: &Resource, index: &Index) -> ResourceIndex {
             IndexColumn::Expression(sql) => {
                 plain = false;
                 columns.push(literal::text(sql));
-                let words: String = sql.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' }).collect();
+                let words: String = sql
+                    .chars()
+                    .map(|letter| {
+                        if letter.is_ascii_alphanumeric() {
+                            letter.to_ascii_lowercase()
+                        } else {
+                            ' '
+                        }
+                    })
+                    .collect();
                 names.push(words.split_whitespace().collect::<Vec<_>>().join("_"));
-                let known = resource.fields.iter().find(|field| words.split_whitespace().any(|word| word == field.column()));
+                let known = resource
+                    .fields
+                    .iter()
+                    .find(|field| words.split_whitespace().any(|word| word == field.column()));
                 fields.extend(known.map(|field| field.name.clone()));
             }
         }
@@ -417,7 +465,8 @@ fn given_index(resource: &Resource, index: &Index) -> ResourceIndex {
         options.push(("where".to_owned(), literal::text(filter)));
     }
     if !index.include.is_empty() {
-        let include: Vec<String> = index.include.iter().map(|name| literal::atom(&column(name))).collect();
+        let include: Vec<String> =
+            index.include.iter().map(|name| literal::atom(&column(name))).collect();
         options.push(("include".to_owned(), format!("[{}]", include.join(", "))));
     }
     if let Some(distinct) = index.nulls_distinct {
@@ -436,7 +485,10 @@ fn given_index(resource: &Resource, index: &Index) -> ResourceIndex {
 }
 
 fn constraints(resource: &Resource, definition: &Definition) -> Vec<ResourceConstraint> {
-    let first = resource.cast_names().first().map_or_else(|| resource.key.name.clone(), |name| (*name).to_owned());
+    let first = resource
+        .cast_names()
+        .first()
+        .map_or_else(|| resource.key.name.clone(), |name| (*name).to_owned());
     definition
         .constraints
         .iter()
@@ -444,14 +496,18 @@ fn constraints(resource: &Resource, definition: &Definition) -> Vec<ResourceCons
             name: constraint.name.clone(),
             kind: constraint.kind,
             sql: constraint.sql.clone(),
-            field: constraint.field.clone().or_else(|| {
-                let known = resource.cast_names();
-                constraint
-                    .sql
-                    .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
-                    .find(|word| known.contains(word))
-                    .map(str::to_owned)
-            }).unwrap_or_else(|| first.clone()),
+            field: constraint
+                .field
+                .clone()
+                .or_else(|| {
+                    let known = resource.cast_names();
+                    constraint
+                        .sql
+                        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+                        .find(|word| known.contains(word))
+                        .map(str::to_owned)
+                })
+                .unwrap_or_else(|| first.clone()),
             message: constraint.message.clone(),
         })
         .collect()
@@ -459,23 +515,37 @@ fn constraints(resource: &Resource, definition: &Definition) -> Vec<ResourceCons
 
 /// Refuses what the project's database or Elixir cannot do.
 fn possible(resource: &Resource, project: &Project) -> Result<(), ElixirError> {
-    let refuse = |what: String, hint: &str| Err(ElixirError::refused(Refusal::Unsupported, what, hint));
+    let refuse =
+        |what: String, hint: &str| Err(ElixirError::refused(Refusal::Unsupported, what, hint));
     for field in &resource.fields {
         let name = &field.name;
         match &field.kind {
             FieldType::Array(_) if matches!(project.adapter, Adapter::MySql | Adapter::Sqlite) => {
-                return refuse(format!("`{name}` is an array, and the project's database has none"), "use a `map`, or PostgreSQL");
+                return refuse(
+                    format!("`{name}` is an array, and the project's database has none"),
+                    "use a `map`, or PostgreSQL",
+                );
             }
             FieldType::Citext if !matches!(project.adapter, Adapter::Postgres | Adapter::Other) => {
-                return refuse(format!("`{name}` is citext, which only PostgreSQL has"), "use `string`");
+                return refuse(
+                    format!("`{name}` is citext, which only PostgreSQL has"),
+                    "use `string`",
+                );
             }
-            FieldType::Duration if project.elixir.is_none_or(|version| version < Version(1, 17)) => {
-                return refuse(format!("`{name}` is a duration, which needs Elixir 1.17"), "require `elixir: \"~> 1.17\"` in mix.exs, or use an integer of seconds");
+            FieldType::Duration
+                if project.elixir.is_none_or(|version| version < Version(1, 17)) =>
+            {
+                return refuse(
+                    format!("`{name}` is a duration, which needs Elixir 1.17"),
+                    "require `elixir: \"~> 1.17\"` in mix.exs, or use an integer of seconds",
+                );
             }
             _ => {}
         }
     }
-    if project.adapter == Adapter::MySql && resource.indexes.iter().any(|index| index.options.iter().any(|(key, _)| key == "where")) {
+    if project.adapter == Adapter::MySql
+        && resource.indexes.iter().any(|index| index.options.iter().any(|(key, _)| key == "where"))
+    {
         return refuse("MySQL has no partial indexes".to_owned(), "remove `where` from the index");
     }
     Ok(())

@@ -6,7 +6,6 @@ mod tables;
 
 use super::definition::{ContextOptions, Embed, Field, Gone, Layer, Relation, Validation};
 use super::project::Scope;
-use super::project::table::Table;
 
 pub(crate) use build::settle;
 pub(crate) use tables::{desired_table, foreign_key_name, join_tables, key_to};
@@ -33,8 +32,6 @@ pub(crate) struct Resource {
 /// Names.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
-    /// `my_app`
-    pub(crate) app: String,
     /// `MyApp`
     pub(crate) base: String,
     /// `MyApp.Accounts.User`
@@ -102,7 +99,8 @@ impl Stamps {
         if let Some(kind) = &self.kind {
             options.push(format!("type: :{kind}"));
         }
-        for (usual, name) in [("inserted_at", &self.inserted_at), ("updated_at", &self.updated_at)] {
+        for (usual, name) in [("inserted_at", &self.inserted_at), ("updated_at", &self.updated_at)]
+        {
             if usual != name {
                 options.push(format!("{usual}: :{name}"));
             }
@@ -194,7 +192,8 @@ impl Resource {
     pub(crate) fn cast_names(&self) -> Vec<&str> {
         let fields = self.fields.iter().filter(|field| field.cast && field.generated.is_none());
         let keys = self.of(Relation::BelongsTo).filter(|related| !related.owner);
-        let given = (!self.key.autogenerate && !self.key.composite).then_some(self.key.name.as_str());
+        let given =
+            (!self.key.autogenerate && !self.key.composite).then_some(self.key.name.as_str());
         given
             .into_iter()
             .chain(fields.map(|field| field.name.as_str()))
@@ -207,7 +206,8 @@ impl Resource {
         let cast = self.cast_names();
         let fields = self.fields.iter().filter(|field| field.is_required());
         let keys = self.of(Relation::BelongsTo).filter(|related| related.required);
-        let given = (!self.key.autogenerate && !self.key.composite).then_some(self.key.name.as_str());
+        let given =
+            (!self.key.autogenerate && !self.key.composite).then_some(self.key.name.as_str());
         given
             .into_iter()
             .chain(fields.map(|field| field.name.as_str()))
@@ -225,11 +225,6 @@ impl Resource {
         if self.scope.is_some() { "scope, " } else { "" }
     }
 
-    /// Code that names the row: `user.id`.
-    pub(crate) fn key_access(&self) -> String {
-        format!("{}.{}", self.names.singular, self.key.name)
-    }
-
     /// The name of the variable of one row in a query.
     pub(crate) fn binding(&self) -> String {
         self.names.singular.chars().take(1).collect()
@@ -241,11 +236,4 @@ pub(crate) fn has_length(field: &Field) -> bool {
     field.validations.iter().any(|validation| {
         matches!(validation, Validation::Length(options) if options.iter().any(|(key, _)| key == "max" || key == "is"))
     })
-}
-
-/// Tables that a resource needs, its own first.
-#[derive(Debug, Clone)]
-pub(crate) struct Tables {
-    pub(crate) own: Table,
-    pub(crate) joins: Vec<Table>,
 }

@@ -4,8 +4,8 @@ use super::{Related, Resource, Said, Target};
 use crate::elixir::definition::{Association, Definition, Inverse, Relation};
 use crate::elixir::error::{ElixirError, Refusal};
 use crate::elixir::names::{camel, database_name, nearest, plural, singular, snake};
-use crate::elixir::project::modules::Schema;
 use crate::elixir::project::Project;
+use crate::elixir::project::modules::Schema;
 
 /// Settles every association of a definition, and that to the owner of a scope.
 pub(super) fn settle_relations(
@@ -73,7 +73,13 @@ fn settle(
             .foreign_key
             .clone()
             .or_else(|| existing_key(&target, names, project))
-            .unwrap_or_else(|| if target.itself { "parent_id".to_owned() } else { format!("{}_id", names.singular) }),
+            .unwrap_or_else(|| {
+                if target.itself {
+                    "parent_id".to_owned()
+                } else {
+                    format!("{}_id", names.singular)
+                }
+            }),
         Relation::ManyToMany => format!("{}_id", snake(target.alias())),
     };
     let required = association.required.unwrap_or_else(|| {
@@ -83,7 +89,11 @@ fn settle(
         association.join_table.clone().unwrap_or_else(|| {
             let mut tables = [names.table.clone(), target.table.clone()];
             tables.sort();
-            if target.itself { format!("{}_{}", names.table, association.name) } else { database_name(&[&tables.concat_with_underscore()]) }
+            if target.itself {
+                format!("{}_{}", names.table, association.name)
+            } else {
+                database_name(&[&tables.concat_with_underscore()])
+            }
         })
     });
     let mut related = Related {
@@ -194,10 +204,17 @@ fn find(
     match found.as_slice() {
         [only] => Ok(target_of(only)),
         [] => {
-            let known = || project.schemas.iter().flat_map(|schema| [schema.alias(), schema.table.as_str()]);
+            let known = || {
+                project.schemas.iter().flat_map(|schema| [schema.alias(), schema.table.as_str()])
+            };
             let hint = nearest(&wanted, known()).map_or_else(
                 || {
-                    let listed: Vec<&str> = project.schemas.iter().map(|schema| schema.module.as_str()).take(20).collect();
+                    let listed: Vec<&str> = project
+                        .schemas
+                        .iter()
+                        .map(|schema| schema.module.as_str())
+                        .take(20)
+                        .collect();
                     if listed.is_empty() {
                         "the project has no schemas yet: create that one first".to_owned()
                     } else {
@@ -208,7 +225,10 @@ fn find(
             );
             Err(ElixirError::refused(
                 Refusal::TargetMissing,
-                format!("the association `{}` leads to `{wanted}`, and the project has no such schema", association.name),
+                format!(
+                    "the association `{}` leads to `{wanted}`, and the project has no such schema",
+                    association.name
+                ),
                 hint,
             ))
         }
@@ -249,20 +269,26 @@ fn inverse(
         Inverse::Default | Inverse::Off => usual,
     };
     // One target twice: the second gets a name of its own.
-    let again = resource
-        .related
-        .iter()
-        .any(|other| other.target.module == related.target.module && other.inverse.as_ref() == Some(&name));
+    let again = resource.related.iter().any(|other| {
+        other.target.module == related.target.module && other.inverse.as_ref() == Some(&name)
+    });
     let differs = project.schema(&related.target.module).is_some_and(|schema| {
         schema.fields.iter().any(|field| field.name == name)
-            || schema.associations.iter().any(|known| known.name == name && known.target != names.schema)
+            || schema
+                .associations
+                .iter()
+                .any(|known| known.name == name && known.target != names.schema)
     });
     let other_key = project.schema(&related.target.module).is_some_and(|schema| {
         schema.associations.iter().any(|known| {
             known.name == name
                 && known.target == names.schema
                 && related.relation == Relation::BelongsTo
-                && known.foreign_key.clone().unwrap_or_else(|| format!("{}_id", snake(related.target.alias()))) != related.foreign_key
+                && known
+                    .foreign_key
+                    .clone()
+                    .unwrap_or_else(|| format!("{}_id", snake(related.target.alias())))
+                    != related.foreign_key
         })
     });
     Some(if again || differs || other_key { format!("{}_{name}", related.name) } else { name })

@@ -17,11 +17,14 @@ pub(crate) fn desired_table(resource: &Resource, project: &Project) -> Table {
     };
     table.columns.extend(key_column(&resource.key));
     let fkey = |related: &Related| foreign_key_name(&resource.names.table, &related.foreign_key);
-    for field in resource.fields.iter().filter(|field| !field.is_virtual && field.name != "deleted_at") {
+    for field in
+        resource.fields.iter().filter(|field| !field.is_virtual && field.name != "deleted_at")
+    {
         table.columns.push(field_column(field));
     }
     for embed in &resource.embeds {
-        let (kind, default) = if embed.many { ("{:array, :map}", Some("[]")) } else { (":map", None) };
+        let (kind, default) =
+            if embed.many { ("{:array, :map}", Some("[]")) } else { (":map", None) };
         let mut options: Vec<(String, String)> = Vec::new();
         if let Some(default) = default {
             options.push(("default".to_owned(), default.to_owned()));
@@ -34,7 +37,9 @@ pub(crate) fn desired_table(resource: &Resource, project: &Project) -> Table {
     for related in resource.of(Relation::BelongsTo) {
         table.columns.push(key_to(related, fkey(related), project));
     }
-    for field in resource.fields.iter().filter(|field| field.name == "deleted_at" && !field.is_virtual) {
+    for field in
+        resource.fields.iter().filter(|field| field.name == "deleted_at" && !field.is_virtual)
+    {
         table.columns.push(field_column(field));
     }
     if let Some(stamps) = &resource.stamps {
@@ -88,7 +93,9 @@ fn field_column(field: &Field) -> Column {
     if field.primary_key {
         add("primary_key", "true".to_owned());
     }
-    for (key, value) in [("size", field.size), ("precision", field.precision), ("scale", field.scale)] {
+    for (key, value) in
+        [("size", field.size), ("precision", field.precision), ("scale", field.scale)]
+    {
         if let Some(value) = value {
             add(key, literal::integer(value));
         }
@@ -189,7 +196,8 @@ pub(crate) fn join_tables(resource: &Resource, project: &Project) -> Vec<Table> 
                 let primary = vec![("primary_key".to_owned(), "true".to_owned())];
                 Column::new(key, &references(table, &options), primary)
             };
-            let index = crate::elixir::project::migrations::default_index_name(&name, &[second.clone()]);
+            let index =
+                crate::elixir::project::migrations::default_index_name(&name, &[second.clone()]);
             Some(Table {
                 columns: vec![
                     column(&first, &resource.names.table, &resource.key.schema_type),

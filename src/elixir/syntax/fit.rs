@@ -92,11 +92,10 @@ fn join(lines: &[Line<'_>]) -> String {
                     Some(Line::Broken(next, _)) => next.trim(),
                     None => "",
                 };
-                let closes = ["", "end", ")", "]", "}", "else"]
-                    .iter()
-                    .any(|closing| next == *closing)
-                    || next.starts_with("|>")
-                    || next.starts_with("})");
+                let closes =
+                    ["", "end", ")", "]", "}", "else"].iter().any(|closing| next == *closing)
+                        || next.starts_with("|>")
+                        || next.starts_with("})");
                 if *apart == Apart::Both && !closes {
                     out.push("");
                 }
@@ -128,8 +127,7 @@ fn broken(line: &str, width: usize) -> Line<'_> {
         .iter()
         .find_map(|tail| Some((body.strip_suffix(tail)?, *tail)))
         .unwrap_or((body, ""));
-    let place =
-        Place { nest: indent, column: indent + lead.len(), trail: 0 };
+    let place = Place { nest: indent, column: indent + lead.len(), trail: 0 };
     let layout = Layout { width };
     let Some((expr, is_element)) = read_statement(body) else { return Line::Kept(line) };
     let laid = layout.put(&expr, place);
@@ -233,10 +231,7 @@ impl Layout {
             let last = self.put_open(last, Place { column, ..place });
             return format!("{head}{last})");
         }
-        let lines = self.put_lines(
-            &all_units(&call.args),
-            Place { nest, column: nest, trail: 0 },
-        );
+        let lines = self.put_lines(&all_units(&call.args), Place { nest, column: nest, trail: 0 });
         format!("{}(\n{}{lines}\n{})", call.target, pad(nest), pad(place.nest))
     }
 

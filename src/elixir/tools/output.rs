@@ -59,16 +59,15 @@ struct FileOutput {
 
 impl GeneratedOutput {
     pub(super) fn new(generated: Generated, written: Option<(Value, Outcome)>) -> Self {
-        let failed =
-            generated.verification.as_ref().is_some_and(|verification| verification.status != "passed");
+        let failed = generated
+            .verification
+            .as_ref()
+            .is_some_and(|verification| verification.status != "passed");
         let message = message(&generated);
         let (definition, model_used, llm_route, model_note) = match written {
-            Some((definition, outcome)) => (
-                Some(definition),
-                outcome.model_used,
-                outcome.route.as_str(),
-                outcome.model_note,
-            ),
+            Some((definition, outcome)) => {
+                (Some(definition), outcome.model_used, outcome.route.as_str(), outcome.model_note)
+            }
             None => (None, None, "none", None),
         };
         Self {
