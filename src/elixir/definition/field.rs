@@ -161,8 +161,12 @@ fn validations(object: &Object<'_>) -> Vec<Validation> {
         found.extend((!options.is_empty()).then_some(Validation::Length(options)));
     }
     if let Some(pattern) = object.text("format") {
-        if pattern.chars().any(char::is_control) || pattern.len() > 500 {
-            object.problem("`format` is no regular expression", "write one on one line");
+        let broken = pattern.chars().any(char::is_control) || pattern.len() > 500;
+        if broken || fancy_regex::Regex::new(&pattern).is_err() {
+            object.problem(
+                format!("`format` is {}: no regular expression", shown(&pattern)),
+                "write one on one line, such as ^[a-z]+$",
+            );
         } else {
             found.push(Validation::Format(pattern));
         }

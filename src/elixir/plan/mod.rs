@@ -82,6 +82,13 @@ pub(crate) fn plan(
         web::json(&mut work, &resource, &project, &view, &mut notes)?;
         main.get_or_insert_with(|| resource.paths.schema.clone());
     }
+    for field in resource.fields.iter().filter(|field| field.cast && super::render::is_guess(field))
+    {
+        notes.push(format!(
+            "no example was found that fits the `format` of `{}`: put one into the fixture and the tests",
+            field.name
+        ));
+    }
     let (changes, files) = work.finish()?;
     notes.sort();
     notes.dedup();

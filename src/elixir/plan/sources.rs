@@ -255,6 +255,9 @@ pub(super) fn tests(
         };
         edited = add_map_keys(path, &edited, span, &|before| before == *line, values, &gone)?;
     }
+    for (old, new) in &gone {
+        edited = rename_assertions(&edited, &names.singular, old, new.as_deref());
+    }
     for (test, pick) in [("create_", false), ("update_", true)] {
         let lines: Vec<(String, String)> = given
             .iter()
@@ -267,9 +270,6 @@ pub(super) fn tests(
             .collect();
         let name = format!("{test}{}/", names.singular);
         edited = add_assertions(path, &edited, &name, &names.singular, &lines)?;
-    }
-    for (old, new) in &gone {
-        edited = rename_assertions(&edited, &names.singular, old, new.as_deref());
     }
     work.edit(path, &edited)
 }

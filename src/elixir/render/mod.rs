@@ -8,5 +8,5 @@ pub(crate) mod schema;
 mod templates;
 pub(crate) mod view;
 
-pub(crate) use samples::sample;
+pub(crate) use samples::{is_guess, sample};
 pub(crate) use templates::{Function, Template, functions, render, squeezed as squeezed_block};

@@ -178,20 +178,71 @@ fn number(field: &Field, options: &[(String, Literal)]) -> Sample {
     pair(code(first), code(second))
 }
 
-/// Values of well-known shapes; a pattern cannot be run backwards.
+/// Values of many shapes: a pattern cannot be run backwards, but it can be tried.
+const SHAPES: [&str; 34] = [
+    "some.one@example.com",
+    "some.other@example.com",
+    "https://example.com/some",
+    "https://example.com/other",
+    "some-value",
+    "other-value",
+    "some_value",
+    "other_value",
+    "somevalue",
+    "othervalue",
+    "some value",
+    "other value",
+    "Some value",
+    "Other value",
+    "SomeValue",
+    "OtherValue",
+    "12345",
+    "54321",
+    "1234567890",
+    "9876543210",
+    "+15551234567",
+    "+15559876543",
+    "555-123-4567",
+    "555-987-6543",
+    "ABC-123",
+    "XYZ-789",
+    "#ff8800",
+    "#0088ff",
+    "2025-01-15",
+    "2025-01-16",
+    "192.168.0.1",
+    "192.168.0.2",
+    "example.com",
+    "example.org",
+];
+
+/// Further ones: pieces of each length of digits and letters.
+fn pieces() -> impl Iterator<Item = String> {
+    (1..=20_usize).flat_map(|length| {
+        ["1", "2", "a", "b", "A", "B"].into_iter().map(move |letter| letter.repeat(length))
+    })
+}
+
+/// Two values that a pattern takes.
+fn matching(pattern: &str) -> Option<Sample> {
+    let regex = fancy_regex::Regex::new(pattern).ok()?;
+    let takes = |value: &String| regex.is_match(value).unwrap_or(false);
+    let mut values = SHAPES.iter().map(|shape| (*shape).to_owned()).chain(pieces()).filter(takes);
+    let created = values.next()?;
+    let updated = values.next().unwrap_or_else(|| created.clone());
+    Some(pair(literal::text(&created), literal::text(&updated)))
+}
+
 fn formatted(pattern: &str) -> Sample {
-    let lower = pattern.to_ascii_lowercase();
-    if lower.contains('@') {
-        pair("\"some.one@example.com\"", "\"some.other@example.com\"")
-    } else if lower.contains("http") {
-        pair("\"https://example.com/some\"", "\"https://example.com/other\"")
-    } else if lower.contains("\\d{5}") || lower.contains("[0-9]{5}") {
-        pair("\"12345\"", "\"54321\"")
-    } else if lower.contains("\\d") || lower == "^[0-9]+$" {
-        pair("\"12345678\"", "\"87654321\"")
-    } else {
-        pair("\"some-value\"", "\"other-value\"")
-    }
+    matching(pattern).unwrap_or_else(|| pair("\"some-value\"", "\"other-value\""))
+}
+
+/// Whether an example for a field had to be guessed.
+pub(crate) fn is_guess(field: &Field) -> bool {
+    field.validations.iter().any(|validation| match validation {
+        Validation::Format(pattern) => matching(pattern).is_none(),
+        _ => false,
+    })
 }
 
 fn listed(field: &Field, items: &[Literal]) -> Sample {

@@ -43,6 +43,7 @@ async fn definitions_are_refused_with_their_place_and_a_fix() {
         (field(json!({"name": "a\nb", "type": "string"})), "no field name"),
         (field(json!("a:strin")), "did you mean `string`"),
         (field(json!({"name": "a", "type": "enum"})), "needs its values"),
+        (field(json!({"name": "a", "type": "string", "format": "a(b"})), "no regular expression"),
         (field(json!("a:enum:x:x")), "there twice"),
         (field(json!("a:enum:publish:redact")), "write the field as an object"),
         (field(json!("a:array")), "type of its elements"),
