@@ -1,5 +1,7 @@
 //! Values as Elixir literals. No text of a definition reaches code by another way.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 /// A value that can be written into code.
@@ -90,7 +92,7 @@ fn escaped(content: &str) -> String {
             '\t' => code.push_str("\\t"),
             '#' if letters.peek() == Some(&'{') => code.push_str("\\#"),
             letter if must_escape(letter) => {
-                code.push_str(&format!("\\u{{{:X}}}", u32::from(letter)));
+                let _ = write!(code, "\\u{{{:X}}}", u32::from(letter));
             }
             letter => code.push(letter),
         }
@@ -151,7 +153,7 @@ fn grouped(digits: &str) -> String {
     }
     let mut grouped = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             grouped.push('_');
         }
         grouped.push(digit);

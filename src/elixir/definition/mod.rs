@@ -4,6 +4,7 @@ mod association;
 mod check;
 mod field;
 mod object;
+mod options;
 mod read;
 mod types;
 

@@ -169,8 +169,7 @@ impl<'a> Object<'a> {
 
 /// A given text for a message: short, on one line, and nothing that a terminal obeys.
 pub(crate) fn shown(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(60).flat_map(|letter| letter.escape_debug()).collect();
+    let mut shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().count() > 60 {
         shown.push('…');
     }

@@ -6,9 +6,10 @@ use super::association::{read_association, read_embed};
 use super::check::{check, unsafe_sql};
 use super::field::{Read, expand_short, read_field};
 use super::object::{Object, Problems, shown};
+use super::options::context_options;
 use super::{
-    Autogenerate, Constraint, ContextOptions, Definition, Embed, FIELDS, Field, Gone, Index,
-    IndexColumn, KeyType, Layer, Layout, PrimaryKey, Problem, ScopeChoice, Timestamps,
+    Autogenerate, Constraint, ContextOptions, Definition, Embed, FIELDS, Gone, Index, IndexColumn,
+    KeyType, Layer, Layout, PrimaryKey, Problem, ScopeChoice, Timestamps,
 };
 use crate::elixir::names;
 
@@ -427,10 +428,10 @@ fn embed(object: Object<'_>) -> Option<Embed> {
                 embed.fields.push(*field);
             }
             Some(Read::Field(field)) => {
-                object.problem(format!("`{}` is there twice", field.name), "name it once")
+                object.problem(format!("`{}` is there twice", field.name), "name it once");
             }
             Some(Read::Association(_)) => {
-                object.problem("embeds have no references", "use an association")
+                object.problem("embeds have no references", "use an association");
             }
             None => {}
         }
@@ -447,7 +448,7 @@ fn index(object: Object<'_>) -> Option<Index> {
     for value in object.list("columns").iter().chain(object.list("fields")) {
         match value {
             Value::String(name) if names::is_identifier(name) => {
-                columns.push(IndexColumn::Name(name.clone()))
+                columns.push(IndexColumn::Name(name.clone()));
             }
             Value::String(expression) => {
                 if let Some(reason) = unsafe_sql(expression) {
@@ -534,99 +535,4 @@ fn constraint(object: Object<'_>) -> Option<Constraint> {
     };
     object.finish();
     Some(constraint)
-}
-
-fn context_options(
-    object: &Object<'_>,
-    problems: &Problems,
-    definition: &Definition,
-) -> ContextOptions {
-    let empty = Map::new();
-    let map = match object.value("context_options") {
-        None => &empty,
-        Some(Value::Object(map)) => map,
-        Some(other) => {
-            object.wrong(&["context_options"], other, "an object");
-            &empty
-        }
-    };
-    let inner = Object::new(map, "context_options".to_owned(), problems);
-    let columns = |key: &'static str| -> Vec<String> {
-        let all = || {
-            definition
-                .fields
-                .iter()
-                .filter(|field| !field.is_virtual && !field.redact && is_comparable(field))
-                .map(|field| field.name.clone())
-                .collect()
-        };
-        match (inner.value(key), object.value(key)) {
-            (Some(Value::Bool(true)), _) | (None, Some(Value::Bool(true))) => all(),
-            (Some(Value::Bool(false)), _) | (None, Some(Value::Bool(false)) | None) => Vec::new(),
-            (None, Some(_)) => object.texts(key),
-            (Some(_), _) => inner.texts(key),
-        }
-    };
-    let flag = |key: &'static str| {
-        let (inner, outer) = (inner.flag(key), object.flag(key));
-        inner.or(outer).unwrap_or(false)
-    };
-    let options = ContextOptions {
-        pagination: flag("pagination"),
-        filters: columns("filters"),
-        soft_delete: flag("soft_delete"),
-        upsert: upsert(&inner, object, definition),
-        preloads: [inner.texts("preloads"), object.texts("preloads")].concat(),
-    };
-    inner.finish();
-    options
-}
-
-fn is_comparable(field: &Field) -> bool {
-    use super::FieldType::{Array, Binary, Map};
-    !matches!(field.kind, Array(_) | Map(_) | Binary)
-}
-
-/// The columns that tell rows apart; `true` means the first unique field or index.
-fn upsert(inner: &Object<'_>, outer: &Object<'_>, definition: &Definition) -> Vec<String> {
-    let (from, value) = match (inner.value("upsert"), outer.value("upsert")) {
-        (Some(value), _) => (inner, value),
-        (None, Some(value)) => (outer, value),
-        (None, None) => return Vec::new(),
-    };
-    let columns = match value {
-        Value::Bool(false) => return Vec::new(),
-        Value::Bool(true) => definition
-            .fields
-            .iter()
-            .find(|field| field.unique)
-            .map(|field| vec![field.name.clone()])
-            .unwrap_or_default(),
-        Value::Object(map) => map
-            .get("conflict_target")
-            .and_then(Value::as_array)
-            .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-            .unwrap_or_default(),
-        _ => from.texts("upsert"),
-    };
-    let is_unique = match columns.as_slice() {
-        [] => false,
-        [only] if definition.fields.iter().any(|field| field.unique && field.name == *only) => true,
-        several => definition.indexes.iter().any(|index| {
-            index.unique
-                && index.filter.is_none()
-                && index.columns.len() == several.len()
-                && index.columns.iter().all(
-                    |column| matches!(column, IndexColumn::Name(name) if several.contains(name)),
-                )
-        }),
-    };
-    if !is_unique {
-        from.problem(
-            "`upsert` needs columns with a unique index",
-            "make a field `unique`, or add a unique index over the columns that `upsert` names",
-        );
-        return Vec::new();
-    }
-    columns
 }

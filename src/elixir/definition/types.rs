@@ -154,13 +154,10 @@ pub(super) fn read_type(object: &Object<'_>) -> Option<FieldType> {
             named(object, name, values, Some(inner))
         }
         // `["array", "string"]`
-        Value::Array(parts) => match parts.as_slice() {
-            [Value::String(name), inner] => named(object, name, values, Some(inner)),
-            _ => {
-                object.wrong(&["type"], value, "a type such as `string` or `array:string`");
-                None
-            }
-        },
+        Value::Array(parts) if parts.len() == 2 => {
+            let name = parts.first().and_then(Value::as_str).unwrap_or_default();
+            named(object, name, values, parts.get(1))
+        }
         other => {
             object.wrong(&["type"], other, "a type such as `string` or `array:string`");
             None

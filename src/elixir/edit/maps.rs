@@ -128,16 +128,12 @@ pub(crate) fn add_assertions(
         let named = call.arg(0).and_then(Expr::text).is_some_and(|name| name.starts_with(test));
         let Some(block) = call.block.as_ref().filter(|_| named) else { return };
         let start = format!("{variable}.");
-        let last = block
-            .body
-            .iter()
-            .filter(|expr| {
-                expr.call().is_some_and(|call| {
-                    call.target == "assert"
-                        && call.arg(0).is_some_and(|arg| arg.flat().starts_with(&start))
-                })
+        let last = block.body.iter().rfind(|expr| {
+            expr.call().is_some_and(|call| {
+                call.target == "assert"
+                    && call.arg(0).is_some_and(|arg| arg.flat().starts_with(&start))
             })
-            .next_back();
+        });
         let Some(last) = last else { return };
         let body = text.get(block.start..block.end).unwrap_or_default();
         let indent = indent_of(text, last.span.start);

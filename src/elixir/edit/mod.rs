@@ -26,7 +26,7 @@ pub(crate) struct Edits(Vec<(Range<usize>, String)>);
 impl Edits {
     /// Puts a text in the place of some bytes. Each of its lines counts as generated.
     pub(crate) fn replace(&mut self, range: Range<usize>, text: &str) {
-        let marked: Vec<String> = text.split('\n').map(|line| mark(line)).collect();
+        let marked: Vec<String> = text.split('\n').map(mark).collect();
         self.0.push((range, marked.join("\n")));
     }
 

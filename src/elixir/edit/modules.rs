@@ -89,7 +89,7 @@ pub(crate) fn ensure_alias(
     if Aliases::read(block).has(short, whole) {
         return Ok(text.to_owned());
     }
-    insert_directive(text, &block.body, block.start, &format!("alias {whole}"))
+    Ok(insert_directive(text, &block.body, block.start, &format!("alias {whole}")))
 }
 
 /// Adds a directive such as `import Ecto.Query, warn: false`, unless `marker` is imported or used.
@@ -110,52 +110,38 @@ pub(crate) fn ensure_line(
     if known {
         return Ok(text.to_owned());
     }
-    insert_directive(text, &block.body, block.start, line)
+    Ok(insert_directive(text, &block.body, block.start, line))
 }
 
-fn insert_directive(
-    text: &str,
-    body: &[Expr],
-    start: usize,
-    line: &str,
-) -> Result<String, ElixirError> {
+fn insert_directive(text: &str, body: &[Expr], start: usize, line: &str) -> String {
     let kind = line.split(' ').next().unwrap_or_default();
-    let directives = |kinds: &'static [&'static str]| {
-        body.iter()
-            .filter(move |expr| {
-                expr.call().is_some_and(|call| kinds.contains(&call.target.as_str()))
-            })
-            .next_back()
+    let is_one_of = |expr: &&Expr, kinds: &[&str]| {
+        expr.call().is_some_and(|call| kinds.contains(&call.target.as_str()))
     };
+    let is_attribute =
+        |expr: &&Expr| matches!(&expr.kind, Kind::Unary(operator, _) if operator == "@");
     let last = body
         .iter()
-        .filter(|expr| expr.call().is_some_and(|call| call.target == kind))
-        .next_back()
-        .or_else(|| directives(&["use", "import", "alias", "require"]))
+        .rfind(|expr| is_one_of(expr, &[kind]))
         .or_else(|| {
-            body.iter()
-                .find(|expr| matches!(&expr.kind, Kind::Unary(operator, _) if operator == "@"))
-        });
+            body.iter().rfind(|expr| is_one_of(expr, &["use", "import", "alias", "require"]))
+        })
+        .or_else(|| body.iter().find(is_attribute));
     let mut edits = Edits::default();
-    match last {
-        Some(last) => {
-            let indent = indent_of(text, last.span.start);
-            let same = last.call().is_some_and(|call| call.target == kind);
-            let gap = if same { "" } else { "\n" };
-            let at = line_end(text, last.span.end);
-            // What follows keeps its distance.
-            let followed = text
-                .get(at..)
-                .is_some_and(|rest| rest.starts_with('\n') || rest.starts_with("\r\n"));
-            let after = if followed || rest_closes(text, at) { "" } else { "\n" };
-            edits.insert(at, &format!("{gap}{indent}{line}\n{after}"));
-        }
-        None => {
-            let at = line_end(text, start);
-            edits.insert(at, &format!("  {line}\n\n"));
-        }
+    if let Some(last) = last {
+        let indent = indent_of(text, last.span.start);
+        let same = last.call().is_some_and(|call| call.target == kind);
+        let gap = if same { "" } else { "\n" };
+        let at = line_end(text, last.span.end);
+        // What follows keeps its distance.
+        let followed =
+            text.get(at..).is_some_and(|rest| rest.starts_with('\n') || rest.starts_with("\r\n"));
+        let after = if followed || rest_closes(text, at) { "" } else { "\n" };
+        edits.insert(at, &format!("{gap}{indent}{line}\n{after}"));
+    } else {
+        edits.insert(line_end(text, start), &format!("  {line}\n\n"));
     }
-    Ok(edits.apply(text))
+    edits.apply(text)
 }
 
 fn rest_closes(text: &str, at: usize) -> bool {

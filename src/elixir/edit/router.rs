@@ -52,10 +52,9 @@ pub(crate) fn add_route(
     }
     let calls = || module.block.body.iter().filter(|expr| expr.call().is_some());
     let after = calls()
-        .filter(|expr| {
+        .rfind(|expr| {
             expr.call().is_some_and(|call| matches!(call.target.as_str(), "scope" | "pipeline"))
         })
-        .next_back()
         .or_else(|| calls().next_back());
     let has_pipeline = module
         .block

@@ -247,11 +247,9 @@ impl Lines<'_> {
         let mut line = Expr { kind: Kind::Call(Box::new(wanted.clone())), span: 0..0 }.flat();
         for pair in known.keywords().iter().filter(|pair| !OWN_OPTIONS.contains(&pair.key.as_str()))
         {
-            line.push_str(&format!(
-                ", {}{}",
-                crate::elixir::literal::key(&pair.key),
-                pair.value.flat()
-            ));
+            line.push_str(", ");
+            line.push_str(&crate::elixir::literal::key(&pair.key));
+            line.push_str(&pair.value.flat());
         }
         Some(line)
     }

@@ -24,15 +24,13 @@ pub(super) fn difference_of(
     project: &Project,
 ) -> Result<Difference, ElixirError> {
     let wanted = desired_table(resource, project);
-    match table(project, resource) {
-        Some(old) => difference(old, &wanted, resource),
-        None => {
-            let mut steps = vec![Step::Create(wanted.clone())];
-            steps.extend(wanted.indexes.iter().cloned().map(Step::CreateIndex));
-            steps.extend(wanted.constraints.iter().cloned().map(Step::CreateConstraint));
-            Ok(Difference { steps, ..Difference::default() })
-        }
+    if let Some(old) = table(project, resource) {
+        return difference(old, &wanted, resource);
     }
+    let mut steps = vec![Step::Create(wanted.clone())];
+    steps.extend(wanted.indexes.iter().cloned().map(Step::CreateIndex));
+    steps.extend(wanted.constraints.iter().cloned().map(Step::CreateConstraint));
+    Ok(Difference { steps, ..Difference::default() })
 }
 
 /// Writes the migrations. Returns the path of the one that the resource's table is about.

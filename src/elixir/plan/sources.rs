@@ -1,5 +1,7 @@
 //! Schema, context, fixtures and tests of a plan.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::alter::Difference;
@@ -83,7 +85,7 @@ pub(super) fn context(
             names.context, names.context_alias, names.repo
         );
         for alias in &aliases {
-            out.push_str(&format!("  alias {alias}\n"));
+            let _ = write!(out, "  alias {alias}\n");
         }
         out.push('\n');
         out.push_str(&joined(&wanted));

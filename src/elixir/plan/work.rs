@@ -29,6 +29,9 @@ impl Action {
     }
 }
 
+/// The changes of a plan, and what happens to each file.
+pub(super) type Finished = (Vec<FileChange>, Vec<(String, Action)>);
+
 /// Files as read and as they will be.
 pub(super) struct Work<'a> {
     root: &'a Root,
@@ -82,7 +85,7 @@ impl<'a> Work<'a> {
     }
 
     /// The changes, and what happens to each file, in the order in which they were looked at.
-    pub(super) fn finish(self) -> Result<(Vec<FileChange>, Vec<(String, Action)>), ElixirError> {
+    pub(super) fn finish(self) -> Result<Finished, ElixirError> {
         let mut changes = Vec::new();
         let mut outcomes = Vec::new();
         for path in &self.order {

@@ -293,7 +293,7 @@ fn column_line(table: &mut Table, call: &Call, defaults: &Defaults) -> bool {
                 .collect();
             let column = Column::new(&name, &kind, options);
             match table.columns.iter_mut().find(|known| known.name == name) {
-                Some(known) => *known = merged(known, column),
+                Some(known) => *known = merged(known, &column),
                 None => table.columns.push(column),
             }
             true
@@ -308,7 +308,7 @@ fn column_line(table: &mut Table, call: &Call, defaults: &Defaults) -> bool {
 }
 
 /// `modify` changes what it names and leaves the rest.
-fn merged(old: &Column, new: Column) -> Column {
+fn merged(old: &Column, new: &Column) -> Column {
     let mut options = new.options.clone();
     for (key, value) in &old.options {
         if !options.iter().any(|(known, _)| known == key)

@@ -55,7 +55,7 @@ pub(crate) fn read(root: &Root, wanted: Wanted<'_>) -> Result<Project, ElixirErr
         if text.contains("schema \"") {
             match parse(text) {
                 Some(parsed) if parsed.broken_line.is_none() => {
-                    found.extend(schemas(&parsed, path))
+                    found.extend(schemas(&parsed, path));
                 }
                 _ => notes.push(format!("`{path}` does not parse and was left aside")),
             }

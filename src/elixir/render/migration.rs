@@ -1,5 +1,7 @@
 //! Migrations: steps as code, each of which can be taken back.
 
+use std::fmt::Write as _;
+
 use super::lines::Lines;
 use crate::elixir::literal;
 use crate::elixir::project::Project;
@@ -240,13 +242,13 @@ fn index_code(table: &str, prefix: Option<&str>, index: &TableIndex, mode: Mode)
     let mut options = String::new();
     let usual = format!("{table}_{}_index", index.columns.join("_"));
     if index.name != usual {
-        options.push_str(&format!(", name: {}", literal::atom(&index.name)));
+        let _ = write!(options, ", name: {}", literal::atom(&index.name));
     }
     for (key, value) in &index.options {
-        options.push_str(&format!(", {key}: {value}"));
+        let _ = write!(options, ", {key}: {value}");
     }
     if let Some(prefix) = prefix {
-        options.push_str(&format!(", prefix: {}", literal::text(prefix)));
+        let _ = write!(options, ", prefix: {}", literal::text(prefix));
     }
     if mode == Mode::Concurrently {
         options.push_str(", concurrently: true");
@@ -258,7 +260,7 @@ fn constraint_code(table: &str, prefix: Option<&str>, constraint: &TableConstrai
     let mut options: String =
         constraint.options.iter().map(|(key, value)| format!(", {key}: {value}")).collect();
     if let Some(prefix) = prefix {
-        options.push_str(&format!(", prefix: {}", literal::text(prefix)));
+        let _ = write!(options, ", prefix: {}", literal::text(prefix));
     }
     format!("constraint({}, {}{options})", literal::atom(table), literal::atom(&constraint.name))
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod lines;
 pub(crate) mod migration;
+mod parents;
 mod samples;
 pub(crate) mod schema;
 mod templates;

@@ -1,6 +1,8 @@
 //! The schema: its lines and its changeset, each by itself, so that an existing file can be compared
 //! with them and edited line by line.
 
+use std::fmt::Write as _;
+
 use super::lines::Lines;
 use crate::elixir::definition::{Embed, Field, FieldType, Relation, Validation};
 use crate::elixir::literal::{self, Literal};
@@ -272,13 +274,13 @@ fn association_line(resource: &Resource, related: &Related) -> String {
 pub(crate) fn belongs_to_line(name: &str, target: &str, related: &Related, usual: &str) -> String {
     let mut line = format!("belongs_to :{name}, {target}");
     if related.foreign_key != format!("{name}_id") {
-        line.push_str(&format!(", foreign_key: :{}", related.foreign_key));
+        let _ = write!(line, ", foreign_key: :{}", related.foreign_key);
     }
     if related.target.key != "id" {
-        line.push_str(&format!(", references: :{}", related.target.key));
+        let _ = write!(line, ", references: :{}", related.target.key);
     }
     if related.target.key_type != usual {
-        line.push_str(&format!(", type: {}", related.target.key_type));
+        let _ = write!(line, ", type: {}", related.target.key_type);
     }
     line
 }
@@ -294,7 +296,7 @@ pub(crate) fn has_line(
 ) -> String {
     let mut line = format!("{} :{name}, {target}", relation.as_str());
     if foreign_key != format!("{owner}_{key}") {
-        line.push_str(&format!(", foreign_key: :{foreign_key}"));
+        let _ = write!(line, ", foreign_key: :{foreign_key}");
     }
     line
 }

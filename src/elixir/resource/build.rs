@@ -31,7 +31,7 @@ pub(crate) fn settle(
     let scope = scope(definition, project)?;
     let mut fields = definition.fields.clone();
     if definition.options.soft_delete {
-        fields.push(deleted_at(&stamps));
+        fields.push(deleted_at(stamps.as_ref()));
     }
     let mut resource = Resource {
         names,
@@ -280,13 +280,12 @@ fn stamps(definition: &Definition, project: &Project) -> Option<Stamps> {
 }
 
 /// The field of soft deletion, in the timestamps' type.
-fn deleted_at(stamps: &Option<Stamps>) -> Field {
-    let kind = match stamps.as_ref().and_then(|stamps| stamps.kind.as_deref()) {
+fn deleted_at(stamps: Option<&Stamps>) -> Field {
+    let kind = match stamps.and_then(|stamps| stamps.kind.as_deref()) {
         Some("naive_datetime") => FieldType::NaiveDatetime,
         Some("naive_datetime_usec") => FieldType::NaiveDatetimeUsec,
         Some("utc_datetime_usec") => FieldType::UtcDatetimeUsec,
-        Some(_) => FieldType::UtcDatetime,
-        None => FieldType::UtcDatetime,
+        Some(_) | None => FieldType::UtcDatetime,
     };
     Field {
         name: "deleted_at".to_owned(),

@@ -196,8 +196,10 @@ pub(crate) fn join_tables(resource: &Resource, project: &Project) -> Vec<Table> 
                 let primary = vec![("primary_key".to_owned(), "true".to_owned())];
                 Column::new(key, &references(table, &options), primary)
             };
-            let index =
-                crate::elixir::project::migrations::default_index_name(&name, &[second.clone()]);
+            let index = crate::elixir::project::migrations::default_index_name(
+                &name,
+                std::slice::from_ref(&second),
+            );
             Some(Table {
                 columns: vec![
                     column(&first, &resource.names.table, &resource.key.schema_type),

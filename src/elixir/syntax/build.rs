@@ -25,7 +25,7 @@ fn first_error(root: Node<'_>) -> usize {
             return node.start_position().row + 1;
         }
         let mut cursor = node.walk();
-        let Some(next) = node.children(&mut cursor).find(|child| child.has_error()) else {
+        let Some(next) = node.children(&mut cursor).find(Node::has_error) else {
             return node.start_position().row + 1;
         };
         node = next;

@@ -92,10 +92,9 @@ fn join(lines: &[Line<'_>]) -> String {
                     Some(Line::Broken(next, _)) => next.trim(),
                     None => "",
                 };
-                let closes =
-                    ["", "end", ")", "]", "}", "else"].iter().any(|closing| next == *closing)
-                        || next.starts_with("|>")
-                        || next.starts_with("})");
+                let closes = ["", "end", ")", "]", "}", "else"].contains(&next)
+                    || next.starts_with("|>")
+                    || next.starts_with("})");
                 if *apart == Apart::Both && !closes {
                     out.push("");
                 }
