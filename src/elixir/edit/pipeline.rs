@@ -94,6 +94,11 @@ pub(crate) fn edit_pipeline(
             edits.remove(line_start(text, expr.span.start)..line_end(text, expr.span.end));
         }
     }
+    for (expr, call) in &calls {
+        if is_outlived(call, expr, wanted) {
+            edits.remove(line_start(text, expr.span.start)..line_end(text, expr.span.end));
+        }
+    }
     let indent = indent_of(text, last.0.span.start);
     let lines = |steps: &[String]| {
         steps.iter().map(|step| format!("\n{indent}|> {step}")).collect::<String>()
@@ -157,6 +162,15 @@ fn edit_list(
         let _ = text;
         edits.replace(list.span.clone(), &crate::elixir::render::schema::atoms(&after));
     }
+}
+
+/// Whether a step is the length that every short text has, on a field that is none any more.
+fn is_outlived(call: &Call, expr: &Expr, wanted: &Wanted<'_>) -> bool {
+    let Some(name) = call.args.first().and_then(Expr::atom) else { return false };
+    let limit = format!("validate_length(:{name}, max: 255)");
+    expr.flat() == limit
+        && wanted.known.iter().any(|known| known == name)
+        && !wanted.steps.iter().any(|step| step.starts_with(&format!("validate_length(:{name},")))
 }
 
 /// Steps are one step when they do the same to the same field under the same name.

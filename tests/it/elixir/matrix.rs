@@ -98,7 +98,7 @@ async fn the_checker_catches_what_is_wrong() {
             "%Post{} = post,  attrs)",
             "is not formatted",
         ),
-        ("lib/APP/blog.ex", "    |> Repo.update()\n", "", "MatchError"),
+        ("lib/APP/blog.ex", "    |> Repo.update()\n", "", "right: %Ecto.Changeset{"),
         (
             "lib/APP/blog.ex",
             "    Repo.delete(post)\n",
