@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn nothing_leaves_its_literal() {
-        assert_eq!(text("a\"b\\c#{System.halt()}\n"), r##""a\"b\\c\#{System.halt()}\n""##);
+        assert_eq!(text("a\"b\\c#{System.halt()}\n"), r#""a\"b\\c\#{System.halt()}\n""#);
         assert_eq!(text("\u{202E}\u{0}"), "\"\\u{202E}\\u{0}\"");
         assert_eq!(atom("in review"), ":\"in review\"");
         assert_eq!(atom("a\"]; x"), ":\"a\\\"]; x\"");

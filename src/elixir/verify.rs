@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 /// Longest run of one command. A project's first compilation includes its dependencies.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Most of an output that is passed on.
 const OUTPUT_CHARS: usize = 4000;
@@ -42,22 +42,18 @@ pub(crate) async fn verify(root: PathBuf, files: Vec<String>) -> Verification {
     format.extend(files);
     let mut commands = Vec::new();
     for arguments in [compile, format] {
-        match run(&root, &arguments).await {
-            Some(outcome) => {
-                let ok = outcome.ok;
-                commands.push(outcome);
-                if !ok {
-                    break;
-                }
-            }
-            None => {
-                let missing = CommandOutcome {
-                    command: "mix".to_owned(),
-                    ok: false,
-                    output: "mix is not installed; `apt-get install elixir` does that".to_owned(),
-                };
-                return Verification { status: "unavailable".to_owned(), commands: vec![missing] };
-            }
+        let Some(outcome) = run(&root, &arguments).await else {
+            let missing = CommandOutcome {
+                command: "mix".to_owned(),
+                ok: false,
+                output: "mix is not installed; `apt-get install elixir` does that".to_owned(),
+            };
+            return Verification { status: "unavailable".to_owned(), commands: vec![missing] };
+        };
+        let ok = outcome.ok;
+        commands.push(outcome);
+        if !ok {
+            break;
         }
     }
     let passed = commands.iter().all(|command| command.ok);

@@ -85,7 +85,7 @@ pub(super) fn context(
             names.context, names.context_alias, names.repo
         );
         for alias in &aliases {
-            let _ = write!(out, "  alias {alias}\n");
+            let _ = writeln!(out, "  alias {alias}");
         }
         out.push('\n');
         out.push_str(&joined(&wanted));
