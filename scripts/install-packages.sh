@@ -21,6 +21,7 @@ need chromium chromium chromium-browser google-chrome-stable
 if [ "${1:?build or test}" = test ]; then
     # Reads the PDFs that tests make.
     need poppler-utils pdftotext
+    need elixir elixir
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

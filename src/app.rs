@@ -12,6 +12,7 @@ pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
+use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
@@ -172,6 +173,12 @@ impl App {
             renderer: Arc::clone(&renderer),
         }));
         let mut tools = documents::tools::tools(&documents);
+        let elixir = Arc::new(Elixir::new(ElixirParts {
+            prompts: Arc::clone(&prompts),
+            allowed_roots: config.elixir.allowed_roots.clone(),
+            journal: Journal::new(config.storage.data_dir.join("elixir")),
+        }));
+        tools.extend(elixir::tools::tools(&elixir));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);

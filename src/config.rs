@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod browser;
+pub mod elixir;
 pub mod limits;
 pub mod llm;
 pub mod load;
@@ -43,6 +44,8 @@ pub struct Config {
     pub limits: limits::LimitsConfig,
     /// Chrome.
     pub browser: browser::BrowserConfig,
+    /// The Elixir generators.
+    pub elixir: elixir::ElixirConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod content_urls;
 pub mod doctor;
 pub mod documents;
+pub mod elixir;
 pub mod error;
 pub mod installation_key;
 pub mod jobs;

@@ -29,7 +29,7 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 11] = [
+const EMBEDDED: [(&str, &str); 13] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/page_tools", include_str!("../prompts/documents/page_tools.md.j2")),
     ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
@@ -41,6 +41,8 @@ const EMBEDDED: [(&str, &str); 11] = [
     ("documents/rewrite", include_str!("../prompts/documents/rewrite.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
+    ("elixir/definition", include_str!("../prompts/elixir/definition.md.j2")),
+    ("elixir/repair", include_str!("../prompts/elixir/repair.md.j2")),
 ];
 
 /// Ending of a prompt's file.

@@ -4,6 +4,7 @@ mod client_config;
 mod config_check;
 mod demo;
 mod doctor;
+mod elixir;
 mod output;
 mod runtime;
 mod serve;
@@ -83,6 +84,8 @@ enum Command {
     Tools(tools::ToolsArguments),
     Call(tools::CallArguments),
     ClientConfig(client_config::ClientConfigArguments),
+    #[command(subcommand)]
+    Elixir(elixir::ElixirCommand),
     /// Look at the configuration
     #[command(subcommand, after_help = "Example:\n  atelier config check")]
     Config(config_check::ConfigCommand),
@@ -158,7 +161,16 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let flags = flags(&arguments);
     // Servers tell what happens; the answer of a command stands alone unless something is wrong.
-    let serves = matches!(arguments.command, Command::Stdio(_) | Command::Serve(_));
+    let serves = match &arguments.command {
+        Command::Stdio(_) | Command::Serve(_) => true,
+        Command::Elixir(command) => command.serves(),
+        Command::Demo(_)
+        | Command::Doctor(_)
+        | Command::Tools(_)
+        | Command::Call(_)
+        | Command::ClientConfig(_)
+        | Command::Config(_) => false,
+    };
     let resolved = || {
         let resolved = load(&Environment::capture(), &flags)?;
         let mut log = resolved.config.log.clone();
@@ -193,6 +205,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| tools::call(arguments, config, shutdown))
         }
+        Command::Elixir(command) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| elixir::run(command, config, shutdown))
+        }
         Command::ClientConfig(arguments) => client_config::run(&arguments, &flags),
         Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved()?),
     }
@@ -222,6 +238,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Tools(_)
         | Command::Call(_)
         | Command::ClientConfig(_)
+        | Command::Elixir(_)
         | Command::Config(_) => return flags,
     };
     flags.toolsets.clone_from(&tools.toolsets);

@@ -93,7 +93,8 @@ pub(super) async fn call(
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn context(app: &Arc<App>, shutdown: CancellationToken) -> CallContext {
+/// The circumstances of a command's own call.
+pub(super) fn context(app: &Arc<App>, shutdown: CancellationToken) -> CallContext {
     let mut context = CallContext::new(LOCAL_PRINCIPAL.into(), Origin::Command);
     context.rights.read_only = app.config.server.read_only;
     context.cancel = shutdown;
@@ -101,7 +102,8 @@ fn context(app: &Arc<App>, shutdown: CancellationToken) -> CallContext {
     context
 }
 
-fn read_arguments(text: &str) -> Result<Value, CommandError> {
+/// A JSON object from an argument or, for `-`, from standard input.
+pub(super) fn read_arguments(text: &str) -> Result<Value, CommandError> {
     let mut text = text.to_owned();
     if text == "-" {
         text.clear();

@@ -115,12 +115,24 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, Config
             )
         })?;
     }
+    if config.elixir.allowed_roots.is_empty() {
+        config.elixir.allowed_roots.extend(working_project(environment));
+    }
     let problems = checks::problems(&mut config, &sources);
     if problems.is_empty() {
         Ok(Resolved { config, sources, file, warnings })
     } else {
         Err(ConfigError { problems })
     }
+}
+
+/// The working folder, when it is a mix project: who works in one wants code there. A home folder
+/// and the root never are.
+fn working_project(environment: &Environment) -> Option<PathBuf> {
+    let folder = std::env::current_dir().ok()?;
+    let is_home = environment.home().is_some_and(|home| home == folder);
+    let is_project = folder.parent().is_some() && folder.join("mix.exs").is_file();
+    (is_project && !is_home).then_some(folder)
 }
 
 /// The file to read, and whether somebody named it. The working folder is never searched: opening
@@ -201,34 +213,53 @@ fn flag_layer(flags: &Flags) -> Layer {
 const PATHS: [&str; 4] =
     ["storage.data_dir", "browser.chrome", "llm.models_file", "llm.prompts_dir"];
 
+/// Keys whose values are lists of paths.
+const PATH_LISTS: [&str; 1] = ["elixir.allowed_roots"];
+
 /// Makes a path absolute: one in a file is meant from its folder, others from the working folder.
 fn absolute(mut assignment: Assignment, environment: &Environment) -> Result<Assignment, Problem> {
     let key = assignment.path.join(".");
-    let Value::String(text) = &mut assignment.value else { return Ok(assignment) };
-    if !PATHS.contains(&key.as_str()) {
-        return Ok(assignment);
+    let texts: Vec<&mut String> = match &mut assignment.value {
+        Value::String(text) if PATHS.contains(&key.as_str()) => vec![text],
+        Value::Array(items) if PATH_LISTS.contains(&key.as_str()) => items
+            .iter_mut()
+            .filter_map(|item| match item {
+                Value::String(text) => Some(text),
+                _ => None,
+            })
+            .collect(),
+        _ => return Ok(assignment),
+    };
+    for text in texts {
+        *text = absolute_path(text, &key, &assignment.source, environment)?;
     }
+    Ok(assignment)
+}
+
+fn absolute_path(
+    text: &str,
+    key: &str,
+    source: &Source,
+    environment: &Environment,
+) -> Result<String, Problem> {
     let path = match (text.strip_prefix("~/"), environment.home()) {
         (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(&*text),
+        _ => PathBuf::from(text),
     };
-    let path = match &assignment.source {
+    let path = match source {
         Source::File { path: file, .. } | Source::DotEnv { path: file, .. } => {
             file.parent().map_or_else(|| path.clone(), |folder| folder.join(&path))
         }
         Source::Default | Source::Variable(_) | Source::Flag(_) => path,
     };
-    *text = std::path::absolute(&path)
-        .map_err(|error| {
-            Problem::new(
-                &assignment.source,
-                format!("the path of `{key}` cannot be used: {error}"),
-                "write an absolute path",
-            )
-        })?
-        .to_string_lossy()
-        .into_owned();
-    Ok(assignment)
+    let path = std::path::absolute(&path).map_err(|error| {
+        Problem::new(
+            source,
+            format!("the path of `{key}` cannot be used: {error}"),
+            "write an absolute path",
+        )
+    })?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 fn insert(table: &mut Table, path: &[String], value: Value) {

@@ -79,8 +79,11 @@ impl Schema {
 
     /// Reads a text as the type that the section struct has at this path.
     pub(super) fn parse(&self, path: &[String], text: &str) -> Result<Value, String> {
+        // Lists of folders are written like the PATH.
+        let separator =
+            if path.last().is_some_and(|key| key == "allowed_roots") { ':' } else { ',' };
         let as_list = || {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = text.split(separator).map(str::trim).filter(|part| !part.is_empty());
             Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
         };
         let mut candidates = vec![Value::String(text.to_owned())];

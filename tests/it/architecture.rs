@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "config",
             "content_urls",
             "documents",
+            "elixir",
             "error",
             "installation_key",
             "jobs",
@@ -47,6 +48,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "storage",
         ],
     ),
+    ("elixir", &["error", "jobs", "llm", "prompts", "registry"]),
     ("error", &["llm", "storage"]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),

@@ -14,7 +14,7 @@ const CANARY: &str = "canary-4711-secret";
 #[tokio::test]
 async fn every_help_has_an_example() {
     let world = Installation::new();
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["stdio"],
         &["serve"],
@@ -23,6 +23,12 @@ async fn every_help_has_an_example() {
         &["tools"],
         &["call"],
         &["client-config"],
+        &["elixir"],
+        &["elixir", "crud"],
+        &["elixir", "schema"],
+        &["elixir", "migration"],
+        &["elixir", "context"],
+        &["elixir", "undo"],
         &["config"],
         &["config", "check"],
     ];

@@ -52,7 +52,7 @@ fn used() -> BTreeMap<String, String> {
                 add(rest);
             }
         }
-        if file.ends_with("llm/error.rs") {
+        if file.ends_with("llm/error.rs") || file.ends_with("elixir/error.rs") {
             code.match_indices("=> \"").for_each(|(at, _)| add(&code[at + "=> ".len()..]));
         }
     }

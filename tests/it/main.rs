@@ -20,6 +20,8 @@ mod content;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod elixir;
+#[cfg(test)]
 mod error_codes;
 #[cfg(test)]
 mod jobs;
