@@ -36,7 +36,7 @@ def _shortened(text, limit):
 
 
 def _is_user(file, file_name, folder):
-    return file == file_name or os.path.abspath(file).startswith(folder + os.sep)
+    return file == file_name or file.startswith(folder + os.sep)
 
 
 def _keep_user_frames(told, file_name, folder, links):

@@ -146,7 +146,7 @@ fn start_zygote(control: &OwnedFd) -> Result<u8, Failure> {
         become_user(user)?;
     }
     die_with_parent()?;
-    let rules = if plan.landlock && plan.namespaces { private_rules(&plan)? } else { None };
+    let rules = if plan.landlock && plan.namespaces { private_rules()? } else { None };
     let bundle = bundle(&plan, rules.as_ref())?;
     let cache = plan.cache_folder();
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
@@ -235,12 +235,11 @@ fn become_user(number: u32) -> Result<(), Failure> {
         .step("stay visible to oneself")
 }
 
-/// One rule set for all workers: the run folder is a mount below a folder that it names.
-fn private_rules(plan: &LaunchPlan) -> Result<Option<OwnedFd>, Failure> {
-    let readable = plan.all_readable();
-    let more = [Path::new("/etc"), Path::new("/proc"), Path::new("/dev"), Path::new("/cache")];
+/// One rule set for all workers: the run folder is a mount below a folder that it names, and all else
+/// in the private root may be read.
+fn private_rules() -> Result<Option<OwnedFd>, Failure> {
     let above_home = Path::new(PRIVATE_HOME).parent().unwrap_or(Path::new("/home"));
-    let rules = fence::rule_set(readable.iter().map(PathBuf::as_path).chain(more), above_home)
+    let rules = fence::rule_set([Path::new("/")], above_home)
         .map_err(|message| Failure { step: "landlock".to_owned(), errno: 0, message })?;
     if let Some(rules) = &rules {
         rustix::io::fcntl_setfd(rules, rustix::io::FdFlags::empty()).step("pass on the rule set")?;

@@ -89,7 +89,7 @@ impl Pool {
             self.refill.notify_one();
             match waiting {
                 Some(worker) if worker.process.is_alive() => return Ok(worker),
-                Some(dead) => dead.release(),
+                Some(dead) => dead.release().await,
                 None => return self.fork().await,
             }
         }
@@ -193,7 +193,7 @@ impl Pool {
         self.lock_idle().extend(kept);
         for mut worker in old {
             worker.end(WaitStatus::Unneeded).await;
-            worker.release();
+            worker.release().await;
         }
     }
 

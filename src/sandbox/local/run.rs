@@ -181,7 +181,7 @@ impl Run {
         let (outcome, worker) = self.finish(verdict).await;
         // There is room: output leaves some, and calls in flight are fewer.
         let _ = events.try_send(Event::Ended(Box::new(outcome)));
-        worker.release();
+        worker.release().await;
     }
 
     /// Sends inputs and code.
