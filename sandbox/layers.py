@@ -5,10 +5,12 @@ set; this file only enters and applies. Every step that fails raises `LayerError
 errno, so that a fence is never missing silently.
 """
 
+import array
 import ctypes
 import os
 import platform
 import resource
+import sys
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
@@ -24,21 +26,23 @@ MS_BIND = 0x1000
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 SECCOMP_SET_MODE_FILTER = 1
-LAST_CAPABILITY = 63
 EINVAL = 22
 
 # capset, seccomp, landlock_restrict_self
 _NUMBERS = {"x86_64": (126, 317, 446), "aarch64": (91, 277, 446)}
 _CAPSET, _SECCOMP, _LANDLOCK_RESTRICT_SELF = _NUMBERS.get(platform.machine(), (-1, -1, -1))
 
+MADV_POPULATE_WRITE = 23
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.madvise.argtypes = (ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int)
+_bare_fork = ctypes.PyDLL(None).fork
 _libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)
 _libc.prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
 _libc.syscall.restype = ctypes.c_long
@@ -57,6 +61,55 @@ def _check(step, result):
     if result < 0:
         raise LayerError(step, ctypes.get_errno())
     return result
+
+
+def fork():
+    """Forks without the interpreter's own after-fork work, most of what a fork costs.
+
+    That work repairs locks that other threads may hold; this process has no other thread. What it
+    does besides, new seeds for `random`, the runner does. Interpreters without the one lock need it.
+    """
+    if getattr(sys, "_is_gil_enabled", lambda: True)():
+        return _check("fork", _bare_fork())
+    return os.fork()
+
+
+def populate(ranges):
+    """Makes own copies of pages that a run writes to anyway, without a fault for each of them."""
+    for start, length in ranges:
+        _libc.madvise(start, length, MADV_POPULATE_WRITE)  # an old kernel: they fault later
+
+
+def own_pages(known):
+    """Ranges of pages that belong to this process alone, within mappings that `known` lists."""
+    page = resource.getpagesize()
+    found = []
+    with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+        for start, end in known:
+            pagemap.seek(start // page * 8)
+            flags = array.array("Q")
+            flags.frombytes(pagemap.read((end - start) // page * 8))
+            for index, flag in enumerate(flags):
+                if flag >> 63 & 1 and flag >> 56 & 1:
+                    address = start + index * page
+                    # Small gaps are cheaper to copy than to leave out.
+                    if found and address - found[-1][1] <= 2 * page and found[-1][0] >= start:
+                        found[-1][1] = address + page
+                    else:
+                        found.append([address, address + page])
+    return [(start, end - start) for start, end in found]
+
+
+def writable_mappings():
+    """Private mappings of this process that can be written to."""
+    found = []
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        for line in maps:
+            span, rights = line.split(maxsplit=2)[:2]
+            if rights == "rw-p":
+                start, _, end = span.partition("-")
+                found.append((int(start, 16), int(end, 16)))
+    return found
 
 
 def unshare(step, flags):
@@ -154,13 +207,7 @@ class _CapabilityHeader(ctypes.Structure):
 
 
 def drop_capabilities():
-    for capability in range(LAST_CAPABILITY + 1):
-        if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
-            if ctypes.get_errno() == EINVAL:
-                break  # behind the newest one that this kernel knows
-            # Without the right to shrink the bounding set there is nothing to lose from it either:
-            # no_new_privs, set below, keeps execve from granting any of it.
-            break
+    """Gives up every right in the own user namespace; no_new_privs keeps execve from granting any."""
     prctl("clear ambient capabilities", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = _CapabilityHeader(0x20080522, 0)
     data = (ctypes.c_uint32 * 6)()
@@ -195,6 +242,9 @@ class Filters:
             _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
             for code, buffer in zip(programs, self._buffers)
         ]
+
+    def __bool__(self):
+        return bool(self._programs)
 
     def apply(self):
         for program in self._programs:

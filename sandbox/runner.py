@@ -20,6 +20,7 @@ import types
 import atelier_bridge as bridge
 import atelier_figures as figures
 import atelier_inspection as inspection
+import atelier_layers as layers
 import atelier_render as render
 import atelier_tracebacks as tracebacks
 
@@ -45,6 +46,13 @@ def greet(descriptor, report, folder):
     channel.detach()
 
 
+def rehearsal_frame(code, mappings):
+    """What makes a worker of the zygote run a sample and say which pages it wrote to."""
+    return bridge.pack({
+        "kind": "run", "code": code, "args": [1, 2], "kwargs": {"flag": True}, "stubs": None,
+        "cpu_seconds": 60, "value_bytes": 1 << 20, "result_bytes": 4 << 20, "mappings": mappings})
+
+
 def serve(descriptor, plan):
     """Waits for the one run of this worker, and runs it. Never returns."""
     channel = bridge.Channel(descriptor)
@@ -66,6 +74,8 @@ def serve(descriptor, plan):
         sys.stderr.flush()
     except Exception:
         pass  # the code closed or replaced its streams
+    if "mappings" in frame:
+        result["touched"] = layers.own_pages(frame["mappings"])
     try:
         channel.send({"kind": "result", **result}, frame["result_bytes"])
     except (ValueError, TypeError, RecursionError) as error:

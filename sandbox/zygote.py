@@ -18,11 +18,14 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 
+import atelier_bridge as bridge
 import atelier_layers as layers
 import atelier_runner as runner
 
@@ -31,6 +34,24 @@ FIRST_FREE = 4
 DESCRIPTOR_BYTES = array.array("i").itemsize
 MESSAGE_BYTES = 65536
 STRAY_PASSES = 10000
+REHEARSAL_SECONDS = 10
+
+
+# What a run commonly does: its rehearsal tells which pages of memory runs write to.
+REHEARSAL = """
+import asyncio, json, math
+def generated_function_name(*rows, **options):
+    return [{"name": str(row), "value": math.sqrt(row)} for row in rows]
+class Thing:
+    def __init__(self, value):
+        self.value = value
+try:
+    json.loads("{")
+except ValueError as error:
+    print(f"{error}")
+await asyncio.sleep(0)
+sorted(json.dumps({"key": Thing(number).value}) for number in range(50))
+"""
 
 
 class Zygote:
@@ -38,7 +59,11 @@ class Zygote:
         self.plan = bundle["plan"]
         self.control = socket.socket(fileno=0)
         self.landlock = bundle["landlock"]
-        self.filters = layers.Filters([base64.b64decode(code) for code in bundle["seccomp"]])
+        # Most of the filters bind the zygote too, so that workers inherit them at no cost; they put
+        # up for themselves only what refuses the calls that forking and fencing need.
+        self.common = _filters(bundle["seccomp"]["common"])
+        self.filters = _filters(bundle["seccomp"]["worker"])
+        self.hot = ()
         self.workers = {}  # pidfd -> (run, pid)
         self.own_pids = None
 
@@ -69,6 +94,10 @@ class Zygote:
         threads = len(os.listdir("/proc/self/task"))
         if threads != 1:
             raise RuntimeError(f"the preloaded modules started {threads - 1} threads: a fork is unsafe")
+        if self.common:
+            layers.forbid_new_privileges()
+            self.common.apply()
+        self.hot = self._rehearse()
         version = ".".join(str(part) for part in sys.version_info[:3])
         self.send({"event": "ready", "python": version, "preloaded": preloaded, "missing": missing})
 
@@ -76,11 +105,41 @@ class Zygote:
         preloaded, missing = [], {}
         for name in self.plan["preload"]:
             try:
-                importlib.import_module(name)
+                if name == "asyncio":
+                    _import_without_tls(name)
+                else:
+                    importlib.import_module(name)
                 preloaded.append(name)
             except Exception as error:  # a package may fail in any way; the zygote lives without it
                 missing[name] = f"{type(error).__name__}: {error}"
         return preloaded, missing
+
+    def _rehearse(self):
+        """Runs a sample in a worker like any other, and learns which pages it wrote to."""
+        ours, theirs = socket.socketpair()
+        null = os.open("/dev/null", os.O_WRONLY)
+        folder = None if self.plan["namespaces"] else tempfile.mkdtemp(dir=self.plan["cache"])
+        known = layers.writable_mappings()
+        pid = self._fork({"folder": folder}, [theirs.fileno(), null, null])
+        try:
+            theirs.close()
+            ours.settimeout(REHEARSAL_SECONDS)
+            ours.sendall(runner.rehearsal_frame(REHEARSAL, known))
+            channel = bridge.Channel(ours.detach())
+            while True:
+                frame = channel.read_frame()
+                if "failed" in frame:
+                    raise layers.LayerError(frame["failed"], frame["errno"])
+                if frame.get("kind") == "result":
+                    return tuple((start, length) for start, length in frame.get("touched", ()))
+        except (EOFError, OSError):
+            return ()  # it costs time, nothing else
+        finally:
+            os.close(null)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def serve(self):
         poll = select.poll()
@@ -121,9 +180,10 @@ class Zygote:
         if self.plan["namespaces"]:
             layers.unshare("unshare pid", layers.CLONE_NEWPID)
         try:
-            pid = os.fork()
+            pid = layers.fork()
             if pid == 0:
                 try:
+                    layers.populate(self.hot)
                     self._become_worker(request, descriptors)
                 finally:
                     os._exit(70)
@@ -209,10 +269,26 @@ class Zygote:
             layers.restrict_files(landlock)
             os.close(landlock)
             held.append("landlock")
-        if self.filters._programs:
+        if self.filters:
             self.filters.apply()
             held.append("seccomp")
         return descriptor, held
+
+
+def _filters(programs):
+    return layers.Filters([base64.b64decode(code) for code in programs])
+
+
+def _import_without_tls(name):
+    """asyncio can do without `ssl`, which is large and of no use where there is no network."""
+    present = "ssl" in sys.modules
+    if not present:
+        sys.modules["ssl"] = None
+    try:
+        importlib.import_module(name)
+    finally:
+        if not present:
+            del sys.modules["ssl"]
 
 
 def _descendants(root, known):

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::plan::{LaunchPlan, PRIVATE_HOME};
+use super::seccomp::Programs;
 
 /// The interpreter's first lines: load the modules out of the descriptor it was given, and go.
 pub(super) const BOOT: &str = "\
@@ -34,20 +35,23 @@ const MODULES: [(&str, &str); 8] = [
 ];
 
 /// Everything that a zygote needs, as JSON.
-pub(super) fn bundle(plan: &LaunchPlan, programs: &[Vec<u8>], rules: Option<RawFd>) -> String {
-    let programs: Vec<_> = programs.iter().map(|program| STANDARD.encode(program)).collect();
+pub(super) fn bundle(plan: &LaunchPlan, programs: &Programs, rules: Option<RawFd>) -> String {
+    let encode = |programs: &[Vec<u8>]| -> Vec<String> {
+        programs.iter().map(|program| STANDARD.encode(program)).collect()
+    };
     json!({
         "modules": MODULES,
         "plan": {
             "namespaces": plan.namespaces,
             "fenced": plan.fenced(),
             "folder": PRIVATE_HOME,
+            "cache": plan.cache_folder(),
             "search_paths": plan.search_paths,
             "preload": plan.preload,
             "limits": plan.limits,
         },
         "landlock": rules,
-        "seccomp": programs,
+        "seccomp": {"common": encode(&programs.common), "worker": encode(&programs.worker)},
     })
     .to_string()
 }

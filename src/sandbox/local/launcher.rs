@@ -252,7 +252,7 @@ fn bundle(plan: &LaunchPlan, rules: Option<&OwnedFd>) -> Result<OwnedFd, Failure
     let programs = match plan.seccomp {
         Some(policy) => seccomp::programs(policy)
             .map_err(|message| Failure { step: "seccomp".to_owned(), errno: 0, message })?,
-        None => Vec::new(),
+        None => seccomp::Programs::default(),
     };
     let text = embedded::bundle(plan, &programs, rules.map(|rules| rules.as_raw_fd()));
     let memory = rustix::fs::memfd_create("atelier-zygote", rustix::fs::MemfdFlags::empty())

@@ -1,12 +1,14 @@
 //! The system calls that code may not make, compiled for the machine at hand.
 //!
-//! Three filters, applied one upon the other, the strictest verdict wins:
+//! Filters lie one upon the other, and the strictest verdict wins:
 //! 1. calls of a foreign architecture or of the x32 table kill the process (a filter by number would
 //!    read them wrongly), and numbers above the newest one that was reviewed answer ENOSYS;
 //! 2. what reaches the kernel's larger surfaces answers EPERM, and so does memory that belongs to no
 //!    process where nothing counts it;
 //! 3. `clone3` answers ENOSYS, since its flags lie in memory that a filter cannot read: libraries fall
-//!    back to `clone`, whose flags are checked.
+//!    back to `clone`, whose flags are checked;
+//! 4. what forking and fencing need, mounts and namespaces, answers EPERM in workers alone. All the
+//!    rest binds the zygote already: its workers inherit it, which costs them nothing.
 
 use std::collections::BTreeMap;
 
@@ -59,12 +61,9 @@ const REFUSED: &[i64] = &[
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
     // Mounts, roots, namespaces.
-    libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
     libc::SYS_chroot,
-    libc::SYS_unshare,
-    libc::SYS_setns,
     libc::SYS_open_tree,
     libc::SYS_move_mount,
     libc::SYS_fsopen,
@@ -132,6 +131,9 @@ const REFUSED_HERE: &[i64] = &[KEXEC_FILE_LOAD];
 #[cfg(not(target_arch = "x86_64"))]
 const KEXEC_FILE_LOAD: i64 = 294;
 
+/// Refused in workers; the zygote and a worker that is not fenced yet need them.
+const REFUSED_IN_WORKERS: &[i64] = &[libc::SYS_mount, libc::SYS_unshare, libc::SYS_setns];
+
 /// Memory that is counted by a memory group alone.
 const SHARED_MEMORY: &[i64] = &[libc::SYS_memfd_create, libc::SYS_shmget];
 
@@ -142,7 +144,16 @@ const LISTMOUNT: i64 = 458;
 const OPEN_TREE_ATTR: i64 = 467;
 
 /// The filters as the kernel reads them: 8 bytes for each instruction.
-pub(super) fn programs(policy: SeccompPolicy) -> Result<Vec<Vec<u8>>, String> {
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// For the zygote and all that it forks.
+    pub(super) common: Vec<Vec<u8>>,
+    /// For workers on top.
+    pub(super) worker: Vec<Vec<u8>>,
+}
+
+/// Compiles the filters for this machine.
+pub(super) fn programs(policy: SeccompPolicy) -> Result<Programs, String> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH)
         .map_err(|_| format!("seccomp filters cannot be made for {}", std::env::consts::ARCH))?;
     let mut refused: BTreeMap<i64, Vec<SeccompRule>> =
@@ -167,12 +178,15 @@ pub(super) fn programs(policy: SeccompPolicy) -> Result<Vec<Vec<u8>>, String> {
         refused.extend(SHARED_MEMORY.iter().map(|number| (*number, Vec::new())));
     }
     let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let programs = [
+    let common = [
         by_number(),
         compiled(refused, errno(libc::EPERM), architecture)?,
         compiled(clone3, errno(libc::ENOSYS), architecture)?,
     ];
-    Ok(programs.iter().map(bytes).collect())
+    let in_workers = REFUSED_IN_WORKERS.iter().map(|number| (*number, Vec::new())).collect();
+    let worker = [compiled(in_workers, errno(libc::EPERM), architecture)?];
+    let encode = |programs: &[BpfProgram]| programs.iter().map(bytes).collect();
+    Ok(Programs { common: encode(&common), worker: encode(&worker) })
 }
 
 /// What the rule language cannot say: ranges of numbers.
@@ -240,9 +254,9 @@ mod tests {
     #[test]
     fn every_policy_compiles() {
         for policy in [SeccompPolicy::Standard, SeccompPolicy::NoSharedMemory] {
-            let programs = programs(policy).unwrap();
-            assert_eq!(programs.len(), 3);
-            assert!(programs.iter().all(|program| program.len() % 8 == 0 && !program.is_empty()));
+            let Programs { common, worker } = programs(policy).unwrap();
+            assert_eq!((common.len(), worker.len()), (3, 1));
+            assert!(common.iter().chain(&worker).all(|it| it.len() % 8 == 0 && !it.is_empty()));
         }
     }
 }
