@@ -77,7 +77,6 @@ impl InterpreterProfile {
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
     pub(super) executable: PathBuf,
-    pub(super) version: String,
     /// Folders that must be readable.
     pub(super) readable: Vec<PathBuf>,
     /// For `sys.path`.
@@ -131,7 +130,6 @@ pub(super) async fn resolve(profile: &InterpreterProfile) -> Result<Resolved, Sa
     readable.dedup();
     Ok(Resolved {
         executable: answer.executable,
-        version: format!("{major}.{minor}.{patch}"),
         readable,
         search_paths,
     })
