@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod llm;
 pub mod prompts;
 pub mod registry;
+pub mod sandbox;
 pub mod server;
 pub mod storage;
 pub mod telemetry;

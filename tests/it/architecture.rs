@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -27,7 +27,19 @@ const ARROWS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("browser", &["config"]),
-    ("cli", &["app", "config", "content_urls", "doctor", "registry", "server", "telemetry"]),
+    (
+        "cli",
+        &[
+            "app",
+            "config",
+            "content_urls",
+            "doctor",
+            "registry",
+            "sandbox",
+            "server",
+            "telemetry",
+        ],
+    ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
     ("doctor", &["app", "config", "llm", "server"]),
@@ -43,6 +55,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("main", &[]),
     ("prompts", &["error", "storage"]),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
+    ("sandbox", &[]),
     (
         "server",
         &[
@@ -62,7 +75,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
 ];
 
 /// Adapters, and the only module outside their own that may name them.
-const ADAPTERS: [[&str; 2]; 3] = [["storage", "sqlite"], ["llm", "genai"], ["llm", "cli"]];
+const ADAPTERS: [[&str; 2]; 4] =
+    [["storage", "sqlite"], ["llm", "genai"], ["llm", "cli"], ["sandbox", "local"]];
 const WIRING: &str = "app";
 
 /// Non-test lines that a file may have.

@@ -26,6 +26,8 @@ mod patch;
 #[cfg(test)]
 mod product;
 #[cfg(test)]
+mod sandbox;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;

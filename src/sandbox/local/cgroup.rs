@@ -15,6 +15,8 @@ use super::kernel_files::{children, list, make_folder, read, start_time, write};
 use super::plan::WorkerLimits;
 
 const PREFIX: &str = "atelier-";
+/// Sandboxes of this process so far.
+static SANDBOXES: AtomicU64 = AtomicU64::new(0);
 /// Groups that wait for their next run.
 const SPARE: usize = 32;
 
@@ -220,9 +222,8 @@ fn remove(folder: &Path) {
 fn sweep(parent: &Path) {
     for folder in children(parent) {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some((process, started)) =
-            name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'))
-        else {
+        let mut parts = name.strip_prefix(PREFIX).unwrap_or_default().split('-');
+        let (Some(process), Some(started), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
             continue;
         };
         let alive = process
@@ -241,7 +242,9 @@ fn own_name() -> Result<String, String> {
     let started = i32::try_from(process)
         .map_err(|error| error.to_string())
         .and_then(|process| start_time(process).map_err(|error| error.to_string()))?;
-    Ok(format!("{PREFIX}{process}-{started}"))
+    // One process may hold several sandboxes.
+    let number = SANDBOXES.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("{PREFIX}{process}-{started}-{number}"))
 }
 
 /// Where this process stands in each tree.

@@ -26,10 +26,10 @@ pub(super) fn states(
         .map(|layer| {
             let state = if held.contains(&layer) {
                 LayerState::Held
-            } else if without.contains(&layer) {
+            } else if let Some(off) = switched_off(layer, without) {
                 LayerState::Missing {
                     reason: "it is switched off in the configuration".to_owned(),
-                    fix: format!("remove `{layer}` from `python.without_layers`"),
+                    fix: format!("remove `{off}` from `python.without_layers`"),
                 }
             } else {
                 missing(layer, findings)
@@ -37,6 +37,22 @@ pub(super) fn states(
             (layer, state)
         })
         .collect()
+}
+
+/// The layer that the operator left out and that takes this one along, if any.
+fn switched_off(layer: Layer, without: &BTreeSet<Layer>) -> Option<Layer> {
+    const GROUPS: [Layer; 2] = [Layer::CgroupMemory, Layer::CgroupPids];
+    let together: &[Layer] = if Layer::NAMESPACES.contains(&layer) {
+        &Layer::NAMESPACES
+    } else if GROUPS.contains(&layer) {
+        &GROUPS
+    } else {
+        &[]
+    };
+    if without.contains(&layer) {
+        return Some(layer);
+    }
+    together.iter().copied().find(|other| without.contains(other))
 }
 
 fn missing(layer: Layer, findings: &Findings) -> LayerState {

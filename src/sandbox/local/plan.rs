@@ -101,8 +101,9 @@ pub(super) const SYSTEM_PATHS: [&str; 14] = [
     "/etc/ssl/openssl.cnf",
 ];
 
-/// Devices that code may use.
-pub(super) const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
+/// Devices that code may use. `/dev/zero` is none of them: mapped shared, it is memory that no process
+/// is charged for.
+pub(super) const DEVICES: [&str; 3] = ["/dev/null", "/dev/random", "/dev/urandom"];
 
 impl LaunchPlan {
     /// All readable paths, no one below another.

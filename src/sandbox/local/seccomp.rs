@@ -28,6 +28,8 @@ const AF_UNIX: u64 = 1;
 const SOCK_DGRAM: u64 = 2;
 const SOCK_RAW: u64 = 3;
 const SOCK_TYPE: u64 = 0xf;
+/// MAP_SHARED (or MAP_SHARED_VALIDATE) with MAP_ANONYMOUS.
+const SHARED_ANONYMOUS: u64 = 0x21;
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 /// NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
@@ -176,6 +178,7 @@ pub(super) fn programs(policy: SeccompPolicy) -> Result<Programs, String> {
     );
     if policy == SeccompPolicy::NoSharedMemory {
         refused.extend(SHARED_MEMORY.iter().map(|number| (*number, Vec::new())));
+        refused.insert(libc::SYS_mmap, any_of(&[masked(3, SHARED_ANONYMOUS, SHARED_ANONYMOUS)])?);
     }
     let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let common = [

@@ -129,17 +129,13 @@ import os, time
 def daemon():
     os.setsid()
     if os.fork() == 0:
-        os.execv('/bin/sleep', ['sleep', '{number}'])
+        os.execv('/bin/sh', ['sh', '-c', 'echo up > up.txt; exec sleep {number}'])
     os._exit(0)
 if os.fork() == 0:
     daemon()
 os.wait()
-found = False
-while not found:
-    for entry in os.listdir('/proc'):
-        if entry.isdigit():
-            try: found |= '{number}' in open(f'/proc/{{entry}}/cmdline').read()
-            except OSError: pass
+while not os.path.exists('up.txt'):
+    time.sleep(0.01)
 'started'"
         );
         let outcome = run(&sandbox, spec(&code, 30)).await;
