@@ -258,7 +258,10 @@ class Zygote:
         for name, value in (("HOME", folder), ("TMPDIR", temporary), ("PWD", folder)):
             os.environ[name] = value
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        layers.limit_resources(self.plan["limits"])
+        limits = self.plan["limits"]
+        if not self.plan["namespaces"]:
+            limits = {**limits, "processes": limits["processes"] + layers.tasks_of_this_user()}
+        layers.limit_resources(limits)
         layers.drop_capabilities()
         layers.die_with_parent()
         layers.be_dumpable()

@@ -86,15 +86,25 @@ fn supervise() -> ExitCode {
     let Ok(plan) = read_plan(&io::stdin(), RecvFlags::PEEK) else { return ExitCode::FAILURE };
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
     let launcher = Command::new("/proc/self/exe").arg(LAUNCHER).spawn();
-    let ended = launcher.and_then(|mut launcher| {
-        release_standard_input()?;
-        launcher.wait()
-    });
-    cgroup::remove_all(&plan.groups);
+    let ended = launcher.and_then(|mut launcher| launcher.wait());
+    // A zygote that died alone is replaced, and its successor needs the groups.
+    if server_is_gone() {
+        cgroup::remove_all(&plan.groups);
+    }
     match ended {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) | Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Whether the server closed its end of the control socket, of which this process kept a copy.
+fn server_is_gone() -> bool {
+    let mut buffer = [0_u8; 1];
+    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    !matches!(
+        rustix::net::recv(io::stdin(), &mut buffer, peek),
+        Ok((1.., _)) | Err(rustix::io::Errno::AGAIN)
+    )
 }
 
 /// Puts the null device in place of the control socket, which belongs to the child now.

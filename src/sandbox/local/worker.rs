@@ -46,7 +46,7 @@ pub(super) struct Worker {
     pub(super) group: Option<RunGroup>,
     groups: Option<Arc<Groups>>,
     pub(super) process: Process,
-    exited: oneshot::Receiver<i32>,
+    exited: Option<oneshot::Receiver<i32>>,
     status: Option<i32>,
     strays_possible: bool,
     /// The run folder on disk, where there is no private root.
@@ -130,7 +130,7 @@ impl Worker {
             group,
             groups,
             process: Process::watch(process.survive()?).map_err(local)?,
-            exited: forked.exited,
+            exited: Some(forked.exited),
             status: None,
             strays_possible: !plan.namespaces,
             _scratch: folder,
@@ -151,24 +151,24 @@ impl Worker {
         if tokio::time::timeout(DEATH_LIMIT, self.process.death()).await.is_err() {
             tracing::error!(process = self.number, "a sandboxed process does not die");
         }
-        if self.status.is_none() && (self.strays_possible || wanted == WaitStatus::Needed) {
+        if self.strays_possible || wanted == WaitStatus::Needed {
             self.collected().await;
         }
         self.status
     }
 
     async fn collected(&mut self) {
-        let waited = tokio::time::timeout(DEATH_LIMIT, &mut self.exited).await;
-        // Without the zygote nobody knows how it ended.
-        self.status = waited.ok().and_then(Result::ok);
+        if let Some(exited) = self.exited.take() {
+            let waited = tokio::time::timeout(DEATH_LIMIT, exited).await;
+            // Without the zygote nobody knows how it ended.
+            self.status = waited.ok().and_then(Result::ok);
+        }
     }
 
     /// Gives the group back; to be called when the run has ended. The kernel counts a process as
     /// part of its group until it has been collected, which the zygote does meanwhile.
     pub(super) async fn release(mut self) {
-        if self.status.is_none() {
-            self.collected().await;
-        }
+        self.collected().await;
         if let (Some(group), Some(groups)) = (self.group.take(), self.groups.take()) {
             let _ = tokio::task::spawn_blocking(move || groups.give_back(group)).await;
         }
