@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::agent::{self, AskAi};
+use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::fetch::Fetcher;
+use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
@@ -16,11 +18,11 @@ use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
 use crate::prompts::{PromptError, Prompts};
-use crate::registry::{Registry, RegistryParts, Tool};
+use crate::registry::{Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
-use crate::storage::{Catalog, StorageError, keys};
+use crate::storage::{Catalog, Document, DocumentKind, Owner, StorageError, keys};
 
 /// The database in the data folder.
 const DATABASE: &str = "atelier.db";
@@ -42,6 +44,12 @@ pub struct App {
     pub runner: Arc<JobRunner>,
     /// Calls tools.
     pub registry: Arc<Registry>,
+    /// Prints documents and looks at pages; starts Chrome on first use.
+    pub renderer: Arc<dyn Renderer>,
+    /// Calls tools from inside the program.
+    pub caller: Caller,
+    /// Documents, for what is no tool.
+    documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
     pub urls: ContentUrls,
     /// Signs launch links and listener identities.
@@ -85,6 +93,8 @@ pub struct Ports {
     pub models: Arc<Models>,
     /// Fetches files from other servers.
     pub fetcher: Fetcher,
+    /// Prints documents and looks at pages.
+    pub renderer: Arc<dyn Renderer>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -102,11 +112,13 @@ impl App {
         let catalog = SqliteCatalog::open(&folder.join(DATABASE)).await.map_err(in_folder)?;
         let blobs = Blobs::local(&folder.join("blobs")).map_err(in_folder)?;
         let models = Arc::new(Models::new(&config.llm, system_calendar())?);
+        let renderer = Arc::new(Chrome::new(&config.browser, vec![folder.clone()]));
         let ports = Ports {
             catalog: Arc::new(catalog),
             blobs,
             models,
             fetcher: Fetcher::new(),
+            renderer,
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -121,7 +133,7 @@ impl App {
         ports: Ports,
         link_life: LinkLife,
     ) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, fetcher, further_tools } = ports;
+        let Ports { catalog, blobs, models, fetcher, renderer, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -142,6 +154,7 @@ impl App {
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
+        let caller = Caller::new();
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog: Arc::clone(&catalog),
             blobs: blobs.clone(),
@@ -150,6 +163,12 @@ impl App {
             urls: urls.clone(),
             link_life,
             page_bytes: config.limits.page_bytes,
+            verifier: if config.browser.verify {
+                Verifier::new(Arc::clone(&renderer), blobs.clone(), &config.browser)
+            } else {
+                Verifier::off(blobs.clone())
+            },
+            tools: caller.clone(),
         }));
         let mut tools = documents::tools::tools(&documents);
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
@@ -165,8 +184,38 @@ impl App {
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
+        caller.bind(&registry);
         let config = Arc::new(config);
-        Ok(Arc::new(Self { config, catalog, blobs, models, runner, registry, urls, key, metrics }))
+        Ok(Arc::new(Self {
+            config,
+            catalog,
+            blobs,
+            models,
+            runner,
+            registry,
+            renderer,
+            caller,
+            documents,
+            urls,
+            key,
+            metrics,
+        }))
+    }
+}
+
+impl App {
+    /// Gives a document another name; its address, versions and title stay.
+    ///
+    /// # Errors
+    /// When there is no such document, or the name is none or taken.
+    pub async fn rename_document(
+        &self,
+        owner: &Owner,
+        kind: DocumentKind,
+        name: &str,
+        new_name: &str,
+    ) -> Result<Document, ToolError> {
+        Ok(self.documents.rename(owner, kind, name, new_name).await?)
     }
 }
 

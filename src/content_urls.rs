@@ -75,6 +75,17 @@ impl ContentUrls {
         format!("{}/a/{token}/raw", self.bases().content)
     }
 
+    /// The small picture of an app's version.
+    pub fn thumbnail(&self, token: &str, n: i64) -> String {
+        // The number keeps browsers from showing the picture of an earlier version.
+        format!("{}/a/{token}/thumb.webp?v={n}", self.bases().content)
+    }
+
+    /// A PDF document.
+    pub fn pdf(&self, token: &str) -> String {
+        format!("{}/d/{token}.pdf", self.bases().content)
+    }
+
     /// The newest version as one file to keep.
     pub fn download(&self, token: &str) -> String {
         format!("{}/a/{token}/download", self.bases().content)

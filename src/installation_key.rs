@@ -17,15 +17,27 @@ const BLOCK_BYTES: usize = 64;
 pub enum Purpose {
     /// Opens the gallery of a principal.
     Gallery,
+    /// Changes something in the gallery of a principal.
+    GalleryAction,
+    /// Calls tools for the pages of an app.
+    PageCalls,
     /// Shows to another process that a listener belongs to this installation.
     Listener,
+    /// Makes the name of a visitor of an app from its cookie.
+    Visitor,
+    /// Lets a page write into its visitor's storage.
+    PageStorage,
 }
 
 impl Purpose {
     const fn label(self) -> &'static [u8] {
         match self {
             Self::Gallery => b"gallery\0",
+            Self::GalleryAction => b"gallery action\0",
+            Self::PageCalls => b"page calls\0",
             Self::Listener => b"listener\0",
+            Self::Visitor => b"visitor\0",
+            Self::PageStorage => b"page storage\0",
         }
     }
 }

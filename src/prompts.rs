@@ -29,9 +29,12 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 7] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/repair", include_str!("../prompts/documents/repair.md.j2")),
+    ("documents/edit", include_str!("../prompts/documents/edit.md.j2")),
+    ("documents/edit_feedback", include_str!("../prompts/documents/edit_feedback.md.j2")),
+    ("documents/rewrite", include_str!("../prompts/documents/rewrite.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
 ];
@@ -228,7 +231,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
 
 /// A block of data between marks that carry the delimiter. The text cannot hold the delimiter,
 /// in whatever case, so it cannot end the block.
-fn data_block(text: &str, name: &str, delimiter: &str) -> String {
+pub(crate) fn data_block(text: &str, name: &str, delimiter: &str) -> String {
     let text = without_word(text, delimiter);
     format!("<data-{delimiter} name=\"{name}\">\n{text}\n</data-{delimiter}>")
 }

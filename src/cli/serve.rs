@@ -1,6 +1,5 @@
 //! `atelier stdio` and `atelier serve`: the doors, and what runs beside them.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,14 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, ToolArguments, output};
 use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::server::content::{self, AllowedHosts, ContentParts, ContentState};
+use crate::server::content::{
+    self, AllowedHosts, CallParts, ContentParts, ContentState, StreamLimits,
+};
 use crate::server::pages::{
-    BearerCheck, PagesParts, PagesState, pages_listener_router, pages_router,
+    BearerCheck, PagesParts, PagesState, Rename, pages_listener_router, pages_router,
 };
 use crate::server::ports::{
     ListenerKind, PortError, PortKeeper, PortPlan, PortWish, bind_exclusive,
 };
-use crate::server::{HttpServer, LOCAL_PRINCIPAL, bearer_check, check_listen_address, serve_stdio};
+use crate::server::{HttpServer, Principals, bearer_check, check_listen_address, serve_stdio};
 
 /// Port of hosted apps beside `serve`.
 const CONTENT_PORT: u16 = 7411;
@@ -141,8 +142,16 @@ impl Beside {
             catalog: Arc::clone(&app.catalog),
             blobs: app.blobs.clone(),
             urls: app.urls.clone(),
+            key: app.key.clone(),
             hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
             frame_ancestors: app.config.server.frame_ancestors.clone(),
+            streams: StreamLimits::default(),
+            calls: CallParts {
+                caller: app.caller.clone(),
+                principals: Principals::new(&app.config.auth),
+                limits: app.config.limits.clone(),
+                metrics: Arc::clone(&app.metrics),
+            },
         });
         let urls = app.urls.clone();
         let content = PortKeeper::start(PortPlan {
@@ -174,9 +183,11 @@ impl Beside {
         Ok(())
     }
 
-    /// Ends everything in order: jobs first, since pages may be looked at until the end.
+    /// Ends everything in order: jobs first, then what they work with; pages may be looked at until
+    /// the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
         app.runner.shut_down().await;
+        app.renderer.shut_down().await;
         for listener in self.listeners {
             listener.stop().await;
         }
@@ -188,17 +199,21 @@ fn pages_state(
     listen: Option<SocketAddr>,
     bearer: Option<BearerCheck>,
 ) -> PagesState {
-    let principals = if bearer.is_some() {
-        app.config.auth.tokens.iter().map(|token| token.principal.as_str().into()).collect()
-    } else {
-        BTreeSet::from([LOCAL_PRINCIPAL.into()])
-    };
+    let renames = Arc::clone(app);
+    let rename: Rename = Arc::new(move |wish| {
+        let app = Arc::clone(&renames);
+        Box::pin(async move {
+            app.rename_document(&wish.owner, wish.kind, &wish.name, &wish.new_name).await
+        })
+    });
     PagesState::new(PagesParts {
         catalog: Arc::clone(&app.catalog),
         urls: app.urls.clone(),
         hosts: AllowedHosts::new(&app.config.server, listen),
         key: app.key.clone(),
-        principals,
+        principals: Principals::new(&app.config.auth),
         bearer,
+        caller: app.caller.clone(),
+        rename,
     })
 }

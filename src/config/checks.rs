@@ -90,9 +90,13 @@ impl Checks<'_> {
             ("limits.completion_ttl_s", limits.completion_ttl_s),
             ("limits.completion_max_life_s", limits.completion_max_life_s),
             ("limits.lease_s", limits.lease_s),
+            ("limits.page_call_s", limits.page_call_s),
             ("llm.timeouts.connect_s", timeouts.connect_s),
             ("llm.timeouts.idle_s", timeouts.idle_s),
             ("llm.timeouts.total_s", timeouts.total_s),
+            ("browser.load_s", config.browser.load_s),
+            ("browser.deadline_s", config.browser.deadline_s),
+            ("browser.idle_s", config.browser.idle_s),
         ] {
             self.seconds(key, seconds, f64::MIN_POSITIVE, "more than 0");
         }
@@ -102,9 +106,19 @@ impl Checks<'_> {
             ("limits.argument_bytes", limits.argument_bytes),
             ("limits.result_bytes", limits.result_bytes),
             ("limits.page_bytes", limits.page_bytes),
+            ("limits.page_concurrent_calls", limits.page_concurrent_calls),
+            ("browser.documents_per_start", config.browser.documents_per_start),
         ] {
             if count == 0 {
                 self.refuse(key, format!("`{key}` is 0: nothing could run"), "write 1 or more");
+            }
+        }
+        for (key, count) in [
+            ("limits.page_calls_per_minute", limits.page_calls_per_minute),
+            ("limits.page_tokens_per_day", limits.page_tokens_per_day),
+        ] {
+            if count < 0 {
+                self.refuse(key, format!("`{key}` is negative"), "write 0 for none at all");
             }
         }
         if limits.calls_per_minute < 0 {

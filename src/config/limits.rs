@@ -28,6 +28,14 @@ pub struct LimitsConfig {
     pub result_bytes: usize,
     /// Size of one generated or given page, in bytes.
     pub page_bytes: usize,
+    /// Tool calls of one app's pages per minute.
+    pub page_calls_per_minute: i64,
+    /// Tool calls of one app's pages at a time.
+    pub page_concurrent_calls: usize,
+    /// How long a tool call of a page may take.
+    pub page_call_s: f64,
+    /// Model tokens that one app's pages may use a day.
+    pub page_tokens_per_day: i64,
 }
 
 impl Default for LimitsConfig {
@@ -44,6 +52,10 @@ impl Default for LimitsConfig {
             argument_bytes: 8 * 1024 * 1024,
             result_bytes: 900_000,
             page_bytes: 2 * 1024 * 1024,
+            page_calls_per_minute: 60,
+            page_concurrent_calls: 4,
+            page_call_s: 120.0,
+            page_tokens_per_day: 100_000,
         }
     }
 }

@@ -30,6 +30,11 @@ pub struct ServerConfig {
     pub exclude_tools: Vec<String>,
     /// Offer only tools that change nothing.
     pub read_only: bool,
+    /// Closed tools (those that create, execute or destroy) that hosted pages may call all the
+    /// same, when their app names them.
+    pub open_to_pages: Vec<String>,
+    /// Closed tools that Python code in the sandbox may call all the same.
+    pub open_to_code: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -45,6 +50,8 @@ impl Default for ServerConfig {
             tools: Vec::new(),
             exclude_tools: Vec::new(),
             read_only: false,
+            open_to_pages: Vec::new(),
+            open_to_code: Vec::new(),
         }
     }
 }

@@ -111,7 +111,7 @@ pub async fn examine(resolved: &Resolved) -> Report {
     checks.extend(ports::checks(&config.server).await);
     let (model, chrome, python, elixir) = tokio::join!(
         model::check(&config.llm),
-        chrome::check(config.browser.chrome.as_deref()),
+        chrome::check(config),
         python::checks(),
         elixir::check()
     );

@@ -5,6 +5,7 @@
 //! another round with the model; a picture or a request is only reported.
 
 use super::markup::{Markup, MarkupReader, StartTag};
+use crate::libraries;
 
 /// Findings beyond this many add nothing for anybody.
 const MAX_FINDINGS: usize = 20;
@@ -43,8 +44,8 @@ impl Finding {
 enum Target {
     /// In the page: a fragment, `data:` or `blob:`.
     Inside,
-    /// A file stored with the page.
-    Attachment,
+    /// A file that is served beside the page.
+    Beside,
     /// Another origin.
     Elsewhere,
     /// A path beside the page, where nothing is.
@@ -139,7 +140,7 @@ impl Found {
     fn code(&mut self, what: &str, address: Option<&str>) {
         let Some(address) = address else { return };
         match target(address) {
-            Target::Inside | Target::Attachment => {}
+            Target::Inside | Target::Beside => {}
             Target::Elsewhere => self.add(Finding::repair(format!(
                 "the {what} `{}` comes from another server; its content belongs into the page",
                 shown(address)
@@ -154,7 +155,7 @@ impl Found {
     fn media(&mut self, what: &str, address: Option<&str>) {
         let Some(address) = address else { return };
         match target(address) {
-            Target::Inside | Target::Attachment => {}
+            Target::Inside | Target::Beside => {}
             Target::Elsewhere => self.add(Finding::note(format!(
                 "the {what} `{}` comes from another server and may be missing where the page is shown",
                 shown(address)
@@ -248,9 +249,11 @@ fn target(address: &str) -> Target {
     let is_attachment = path
         .strip_prefix("a/")
         .is_some_and(|sha| sha.len() == 64 && sha.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_library =
+        path.strip_prefix(libraries::FOLDER).is_some_and(|file| libraries::find(file).is_some());
     // A template such as `${path}` or `{{ path }}` is filled by a script.
-    if is_attachment || address.contains("${") || address.contains("{{") {
-        Target::Attachment
+    if is_attachment || is_library || address.contains("${") || address.contains("{{") {
+        Target::Beside
     } else {
         Target::Missing
     }
@@ -305,6 +308,7 @@ mod tests {
             "<script src='https://cdn.tailwindcss.com'></script>",
             "<script src=//unpkg.com/react></script>",
             "<script src='app.js'></script>",
+            "<script src='lib/unknown-1.0.js'></script>",
             "<SCRIPT SRC='HTTPS://CDN.EXAMPLE/X.JS'></SCRIPT>",
             "<link rel=stylesheet href='https://fonts.googleapis.com/css2?family=Inter'>",
             "<link rel='preload' as='style' href='https://x.example/y.css'>",
@@ -358,6 +362,7 @@ mod tests {
             "<link rel=icon href=\"data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>\">".to_owned(),
             "<style>a { background: url(data:image/png;base64,AA) } b { filter: url(#blur) }</style>".to_owned(),
             format!("<img src='a/{sha}'><img src='./a/{sha}'>"),
+            "<script src=lib/alpinejs-3.17.5.js></script><link rel=stylesheet href=./lib/bootstrap-5.3.9.css>".to_owned(),
             "<!-- <script src='https://cdn.example/x.js'></script> -->".to_owned(),
             "<script>const html = `<img src=\"${path}\">`;</script>".to_owned(),
         ] {

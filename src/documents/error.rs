@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
-use super::html::GivenProblem;
+use super::html::{GivenProblem, ReplyProblem};
+use super::model::words;
+use super::verification::Verification;
+use super::verification::drafts::{self, Broken};
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
-use crate::storage::StorageError;
+use crate::storage::{DocumentKind, StorageError};
 
 /// A failure of this module.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,115 @@ pub enum DocumentError {
         /// What was wrong with the last answer.
         problems: Vec<String>,
     },
+    /// The call names no document.
+    #[error("`{}` is missing: it names the {} that is meant", words(*.0).argument, words(*.0).noun)]
+    NoName(DocumentKind),
+    /// The call names both an app and a PDF, or neither.
+    #[error("exactly one of `app_name` and `doc_name` is needed: the document that is meant")]
+    OneName,
+    /// No live document of this user has the name.
+    #[error("the user has no {} `{name}`", words(*.kind).noun)]
+    NotFound {
+        /// What was looked for.
+        kind: DocumentKind,
+        /// The name in the call.
+        name: String,
+        /// The user's names that resemble it, nearest first; of none, the newest.
+        near: Vec<String>,
+        /// Whether a document of the other kind has the name.
+        is_other_kind: bool,
+    },
+    /// It was deleted after the call began.
+    #[error("the {} `{name}` was deleted while this call worked on it; nothing was published",
+        words(*.kind).noun)]
+    Deleted {
+        /// What it was.
+        kind: DocumentKind,
+        /// Its name.
+        name: String,
+    },
+    /// The call says nothing about what should change.
+    #[error("neither `user_edit_request` nor `edits` says what should change in the {}",
+        words(*.0).noun)]
+    NoEdit(DocumentKind),
+    /// The document is too long for edits.
+    #[error("the page has {bytes} bytes; at most {limit} can be edited")]
+    TooLargeToEdit {
+        /// Its size.
+        bytes: usize,
+        /// The cap.
+        limit: usize,
+    },
+    /// The caller's edits do not fit the document.
+    #[error("`edits` was not applied, and the document is as it was: {summary}")]
+    EditsRefused {
+        /// What is wrong, in one line.
+        summary: String,
+        /// What to send instead.
+        feedback: String,
+    },
+    /// The caller's edits would break the document.
+    #[error("`edits` was not applied, since the page would not be sound: {0}")]
+    EditsUnsound(ReplyProblem),
+    /// The model's answers to an edit were unusable, the last one for these reasons.
+    #[error("the model's edit was still unusable after two rounds of feedback and a rewrite, and the \
+             document is as it was: {}", problems.join("; "))]
+    EditUnusable {
+        /// What was wrong with the last answer.
+        problems: Vec<String>,
+    },
+    /// The document was changed by others all the time.
+    #[error(
+        "`{name}` was changed by others twice while this edit was made; it is at version \
+             {head} now, and nothing of this edit was published"
+    )]
+    EditConflict {
+        /// Its name.
+        name: String,
+        /// Its newest version.
+        head: i64,
+        /// The edit as blocks, to be given in `edits` once more.
+        edits: Option<String>,
+    },
+    /// No such version.
+    #[error("`{name}` has no version {version}; there are {oldest} to {newest}")]
+    NoVersion {
+        /// The document.
+        name: String,
+        /// The number in the call.
+        version: i64,
+        /// Oldest one that is kept.
+        oldest: i64,
+        /// Newest one.
+        newest: i64,
+    },
+    /// A page was made and does not work.
+    #[error("{}", drafts::summary(*what, verification))]
+    Broken {
+        /// What made it.
+        what: Broken,
+        /// Reference that holds it.
+        draft: Option<String>,
+        /// What its check found.
+        verification: Box<Verification>,
+    },
+    /// The caller gave up.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// A task of this program ended without its result.
+    #[error("{0}")]
+    Lost(String),
+    /// Nothing is left of a new name.
+    #[error("`{0}` cannot be a name: it has neither letters nor digits")]
+    UnusableName(String),
+    /// Another document has the new name.
+    #[error("the user has another {} `{name}`", words(*.kind).noun)]
+    NameTaken {
+        /// What it is.
+        kind: DocumentKind,
+        /// The name.
+        name: String,
+    },
     /// Names made from the title were all taken meanwhile.
     #[error("no free name was found for the app")]
     NoFreeName,
@@ -63,7 +175,8 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::UserNumber(_) => Self::invalid("invalid_user_number", message)
                 .hint("leave `user_number` out, or give the user's short identifier"),
-            DocumentError::Given(GivenProblem::TooLarge { limit, .. }) => {
+            DocumentError::Given(GivenProblem::TooLarge { limit, .. })
+            | DocumentError::EditsUnsound(ReplyProblem::TooLarge { limit, .. }) => {
                 Self::new(ErrorKind::Limit, "page_too_large", message)
                     .hint("make the page smaller; the operator sets the cap with `limits.page_bytes`")
                     .detail("limit_bytes", json!(limit))
@@ -82,12 +195,79 @@ impl From<DocumentError> for ToolError {
                     .hint("call again, name another `model`, or write the page yourself and give it in `html`")
                     .detail("problems", json!(problems))
             }
+            DocumentError::NoName(kind) => Self::invalid("name_missing", message)
+                .hint(format!("`{}` lists the names", words(kind).list)),
+            DocumentError::OneName => Self::invalid("name_missing", message)
+                .hint("`list_web_apps` and `list_pdf_documents` list the names"),
+            DocumentError::NotFound { kind, near, is_other_kind, .. } => {
+                Self::not_found("document_not_found", message)
+                    .hint(not_found_hint(kind, &near, is_other_kind))
+                    .detail("near", json!(near))
+            }
+            DocumentError::Deleted { kind, .. } => Self::not_found("document_deleted", message)
+                .hint(format!("`{}` lists what there is, `{}` makes a new one", words(kind).list, words(kind).create)),
+            DocumentError::NoEdit(_) => Self::invalid("request_missing", message)
+                .hint("say in `user_edit_request` what should change, or give the changes as SEARCH/REPLACE blocks in `edits`"),
+            DocumentError::TooLargeToEdit { limit, .. } => {
+                Self::new(ErrorKind::Limit, "page_too_large_to_edit", message)
+                    .hint("give the whole new page in `html` of the tool that created it, under the same name")
+                    .detail("limit_bytes", json!(limit))
+            }
+            DocumentError::EditsRefused { feedback, .. } => {
+                Self::invalid("edits_not_applied", message)
+                    .hint("correct the blocks by `feedback` and send all of them again")
+                    .detail("feedback", json!(feedback))
+            }
+            DocumentError::EditsUnsound(_) => Self::invalid("edits_not_applied", message)
+                .hint("send all blocks again, so that the document stays one complete page"),
+            DocumentError::EditUnusable { problems } => {
+                Self::new(ErrorKind::Unavailable, "unusable_answer", message)
+                    .hint("call again, name another `model`, ask for less at once, or write the blocks yourself and give them in `edits`")
+                    .detail("problems", json!(problems))
+            }
+            DocumentError::EditConflict { edits, .. } => {
+                let error = Self::new(ErrorKind::Conflict, "edit_conflict", message)
+                    .hint("look at the newest version, then call again; the changes of this call are in `edits` when they can be given there");
+                match edits {
+                    Some(edits) => error.detail("edits", json!(edits)),
+                    None => error,
+                }
+            }
+            DocumentError::NoVersion { .. } => Self::not_found("version_not_found", message)
+                .hint("`list_document_versions` lists the versions that are kept"),
+            DocumentError::Broken { what, draft, verification } => {
+                drafts::error(what, message, draft.as_deref(), &verification)
+            }
+            DocumentError::Cancelled => Self::new(ErrorKind::Cancelled, "cancelled", message),
+            DocumentError::Lost(cause) => Self::internal(&cause),
+            DocumentError::UnusableName(_) => Self::invalid("invalid_name", message)
+                .hint("use letters and digits; blanks and signs become `_`"),
+            DocumentError::NameTaken { .. } => Self::new(ErrorKind::Conflict, "name_taken", message)
+                .hint("choose another name, or rename the other one first"),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
             DocumentError::Prompt(error) => error.into(),
             DocumentError::Storage(error) => error.into(),
         }
     }
+}
+
+fn not_found_hint(kind: DocumentKind, near: &[String], is_other_kind: bool) -> String {
+    let own = words(kind);
+    if is_other_kind {
+        let other = words(match kind {
+            DocumentKind::WebApp => DocumentKind::Pdf,
+            DocumentKind::Pdf => DocumentKind::WebApp,
+        });
+        return format!(
+            "it is the name of a {}: give it in `{}`, or call `{}`",
+            other.noun, other.argument, other.edit
+        );
+    }
+    if near.is_empty() {
+        return format!("this user has none yet: `{}` makes one", own.create);
+    }
+    format!("did you mean `{}`? `{}` lists all", near.join("`, `"), own.list)
 }
 
 impl From<DocumentError> for Failure {

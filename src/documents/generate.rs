@@ -1,25 +1,29 @@
-//! A page from a model: the question, the answer's check, one repair round.
+//! A page from a model: the question, the check of the answer and of the page, repair rounds.
 
 use std::collections::BTreeMap;
 
 use minijinja::value::Value;
 use serde_json::json;
 
+use super::app_tools;
 use super::attachments::{CollectedFile, facts_for_prompt};
 use super::dependencies::Severity;
 use super::error::DocumentError;
 use super::html::{Page, ReplyProblem, page_from_reply};
 use super::model::Brief;
+use super::service::Documents;
+use super::verification::Checked;
+use super::verification::Score;
+use super::verification::drafts::Broken;
+use super::verification::rounds::{repairs_on_create, rounds};
 use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Request};
+use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Part, Request, Route};
 use crate::prompts::{Prompts, RenderedPrompt};
-
-/// Answers that a model may give: the first, and one that puts it right.
-const ATTEMPTS: u32 = 2;
+use crate::registry::ToolDescription;
 
 /// Codes of model calls that ended without a whole answer, where a shorter one may come through.
-const UNFINISHED: [&str; 3] = [
+pub(super) const UNFINISHED: [&str; 3] = [
     LlmErrorCode::Incomplete.as_str(),
     LlmErrorCode::Truncated.as_str(),
     LlmErrorCode::Empty.as_str(),
@@ -28,6 +32,18 @@ const UNFINISHED: [&str; 3] = [
 /// What such a model is told.
 const UNFINISHED_ADVICE: &str =
     "the answer broke off before its end; write a shorter document that is complete";
+
+/// What a page is made from.
+pub(crate) struct Material<'a> {
+    /// What is wanted.
+    pub(crate) brief: &'a Brief,
+    /// Files that the page may show.
+    pub(crate) files: &'a [CollectedFile],
+    /// What can be seen of them.
+    pub(crate) parts: Vec<Part>,
+    /// Tools that the page may call.
+    pub(crate) tools: &'a [ToolDescription],
+}
 
 /// A page and who wrote it.
 #[derive(Debug)]
@@ -40,96 +56,186 @@ pub(crate) struct GeneratedPage {
     pub(crate) prompt: serde_json::Value,
 }
 
-/// Asks for a page until one can be published, at most [`ATTEMPTS`] times.
-///
-/// # Errors
-/// [`Failure::Suspend`] while somebody else writes the text; an error when no answer is usable.
-pub(crate) async fn generate(
-    run: &Run,
-    prompts: &Prompts,
-    model: &str,
-    brief: &Brief,
-    files: &[CollectedFile],
-    page_bytes: usize,
-) -> Result<GeneratedPage, Failure> {
-    let prompt = prompts
-        .render(
-            "documents/web_app",
-            &run.delimiter(),
-            BTreeMap::from([
-                ("request", Value::from(brief.request.as_str())),
-                ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
-                ("attachments", Value::from(facts_for_prompt(files))),
-                ("today", Value::from(date(run.started_at()))),
-            ]),
-        )
-        .map_err(DocumentError::from)?;
-    let expects = Expects::kind(ExpectedKind::Html);
-    let mut request = Request::new(prompt.system.clone(), prompt.user.clone(), expects);
-    // A whole page that only leans on other servers: better than none, when no better one comes.
-    let mut fallback: Option<GeneratedPage> = None;
-    let mut errors = Vec::new();
-    for attempt in 1..=ATTEMPTS {
-        let asked = run
-            .complete(Ask {
-                step: format!("page#{attempt}"),
-                model: Some(model.to_owned()).filter(|model| !model.trim().is_empty()),
-                request: request.clone(),
-                attempt,
-                max_attempts: ATTEMPTS,
-                errors: errors.clone(),
-            })
-            .await;
-        let is_last = attempt == ATTEMPTS;
-        let (reply, judged) = match asked {
-            Ok(outcome) => (outcome.text.clone(), judge(outcome, &prompt, page_bytes)),
-            Err(Failure::Error(error)) => {
-                if error.kind == ErrorKind::Cancelled {
-                    return Err(error.into());
-                }
-                // A repair that only was to make a whole page better is not worth losing the page.
-                if let Some(page) = fallback {
-                    tracing::warn!(error.code = %error.code, "no repair of a page; its first form is kept");
-                    return Ok(page);
-                }
-                if is_last || !UNFINISHED.contains(&error.code.as_ref()) {
-                    return Err(error.into());
-                }
-                (String::new(), Err(vec![UNFINISHED_ADVICE.to_owned()]))
-            }
-            Err(suspended @ Failure::Suspend(_)) => return Err(suspended),
-        };
-        errors = match judged {
-            Ok(generated) => {
-                let wanted = repairs(&generated);
-                if wanted.is_empty() {
-                    return Ok(generated);
-                }
-                fallback = Some(match fallback {
-                    // Of two pages the one that leans less on others; of equal ones the newer.
-                    Some(earlier) if repairs(&earlier).len() < wanted.len() => earlier,
-                    Some(_) | None => generated,
-                });
-                wanted
-            }
-            Err(problems) => problems,
-        };
-        if is_last {
-            break;
+/// A page that is made, with its check.
+#[derive(Debug)]
+pub(crate) struct CheckedPage {
+    /// The page, and who wrote it.
+    pub(crate) generated: GeneratedPage,
+    /// What its check found.
+    pub(crate) checked: Checked,
+    /// Rounds in which something was put right, whether they helped or not.
+    pub(crate) rounds: u32,
+}
+
+impl CheckedPage {
+    fn score(&self) -> Score {
+        self.checked.score(repairs(&self.generated).len())
+    }
+}
+
+/// What a model is asked for a page with.
+struct Conversation<'a> {
+    run: &'a Run,
+    prompts: &'a Prompts,
+    model: &'a str,
+    request: Request,
+    attempt: u32,
+    max_attempts: u32,
+}
+
+impl Documents {
+    /// Asks for a page until one works, as often as [`rounds`] allows, and returns the best.
+    ///
+    /// # Errors
+    /// [`Failure::Suspend`] while somebody else writes the text; an error when no answer is usable,
+    /// or none is a page that works.
+    pub(crate) async fn generate(
+        &self,
+        run: &Run,
+        model: &str,
+        material: Material<'_>,
+    ) -> Result<CheckedPage, Failure> {
+        let files = self.page_files(None, material.files, "").await?;
+        let prompt = first_prompt(run, &self.parts.prompts, &material)?;
+        let expects = Expects::kind(ExpectedKind::Html);
+        let mut request = Request::new(prompt.system.clone(), prompt.user.clone(), expects);
+        if let Some(question) = request.messages.first_mut() {
+            question.parts.extend(material.parts);
         }
-        let repair = prompts
-            .render(
-                "documents/repair",
-                &run.delimiter(),
-                BTreeMap::from([("problems", Value::from(list(&errors)))]),
-            )
-            .map_err(DocumentError::from)?;
+        let mut talk = Conversation {
+            run,
+            prompts: &self.parts.prompts,
+            model,
+            request,
+            attempt: 0,
+            max_attempts: 1 + rounds(false, Route::Host),
+        };
+        // The best page so far: better than none, when no better one comes.
+        let mut best: Option<CheckedPage> = None;
+        let mut problems = Vec::new();
+        loop {
+            let asked = talk.ask(&problems).await;
+            let used = talk.attempt - 1;
+            let (reply, judged, route) = match asked {
+                Ok(outcome) => {
+                    let (text, route) = (outcome.text.clone(), outcome.route);
+                    (text, judge(outcome, &prompt, self.parts.page_bytes), route)
+                }
+                Err(Failure::Error(error)) => {
+                    if error.kind == ErrorKind::Cancelled {
+                        return Err(error.into());
+                    }
+                    // A repair that only was to make a page better is not worth losing the page.
+                    if let Some(best) = best {
+                        tracing::warn!(error.code = %error.code, "no repair of a page; its best form is kept");
+                        return self.settled(run, best).await;
+                    }
+                    if used >= rounds(false, Route::Host)
+                        || !UNFINISHED.contains(&error.code.as_ref())
+                    {
+                        return Err(error.into());
+                    }
+                    (String::new(), Err(vec![UNFINISHED_ADVICE.to_owned()]), Route::Host)
+                }
+                Err(suspended @ Failure::Suspend(_)) => return Err(suspended),
+            };
+            problems = match judged {
+                Ok(generated) => {
+                    run.progress(90.0, Some(100.0), "checking the page");
+                    let checked = self.check(run, &generated.page.html, &files).await?;
+                    let wanted = repairs_on_create(&generated.page.findings, &checked);
+                    let page = CheckedPage { generated, checked, rounds: used };
+                    best = Some(match best {
+                        // Of equal ones the newer.
+                        Some(earlier) if earlier.score() < page.score() => earlier,
+                        Some(_) | None => page,
+                    });
+                    wanted
+                }
+                Err(problems) => problems,
+            };
+            let is_blocked = best.as_ref().is_some_and(|best| best.checked.is_blocked());
+            let allowed = rounds(is_blocked, route);
+            if problems.is_empty() || used >= allowed {
+                break;
+            }
+            talk.max_attempts = 1 + allowed;
+            talk.go_on(reply, &problems, best.as_ref().map(|best| &best.checked))?;
+        }
+        let rounds = talk.attempt - 1;
+        let best = best.ok_or(DocumentError::Unusable { problems })?;
+        self.settled(run, CheckedPage { rounds, ..best }).await
+    }
+
+    /// Lets a page through that works; keeps one that does not as a draft.
+    async fn settled(&self, run: &Run, page: CheckedPage) -> Result<CheckedPage, Failure> {
+        if page.checked.is_blocked() {
+            let verification = page.checked.verification(page.rounds);
+            let html = &page.generated.page.html;
+            return Err(self.broken(run, Broken::Create, html, verification).await?.into());
+        }
+        Ok(page)
+    }
+}
+
+impl Conversation<'_> {
+    async fn ask(&mut self, problems: &[String]) -> Result<Outcome, Failure> {
+        self.attempt += 1;
+        self.run
+            .complete(Ask {
+                step: format!("page#{}", self.attempt),
+                model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
+                request: self.request.clone(),
+                attempt: self.attempt,
+                max_attempts: self.max_attempts,
+                errors: problems.to_vec(),
+            })
+            .await
+    }
+
+    /// Adds an answer and what is wrong with it.
+    fn go_on(
+        &mut self,
+        reply: String,
+        problems: &[String],
+        checked: Option<&Checked>,
+    ) -> Result<(), DocumentError> {
+        let is_seen = checked.is_some_and(|checked| !checked.findings.is_empty());
+        let repair = self.prompts.render(
+            "documents/repair",
+            &self.run.delimiter(),
+            BTreeMap::from([
+                ("problems", Value::from(list(problems))),
+                ("is_seen", Value::from(is_seen)),
+            ]),
+        )?;
         // Vendors refuse an empty turn.
         let said = if reply.trim().is_empty() { "(no answer)".to_owned() } else { reply };
-        request.messages.push(Message::assistant(said));
-        request.messages.push(Message::user(repair.user));
+        self.request.messages.push(Message::assistant(said));
+        self.request.messages.push(Message::user(repair.user));
+        Ok(())
     }
-    fallback.ok_or_else(|| DocumentError::Unusable { problems: errors }.into())
+}
+
+fn first_prompt(
+    run: &Run,
+    prompts: &Prompts,
+    material: &Material<'_>,
+) -> Result<RenderedPrompt, DocumentError> {
+    let Material { brief, files, tools, .. } = material;
+    Ok(prompts.render(
+        "documents/web_app",
+        &run.delimiter(),
+        BTreeMap::from([
+            ("request", Value::from(brief.request.as_str())),
+            ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
+            ("attachments", Value::from(facts_for_prompt(files))),
+            ("tools", Value::from(app_tools::facts_for_prompt(tools))),
+            ("example", Value::from(app_tools::example_for_prompt(tools))),
+            ("asks_ai", Value::from(app_tools::asks_ai(tools))),
+            ("today", Value::from(date(run.started_at()))),
+        ]),
+    )?)
 }
 
 /// The page in an answer, or what is wrong with it in words for the model.
@@ -151,6 +257,8 @@ fn judge(
                 | ReplyProblem::Fragment
                 | ReplyProblem::SeveralDocuments
                 | ReplyProblem::MarkupAfterEnd
+                | ReplyProblem::TextOutside
+                | ReplyProblem::NoDoctype
                 | ReplyProblem::EmptyBody => "",
             };
             Err(vec![format!("{problem}{what}")])
@@ -182,7 +290,7 @@ fn prompt_facts(prompt: &RenderedPrompt) -> serde_json::Value {
 }
 
 /// The day of a time in milliseconds, as `2026-11-21`.
-fn date(milliseconds: i64) -> String {
+pub(super) fn date(milliseconds: i64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(milliseconds.div_euclid(1000))
         .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
     time.date().to_string()

@@ -6,6 +6,7 @@
 
 use super::dependencies::{self, Finding};
 use super::markup::{Markup, MarkupReader};
+use crate::libraries::{Rewritten, rewrite};
 
 /// A complete document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,11 +17,13 @@ pub(crate) struct Page {
     pub(crate) title: Option<String>,
     /// What it loads from elsewhere, and what will not work where it is hosted.
     pub(crate) findings: Vec<Finding>,
+    /// What was changed so that it loads its libraries from this server, in sentences.
+    pub(crate) local_copies: Vec<String>,
 }
 
 /// Why an answer is not one page, in words for the model and for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ReplyProblem {
+pub enum ReplyProblem {
     /// Nothing at all.
     #[error("the answer is empty")]
     Empty,
@@ -45,6 +48,12 @@ pub(crate) enum ReplyProblem {
     /// More markup behind the end.
     #[error("there is markup behind `</html>`; everything belongs inside the document")]
     MarkupAfterEnd,
+    /// Text around the document.
+    #[error("there is text outside of the document; everything belongs inside it")]
+    TextOutside,
+    /// A document that lost its doctype, which changes how browsers lay it out.
+    #[error("`<!DOCTYPE html>` is missing at the begin of the document")]
+    NoDoctype,
     /// Nothing to see.
     #[error("the document has an empty body")]
     EmptyBody,
@@ -90,11 +99,13 @@ pub(crate) fn page_from_reply(reply: &str, limit: usize) -> Result<Page, ReplyPr
     if outline.body_is_empty() {
         return Err(ReplyProblem::EmptyBody);
     }
-    Ok(Page { html: html.to_owned(), title: outline.title, findings: dependencies::findings(html) })
+    let Rewritten { html, notes } = rewrite(html);
+    let findings = dependencies::findings(&html);
+    Ok(Page { html, title: outline.title, findings, local_copies: notes })
 }
 
-/// Checks a page that the caller wrote. It is stored as it is, so only what cannot be a page is
-/// refused; the rest is reported.
+/// Checks a page that the caller wrote. It is stored as it is, but for addresses of libraries that
+/// are here, so only what cannot be a page is refused; the rest is reported.
 ///
 /// # Errors
 /// Why it cannot be a page.
@@ -109,11 +120,82 @@ pub(crate) fn page_as_given(html: String, limit: usize) -> Result<Page, GivenPro
     if outline.elements == 0 {
         return Err(GivenProblem::NotHtml);
     }
+    let Rewritten { html, notes } = rewrite(&html);
     let mut findings = dependencies::findings(&html);
     if !outline.closed {
         findings.push(Finding::note("`html` does not end with `</html>`: is it complete?"));
     }
-    Ok(Page { title: outline.title, findings, html })
+    Ok(Page { title: outline.title, findings, html, local_copies: notes })
+}
+
+/// Checks a stored page after an edit of it. Of one complete document one complete document must
+/// remain; a page that never was one, since its author wrote it otherwise, must not get worse.
+///
+/// # Errors
+/// What the edit broke.
+pub(crate) fn page_after_edit(
+    before: &str,
+    after: &str,
+    limit: usize,
+) -> Result<Page, ReplyProblem> {
+    if after.len() > limit {
+        return Err(ReplyProblem::TooLarge { bytes: after.len(), limit });
+    }
+    let outline = Outline::of(after);
+    if is_one_document(before) {
+        let document = extract_document(after)?;
+        if document.len() < trimmed(after).len() {
+            return Err(ReplyProblem::TextOutside);
+        }
+        if has_doctype(before) && !has_doctype(after) {
+            return Err(ReplyProblem::NoDoctype);
+        }
+        if outline.body_is_empty() {
+            return Err(ReplyProblem::EmptyBody);
+        }
+    } else {
+        let earlier = Outline::of(before);
+        if outline.elements == 0 {
+            return Err(ReplyProblem::Fragment);
+        }
+        if earlier.closed && !outline.closed {
+            return Err(ReplyProblem::MissingEnd);
+        }
+        if outline.body_is_empty() && !earlier.body_is_empty() {
+            return Err(ReplyProblem::EmptyBody);
+        }
+    }
+    let Rewritten { html, notes } = rewrite(after);
+    let findings = dependencies::findings(&html);
+    Ok(Page { title: outline.title, findings, html, local_copies: notes })
+}
+
+/// A page as it is stored, for a version that repeats it.
+pub(crate) fn stored_page(html: &str) -> Page {
+    Page {
+        title: Outline::of(html).title,
+        findings: Vec::new(),
+        html: html.to_owned(),
+        local_copies: Vec::new(),
+    }
+}
+
+/// Whether a page is exactly one complete document.
+fn is_one_document(html: &str) -> bool {
+    extract_document(html).is_ok_and(|document| document.len() == trimmed(html).len())
+}
+
+fn has_doctype(html: &str) -> bool {
+    let is_space =
+        |markup: &Markup| matches!(markup, Markup::Text(text) if trimmed(text).is_empty());
+    let first =
+        MarkupReader::new(html).find(|markup| *markup != Markup::Comment && !is_space(markup));
+    first == Some(Markup::Doctype)
+}
+
+/// Without blanks and the byte-order mark around it.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}')
 }
 
 /// What a document consists of.
@@ -176,7 +258,7 @@ impl Outline {
 }
 
 fn extract_document(reply: &str) -> Result<&str, ReplyProblem> {
-    let reply = reply.trim_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
+    let reply = trimmed(reply);
     if reply.is_empty() {
         return Err(ReplyProblem::Empty);
     }

@@ -8,23 +8,36 @@
 //! checked, with one repair round -> name -> publish -> URL.
 
 pub mod address;
+mod app_tools;
 pub mod attachments;
 mod dependencies;
+mod edit;
+mod embedded;
 mod error;
 pub mod fetch;
+mod files;
 mod generate;
 mod html;
+mod lookup;
 mod markup;
+mod material;
 mod media;
 mod model;
 mod names;
 pub mod patch;
+mod publish;
+mod rename;
 mod service;
 mod svg;
 pub mod tools;
+pub mod verification;
+mod versions;
 
 pub use attachments::{Attachments, Collected, CollectedFile};
+pub use edit::{EditResult, EditedDocument};
 pub use error::DocumentError;
-pub use html::GivenProblem;
-pub use model::CreateWebApp;
-pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp, Writer};
+pub use html::{GivenProblem, ReplyProblem};
+pub use model::{CreateWebApp, EditDocument, WhichDocument};
+pub use publish::Writer;
+pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp};
+pub use versions::{DeletedDocument, RestoredDocument, VersionList};

@@ -1,6 +1,7 @@
 //! What a call asks for, once it is checked.
 
 use super::error::DocumentError;
+use crate::storage::DocumentKind;
 
 /// Key of callers that name no user.
 pub(crate) const DEFAULT_USER_NUMBER: &str = "+17145986105";
@@ -12,7 +13,7 @@ const NO_USER_NUMBER: &str = "--user_number_not_needed--";
 pub(crate) const NO_CONTEXT: &str = "No additional context provided";
 
 /// Default of the context on edits, which some clients send everywhere.
-const NO_CONTEXT_FOR_EDIT: &str = "No additional context provided for edit";
+pub(crate) const NO_CONTEXT_FOR_EDIT: &str = "No additional context provided for edit";
 
 /// Longest key of a user, in characters.
 const USER_CHARACTERS: usize = 200;
@@ -37,12 +38,98 @@ pub struct CreateWebApp {
     pub model: String,
     /// The page, written by the caller.
     pub html: Option<String>,
+    /// Tools that the page may call; `None`: as before.
+    pub tool_names: Option<Vec<String>>,
 }
 
-/// What to make.
+/// A call of `edit_web_app` or `edit_pdf_document`.
+#[derive(Debug, Clone)]
+pub struct EditDocument {
+    /// What is edited.
+    pub kind: DocumentKind,
+    /// Key of the user.
+    pub user_number: String,
+    /// Name of the document.
+    pub name: Option<String>,
+    /// What should change.
+    pub user_request: Option<String>,
+    /// What was said before.
+    pub context: Option<String>,
+    /// Model that the caller names.
+    pub model: String,
+    /// The patch, written by the caller.
+    pub edits: Option<String>,
+    /// Tools that its pages may call from now on; `None`: as before.
+    pub tool_names: Option<Vec<String>>,
+}
+
+/// The document that a call is about: exactly one of both names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WhichDocument {
+    /// Name of a web app.
+    pub app_name: Option<String>,
+    /// Name of a PDF document.
+    pub doc_name: Option<String>,
+}
+
+impl WhichDocument {
+    /// What it is, and its name.
+    ///
+    /// # Errors
+    /// When there are both names or none.
+    pub(crate) fn parts(&self) -> Result<(DocumentKind, &str), DocumentError> {
+        match (given(self.app_name.as_deref()), given(self.doc_name.as_deref())) {
+            (Some(name), None) => Ok((DocumentKind::WebApp, name)),
+            (None, Some(name)) => Ok((DocumentKind::Pdf, name)),
+            (None, None) | (Some(_), Some(_)) => Err(DocumentError::OneName),
+        }
+    }
+}
+
+/// A name that is one.
+fn given(name: Option<&str>) -> Option<&str> {
+    name.filter(|name| !name.trim().is_empty())
+}
+
+/// The words for a kind of document, in what callers read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KindWords {
+    /// What people call it.
+    pub(crate) noun: &'static str,
+    /// The argument that names one.
+    pub(crate) argument: &'static str,
+    /// The tool that makes one.
+    pub(crate) create: &'static str,
+    /// The tool that edits one.
+    pub(crate) edit: &'static str,
+    /// The tool that lists them.
+    pub(crate) list: &'static str,
+}
+
+/// The words for a kind of document.
+pub(crate) const fn words(kind: DocumentKind) -> KindWords {
+    match kind {
+        DocumentKind::WebApp => KindWords {
+            noun: "web app",
+            argument: "app_name",
+            create: "create_web_app",
+            edit: "edit_web_app",
+            list: "list_web_apps",
+        },
+        DocumentKind::Pdf => KindWords {
+            noun: "PDF document",
+            argument: "doc_name",
+            create: "create_pdf_document",
+            edit: "edit_pdf_document",
+            list: "list_pdf_documents",
+        },
+    }
+}
+
+/// What to make, or to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Brief {
-    /// What the app should do.
+    /// What the app should do, or what should change.
     pub(crate) request: String,
     /// What was said before.
     pub(crate) context: Option<String>,
@@ -69,14 +156,8 @@ pub(crate) fn user_key(user_number: &str) -> Result<String, DocumentError> {
 /// # Errors
 /// When neither says anything, or one is too long.
 pub(crate) fn brief(call: &CreateWebApp) -> Result<Brief, DocumentError> {
-    let request = meaningful(call.user_request.as_deref());
-    let context = meaningful(call.context.as_deref());
-    for (argument, text) in [("user_request", request), ("client_injected_context", context)] {
-        let bytes = text.map_or(0, str::len);
-        if bytes > TEXT_BYTES {
-            return Err(DocumentError::ArgumentTooLarge { argument, bytes, limit: TEXT_BYTES });
-        }
-    }
+    let request = bounded("user_request", call.user_request.as_deref())?;
+    let context = bounded("client_injected_context", call.context.as_deref())?;
     match (request, context) {
         (Some(request), context) => {
             Ok(Brief { request: request.to_owned(), context: context.map(str::to_owned) })
@@ -84,6 +165,31 @@ pub(crate) fn brief(call: &CreateWebApp) -> Result<Brief, DocumentError> {
         (None, Some(context)) => Ok(Brief { request: context.to_owned(), context: None }),
         (None, None) => Err(DocumentError::NoRequest),
     }
+}
+
+/// What an edit is asked to change; `None` when nothing is said. Clients add the context to every
+/// call, so unlike on creation a context alone asks for nothing.
+///
+/// # Errors
+/// When a text is too long.
+pub(crate) fn edit_brief(call: &EditDocument) -> Result<Option<Brief>, DocumentError> {
+    let request = bounded("user_edit_request", call.user_request.as_deref())?;
+    let context = bounded("client_injected_context", call.context.as_deref())?;
+    Ok(request
+        .map(|request| Brief { request: request.to_owned(), context: context.map(str::to_owned) }))
+}
+
+/// A text that says something and is not endless.
+fn bounded<'a>(
+    argument: &'static str,
+    text: Option<&'a str>,
+) -> Result<Option<&'a str>, DocumentError> {
+    let text = meaningful(text);
+    let bytes = text.map_or(0, str::len);
+    if bytes > TEXT_BYTES {
+        return Err(DocumentError::ArgumentTooLarge { argument, bytes, limit: TEXT_BYTES });
+    }
+    Ok(text)
 }
 
 /// A text that says something: neither empty nor a default.

@@ -6,22 +6,22 @@ use serde_json::json;
 
 use super::attachments::{Attachments, Collected};
 use super::error::DocumentError;
-use super::generate::{GeneratedPage, generate};
+use super::generate::{CheckedPage, GeneratedPage, Material};
 use super::html::{Page, page_as_given};
+use super::material::file_parts;
 use super::model::{CreateWebApp, brief, user_key};
-use super::names::{clean_name, name_from_title};
+use super::publish::{Draft, Place, Writer, given_name};
+use super::verification::drafts::Broken;
+use super::verification::{Checked, Verification, Verifier};
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
-use crate::llm::Route;
+use crate::llm::Part;
 use crate::prompts::Prompts;
-use crate::storage::blobs::{Blobs, sha256_hex};
+use crate::registry::Caller;
+use crate::storage::blobs::Blobs;
 use crate::storage::{
-    Catalog, Document, DocumentKind, NewVersion, Owner, PrincipalId, PublishedVersion,
-    StorageError, keys,
+    Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
 };
-
-/// Names tried for an app that was given none, before giving up.
-const NAME_TRIES: usize = 20;
 
 /// Most apps that one listing holds.
 const LISTED: u32 = 1000;
@@ -51,11 +51,15 @@ pub struct DocumentParts {
     pub link_life: LinkLife,
     /// Cap on a page, in bytes.
     pub page_bytes: usize,
+    /// Checks pages before they are published.
+    pub verifier: Verifier,
+    /// The tools that pages may be allowed to call.
+    pub tools: Caller,
 }
 
 /// Makes and lists documents.
 pub struct Documents {
-    parts: DocumentParts,
+    pub(super) parts: DocumentParts,
 }
 
 /// A published web app.
@@ -71,26 +75,14 @@ pub struct PublishedApp {
     pub writer: Writer,
     /// Files that it may show.
     pub attachments: Collected,
+    /// Tools that its pages may call.
+    pub tool_names: Vec<String>,
+    /// What its check found.
+    pub verification: Verification,
     /// What its reader should know.
     pub warnings: Vec<String>,
     /// What happened, in sentences.
     pub message: String,
-}
-
-/// Who wrote a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Writer {
-    /// The caller, who gave it.
-    Caller,
-    /// A model.
-    Model {
-        /// Its name; `None`: the host's own.
-        used: Option<String>,
-        /// How it was reached.
-        route: Route,
-        /// Why it is another one than the caller named.
-        note: Option<String>,
-    },
 }
 
 /// The apps of a user.
@@ -102,14 +94,6 @@ pub struct AppList {
     pub more: bool,
     /// The link that opens the gallery.
     pub gallery_url: Option<String>,
-}
-
-/// A page to publish with all that its record says.
-struct Draft {
-    page: Page,
-    writer: Writer,
-    prompt: serde_json::Value,
-    name: Option<String>,
 }
 
 impl Documents {
@@ -140,38 +124,87 @@ impl Documents {
             None => None,
         };
         let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
+        let tools =
+            self.checked_tools(call.tool_names.as_deref().unwrap_or_default(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
             run.progress(2.0, Some(100.0), "fetching attachments");
             run.step("attachments", || self.parts.attachments.collect(&call.attachments)).await?
         };
-        let (page, writer, prompt) = match (given, wanted) {
-            (Some(page), _) => (page, Writer::Caller, json!(null)),
+        let (page, writer, prompt, checked, rounds) = match (given, wanted) {
+            (Some(page), _) => {
+                let checked = self.check_given(run, &page, &attachments).await?;
+                (page, Writer::Caller, json!(null), checked, 0)
+            }
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
-                let GeneratedPage { page, outcome, prompt } = generate(
-                    run,
-                    &self.parts.prompts,
-                    &call.model,
-                    &brief,
-                    &attachments.files,
-                    self.parts.page_bytes,
-                )
-                .await?;
+                let material = Material {
+                    brief: &brief,
+                    files: &attachments.files,
+                    parts: self.seen(run, &attachments).await?,
+                    tools: &tools,
+                };
+                let CheckedPage { generated, checked, rounds } =
+                    self.generate(run, &call.model, material).await?;
+                let GeneratedPage { page, outcome, prompt } = generated;
                 let writer = Writer::Model {
                     used: outcome.model_used,
                     route: outcome.route,
                     note: outcome.model_note,
                 };
-                (page, writer, prompt)
+                (page, writer, prompt, checked, rounds)
             }
             (None, None) => return Err(DocumentError::NoRequest.into()),
         };
         run.progress(95.0, Some(100.0), "publishing");
-        let draft = Draft { page, writer, prompt, name: name.map(|name| given_name(run, name)) };
-        let published = self.publish(run, owner, &draft, &attachments).await?;
-        Ok(self.describe(published, draft, attachments, name))
+        let verification = checked.verification(rounds);
+        let (page, lifted) = self.lifted(page).await?;
+        let draft = Draft {
+            kind: DocumentKind::WebApp,
+            page,
+            pdf: None,
+            writer,
+            prompt,
+            place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
+            // A call that names none leaves those of an app that is there already.
+            tool_names: call
+                .tool_names
+                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
+            thumb_sha: checked.thumb_sha,
+            verification: json!(verification),
+        };
+        let files = attachments.files.iter().map(|file| file.attachment.clone());
+        let files: Vec<Attachment> = files.chain(lifted).collect();
+        let published = self.publish(run, owner, &draft, &files).await?;
+        Ok(self.describe(published, draft, verification, attachments, name))
+    }
+
+    /// Checks a page that the caller wrote. It is published with its faults, since it is what the
+    /// caller wants; only what cannot be shown at all is refused.
+    async fn check_given(
+        &self,
+        run: &Run,
+        page: &Page,
+        attachments: &Collected,
+    ) -> Result<Checked, Failure> {
+        run.progress(50.0, Some(100.0), "checking the page");
+        let files = self.page_files(None, &attachments.files, &page.html).await?;
+        let checked = self.check(run, &page.html, &files).await?;
+        if checked.is_unshowable() {
+            let verification = checked.verification(0);
+            return Err(self.broken(run, Broken::Given, &page.html, verification).await?.into());
+        }
+        Ok(checked)
+    }
+
+    /// What a model sees of the files of a call.
+    pub(super) async fn seen(
+        &self,
+        run: &Run,
+        attachments: &Collected,
+    ) -> Result<Vec<Part>, Failure> {
+        Ok(file_parts(&self.parts.blobs, &attachments.files, &run.delimiter()).await?)
     }
 
     /// The newest apps of a user.
@@ -200,50 +233,11 @@ impl Documents {
         Ok(AppList { apps, more, gallery_url: self.parts.urls.gallery(principal.as_str()) })
     }
 
-    /// Blob, then one transaction. A name of the caller's may be in use: then this is its next
-    /// version. A name made here must be free.
-    async fn publish(
-        &self,
-        run: &Run,
-        owner: Owner,
-        draft: &Draft,
-        attachments: &Collected,
-    ) -> Result<PublishedVersion, Failure> {
-        let bytes = draft.page.html.len();
-        let blob_sha = self.parts.blobs.put(draft.page.html.clone().into_bytes()).await?;
-        let new = NewVersion {
-            owner,
-            kind: DocumentKind::WebApp,
-            name: String::new(),
-            document: keys::document_id(),
-            token: keys::content_token()?,
-            expected_head: None,
-            blob_sha,
-            source_sha: None,
-            bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
-            title: draft.page.title.clone(),
-            facts: facts(draft).to_string(),
-            attachments: attachments.files.iter().map(|file| file.attachment.clone()).collect(),
-        };
-        if let Some(name) = &draft.name {
-            let new = NewVersion { name: name.clone(), ..new };
-            return Ok(self.parts.catalog.publish_version(&run.fence(), new).await?);
-        }
-        for name in proposed_names(run, draft.page.title.as_deref()) {
-            let new = NewVersion { name, expected_head: Some(0), ..new.clone() };
-            match self.parts.catalog.publish_version(&run.fence(), new).await {
-                Ok(published) => return Ok(published),
-                Err(StorageError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(DocumentError::NoFreeName.into())
-    }
-
     fn describe(
         &self,
         published: PublishedVersion,
         draft: Draft,
+        verification: Verification,
         attachments: Collected,
         asked_name: Option<&str>,
     ) -> PublishedApp {
@@ -266,6 +260,7 @@ impl Documents {
         {
             sentences.push(format!("The name was cleaned to `{name}`"));
         }
+        sentences.extend(draft.page.local_copies.iter().cloned());
         if self.parts.link_life == LinkLife::WhileRunning {
             let download = self.parts.urls.download(&document.token);
             sentences.push(format!(
@@ -275,47 +270,17 @@ impl Documents {
         }
         let mut warnings = attachments.warnings.clone();
         warnings.extend(draft.page.findings.into_iter().map(|finding| finding.message));
+        warnings.extend(verification.warning());
         PublishedApp {
             url,
             version: n,
             app_name: name,
             writer: draft.writer,
             attachments,
+            tool_names: document.tool_names,
+            verification,
             warnings,
             message: sentences.join(". ") + ".",
         }
     }
-}
-
-/// The record of a version, for listings.
-fn facts(draft: &Draft) -> serde_json::Value {
-    match &draft.writer {
-        Writer::Caller => json!({"writer": "caller"}),
-        Writer::Model { used, route, .. } => json!({
-            "writer": "model",
-            "model_used": used,
-            "llm_route": route,
-            "prompt": draft.prompt,
-        }),
-    }
-}
-
-/// A name as the caller wants it. One of which nothing is left still is the caller's wish for an
-/// app of its own.
-fn given_name(run: &Run, name: &str) -> String {
-    clean_name(name).unwrap_or_else(|| format!("sanitized_{}", run_word(run)))
-}
-
-/// Names for an app that was given none: from its title, numbered when that is taken.
-fn proposed_names(run: &Run, title: Option<&str>) -> Vec<String> {
-    let last = format!("web-app-{}", run_word(run));
-    let Some(base) = title.and_then(name_from_title) else { return vec![last] };
-    let numbered = (2..=NAME_TRIES).map(|n| format!("{base}-{n}"));
-    std::iter::once(base.clone()).chain(numbered).chain([last]).collect()
-}
-
-/// Eight hex digits that are equal in every attempt of a run, and say nothing about its delimiter.
-fn run_word(run: &Run) -> String {
-    let sha = sha256_hex(format!("name of {}", run.job_id()).as_bytes());
-    sha.0.chars().take(8).collect()
 }

@@ -179,5 +179,5 @@ fn is_passing(error: &ToolError) -> bool {
         | ErrorKind::Internal => false,
     };
     // With these the stored answers themselves are what is wrong.
-    passing && !["unusable_answer", "page_too_large"].contains(&error.code.as_ref())
+    passing && !["unusable_answer", "page_too_large", "page_broken"].contains(&error.code.as_ref())
 }

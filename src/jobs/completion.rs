@@ -91,6 +91,10 @@ fn message_text(message: &Message) -> String {
             Part::File { name, media_type, .. } => {
                 texts.push(format!("[attached file `{name}`, {media_type}]"));
             }
+            Part::StoredFile(file) => texts.push(match &file.text {
+                Some(text) => text.clone(),
+                None => format!("[attached file `{}`, {}]", file.name, file.media_type),
+            }),
             Part::ToolCall(call) => {
                 texts.push(format!("[call {} of `{}`: {}]", call.id, call.name, call.arguments));
             }

@@ -12,6 +12,7 @@
 mod attempt;
 mod completion;
 mod endings;
+mod files;
 mod lease;
 mod progress;
 mod run;

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::completion::{Ask, CompletionRequest};
+use super::files::with_files;
 use super::progress::{Progress, ProgressSink};
 use crate::error::{ErrorKind, ToolError};
 use crate::llm::resolve::{Choice, Models};
-use crate::llm::{LlmError, LlmErrorCode, Outcome};
+use crate::llm::{LlmError, LlmErrorCode, Outcome, sampling};
 use crate::registry::CallContext;
 use crate::storage::blobs::Blobs;
 use crate::storage::{CallId, Catalog, Fence, Job, JobId, StorageResult};
@@ -177,14 +178,20 @@ impl Run {
         };
         let (model, note) = match choice {
             Choice::Model { model, note } => (model, note),
-            Choice::Sampling => return suspend(ask, true),
+            Choice::Sampling => {
+                let request = with_files(&ask.request, sampling::reads, &inner.blobs).await?;
+                let request = request.into_owned();
+                return suspend(Ask { request, ..ask }, true);
+            }
             Choice::Host => return suspend(ask, false),
         };
         self.check_daily_tokens().await?;
+        let request =
+            with_files(&ask.request, |media_type| model.reads(media_type), &inner.blobs).await?;
         let run = self.clone();
         let answer = inner
             .models
-            .complete(model.as_ref(), &ask.request, &inner.cancel, &|bytes| {
+            .complete(model.as_ref(), &request, &inner.cancel, &|bytes| {
                 run.report_bytes(bytes);
             })
             .await;
@@ -226,37 +233,64 @@ impl Run {
     }
 
     async fn check_daily_tokens(&self) -> Result<(), Failure> {
-        let Some(limit) = self.inner.models.daily_tokens() else { return Ok(()) };
-        let left = self
-            .inner
-            .catalog
-            .add_quota(&self.inner.job.principal, "llm_tokens", DAY_MS, 0, limit)
-            .await?;
-        match left {
-            Some(used) if used < limit => Ok(()),
-            _ => Err(Failure::Error(tool_error(
-                LlmError::new(
-                    LlmErrorCode::QuotaExceeded,
-                    format!("the daily allowance of {limit} model tokens is used up"),
-                )
-                .hint("go on tomorrow, name the model `host` to write the text yourself, or raise `llm.daily_tokens`"),
-            ))),
+        for allowance in self.allowances() {
+            let used = self
+                .inner
+                .catalog
+                .add_quota(&self.inner.job.principal, &allowance.kind, DAY_MS, 0, allowance.per_day)
+                .await?;
+            if used.is_none_or(|used| used >= allowance.per_day) {
+                let LlmAllowance { per_day, whose, advice, .. } = allowance;
+                return Err(Failure::Error(tool_error(
+                    LlmError::new(
+                        LlmErrorCode::QuotaExceeded,
+                        format!("the daily allowance of {per_day} model tokens{whose} is used up"),
+                    )
+                    .hint(advice),
+                )));
+            }
         }
+        Ok(())
+    }
+
+    /// What limits the tokens of this call: the principal's allowance, and that of the program
+    /// that calls.
+    fn allowances(&self) -> Vec<LlmAllowance> {
+        let principal = self.inner.models.daily_tokens().map(|per_day| LlmAllowance {
+            kind: "llm_tokens".to_owned(),
+            per_day,
+            whose: "",
+            advice: "go on tomorrow, name the model `host` to write the text yourself, or raise `llm.daily_tokens`",
+        });
+        let program = self.inner.context.tokens.as_ref().map(|allowance| LlmAllowance {
+            kind: format!("llm_tokens:{}", allowance.holder),
+            per_day: allowance.per_day,
+            whose: " of this app",
+            advice: "go on tomorrow, or let the operator raise `limits.page_tokens_per_day`",
+        });
+        principal.into_iter().chain(program).collect()
     }
 
     async fn count_daily_tokens(&self, outcome: &Outcome) -> StorageResult<()> {
-        if self.inner.models.daily_tokens().is_none() {
-            return Ok(());
-        }
         let used =
             outcome.usage.input_tokens.unwrap_or(0) + outcome.usage.output_tokens.unwrap_or(0);
         let used = i64::try_from(used).unwrap_or(i64::MAX);
-        self.inner
-            .catalog
-            .add_quota(&self.inner.job.principal, "llm_tokens", DAY_MS, used, i64::MAX)
-            .await?;
+        for allowance in self.allowances() {
+            self.inner
+                .catalog
+                .add_quota(&self.inner.job.principal, &allowance.kind, DAY_MS, used, i64::MAX)
+                .await?;
+        }
         Ok(())
     }
+}
+
+/// A daily limit of model tokens.
+struct LlmAllowance {
+    kind: String,
+    per_day: i64,
+    whose: &'static str,
+    advice: &'static str,
 }
 
 /// Window of the daily allowance.

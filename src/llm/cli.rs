@@ -179,6 +179,7 @@ fn message_texts(message: &Message) -> Option<Vec<String>> {
         match part {
             Part::Text(text) => texts.push(text.clone()),
             Part::File { .. } => return None,
+            Part::StoredFile(file) => texts.extend(file.text.clone()),
             Part::ToolCall(call) => {
                 texts.push(format!("[call of `{}`: {}]", call.name, call.arguments));
             }

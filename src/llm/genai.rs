@@ -30,7 +30,10 @@ pub use http::{client, endpoint, install_crypto};
 
 use self::frames::{FrameWatch, Halt};
 use super::models::{ModelRow, Provider, Wire};
-use super::{Event, LanguageModel, LlmError, LlmErrorCode, Part, Request, Route, Stop, Usage};
+use super::{
+    Event, LanguageModel, LlmError, LlmErrorCode, Part, Request, Route, Stop, Usage,
+    is_common_picture,
+};
 use crate::config::Secret;
 
 /// A model behind a vendor's API, or behind a server that speaks like one.
@@ -112,6 +115,7 @@ fn part_bytes(part: &Part) -> usize {
     match part {
         Part::Text(text) | Part::ThoughtSignature(text) => text.len(),
         Part::File { base64, .. } => base64.len(),
+        Part::StoredFile(file) => file.text.as_ref().map_or(0, String::len),
         Part::ToolCall(call) => call.name.len() + call.arguments.to_string().len(),
         Part::ToolResult { content, .. } => content.len(),
     }
@@ -129,6 +133,11 @@ impl LanguageModel for ApiModel {
 
     fn provider(&self) -> &str {
         self.row.provider.name()
+    }
+
+    fn reads(&self, media_type: &str) -> bool {
+        (self.row.caps.vision && is_common_picture(media_type))
+            || (self.row.caps.pdf && media_type == "application/pdf")
     }
 
     async fn stream(

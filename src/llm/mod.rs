@@ -27,6 +27,11 @@ use serde_json::Value;
 
 pub use error::{LlmError, LlmErrorCode};
 
+/// The pictures that every vendor reads.
+pub(crate) fn is_common_picture(media_type: &str) -> bool {
+    matches!(media_type, "image/png" | "image/jpeg" | "image/webp" | "image/gif")
+}
+
 /// Who said a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +80,9 @@ pub enum Part {
         /// Content in base64.
         base64: String,
     },
+    /// A file that lies in the store. Whoever sends the request puts it in as [`Part::File`] for a
+    /// model that reads such files, and as its text for any other.
+    StoredFile(StoredFile),
     /// A call that the model made.
     ToolCall(ToolCall),
     /// The answer to a call.
@@ -86,6 +94,23 @@ pub enum Part {
     },
     /// Opaque reasoning state that a vendor wants back in the next turn, as it came.
     ThoughtSignature(String),
+}
+
+/// A file of the store that a message carries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// SHA-256 of its bytes, in hex: its blob.
+    pub sha: String,
+    /// Media type by its bytes.
+    pub media_type: String,
+    /// Name for people.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// What a model that sees it is told in front of it.
+    pub label: String,
+    /// What a model gets that cannot see it: its text, marked as data; `None`: nothing.
+    pub text: Option<String>,
 }
 
 /// A tool call by a model.
@@ -289,6 +314,10 @@ pub trait LanguageModel: Send + Sync + 'static {
     fn route(&self) -> Route;
     /// Provider name for limits and logs, such as `anthropic`.
     fn provider(&self) -> &str;
+    /// Whether it sees files of this media type.
+    fn reads(&self, _media_type: &str) -> bool {
+        false
+    }
     /// Starts an answer. Dropping the stream ends the request at once.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::{
     Event, LanguageModel, LlmError, LlmErrorCode, Message, Part, Request, Role, Route, Stop,
-    ToolCall,
+    ToolCall, is_common_picture,
 };
 
 /// Tokens that a client is asked to allow. Clients demand a number, and a page needs many.
@@ -77,6 +77,10 @@ impl LanguageModel for SamplingModel {
         "client"
     }
 
+    fn reads(&self, media_type: &str) -> bool {
+        reads(media_type)
+    }
+
     async fn stream(
         &self,
         request: &Request,
@@ -99,6 +103,11 @@ impl LanguageModel for SamplingModel {
         };
         Ok(stream::once(answer).flat_map(stream::iter).boxed())
     }
+}
+
+/// Whether sampling has a form for files of this media type.
+pub(crate) fn reads(media_type: &str) -> bool {
+    is_common_picture(media_type)
 }
 
 /// The request of the protocol for one of ours.
@@ -131,6 +140,10 @@ fn sampling_message(message: &Message) -> Result<SamplingMessage, LlmError> {
     for part in &message.parts {
         blocks.push(match part {
             Part::Text(text) => SamplingMessageContentBlock::text(text.as_str()),
+            Part::StoredFile(file) => match &file.text {
+                Some(text) => SamplingMessageContentBlock::text(text.as_str()),
+                None => continue,
+            },
             Part::File { media_type, base64, .. } if media_type.starts_with("image/") => {
                 SamplingMessageContentBlock::Image(ImageContent::new(
                     base64.as_str(),

@@ -9,11 +9,11 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tracing::Instrument as _;
 
-use super::context::CallContext;
-use super::references::Resolver;
+use super::context::{CallContext, Origin};
+use super::references::{self, Resolver};
 use super::registry::{Registered, Registry};
 use super::reply::{self, CallOutcome};
-use super::tool::{Call, DirectReply, Handler};
+use super::tool::{Call, DirectReply, Handler, Tool};
 use super::validation;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
@@ -24,6 +24,10 @@ use crate::storage::{CallId, CompletionHandle, JobId, NewCall, keys};
 const CALL_ID_TRIES: usize = 16;
 /// Bytes of a result that is kept in its row; a larger one is a blob.
 const INLINE_BYTES: usize = 16 * 1024;
+/// Argument that names the user.
+const USER_ARGUMENT: &str = "user_number";
+/// Argument by which a person agrees.
+const CONFIRM_ARGUMENT: &str = "confirm";
 
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
@@ -121,17 +125,8 @@ impl Registry {
         arguments: &Value,
         context: &CallContext,
     ) -> Result<&Registered, ToolError> {
-        let registered = self.registered(name).ok_or_else(|| {
-            let near = self.nearest_tools(name);
-            let hint = if near.is_empty() {
-                "list the tools to see what there is".to_owned()
-            } else {
-                format!("did you mean `{}`?", near.join("`, `"))
-            };
-            let shown: String = name.chars().take(64).collect();
-            ToolError::not_found("unknown_tool", format!("there is no tool `{shown}`")).hint(hint)
-        })?;
-        Self::check_rights(&registered.tool, &context.rights, context.origin)?;
+        let registered = self.registered(name).ok_or_else(|| self.unknown_tool(name))?;
+        self.check_rights(&registered.tool, &context.rights, context.origin)?;
         let limit = self.limits.argument_bytes;
         if validation::json_bytes(arguments) > limit {
             return Err(ToolError::new(
@@ -224,9 +219,17 @@ impl Registry {
             principal: &context.principal,
             bytes: self.limits.argument_bytes,
         };
-        let mut arguments = resolver.resolve(arguments, &tool.input_schema).await?;
+        let mut arguments = match context.origin {
+            // A page speaks for whoever holds its link, who must not read the owner's results.
+            Origin::Page => references::refuse(arguments)?,
+            Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
+                resolver.resolve(arguments, &tool.input_schema).await?
+            }
+        };
+        impose(&mut arguments, tool, &context);
         validation::normalise(&mut arguments, &tool.input_schema);
         validation::check(tool.name, &registered.validator, &arguments)?;
+        self.check_inner(tool, &arguments, &context)?;
         match &tool.handler {
             Handler::Direct(handler) => {
                 let caller = context.clone();
@@ -262,6 +265,24 @@ impl Registry {
     }
 }
 
+/// Sets what the caller has no say in: whom the call is for, and that a program cannot confirm in
+/// place of a person.
+fn impose(arguments: &mut Value, tool: &Tool, context: &CallContext) {
+    let (Some(arguments), Some(known)) =
+        (arguments.as_object_mut(), tool.input_schema.get("properties").and_then(Value::as_object))
+    else {
+        return;
+    };
+    if let Some(user) = &context.user
+        && known.contains_key(USER_ARGUMENT)
+    {
+        arguments.insert(USER_ARGUMENT.to_owned(), Value::from(user.as_str()));
+    }
+    if context.origin.is_program() && known.contains_key(CONFIRM_ARGUMENT) {
+        arguments.shift_remove(CONFIRM_ARGUMENT);
+    }
+}
+
 impl JobExecutor for Registry {
     fn execute(
         &self,
@@ -280,7 +301,10 @@ impl JobExecutor for Registry {
         };
         // Rights are those of whoever runs it now: a resumed call may have lost them.
         let context = run.context();
-        if let Err(error) = Self::check_rights(&registered.tool, &context.rights, context.origin) {
+        let checked = self
+            .check_rights(&registered.tool, &context.rights, context.origin)
+            .and_then(|()| self.check_inner(&registered.tool, &arguments, context));
+        if let Err(error) = checked {
             return Box::pin(std::future::ready(Err(error.into())));
         }
         match &registered.tool.handler {

@@ -56,6 +56,54 @@ pub struct CallContext {
     pub idempotency_key: Option<String>,
     /// How long to wait before answering with a job id. `None`: until the end.
     pub answer_budget: Option<Duration>,
+    /// The user that every call is for, whatever its arguments say. `None`: as the arguments say.
+    pub user: Option<String>,
+    /// Model tokens of the program that calls, where it has an allowance of its own.
+    pub tokens: Option<TokenAllowance>,
+    /// How many calls this one is made inside of.
+    pub depth: u32,
+}
+
+impl Origin {
+    /// Whether the call is made by a program that a model or a stranger may have written, and not
+    /// by the caller's own decision.
+    pub const fn is_program(self) -> bool {
+        match self {
+            Self::Code | Self::Page => true,
+            Self::Client | Self::Api | Self::Command | Self::Workflow => false,
+        }
+    }
+
+    /// Of a call and one made inside it, the origin that may do less.
+    #[must_use]
+    pub const fn narrower(self, inner: Self) -> Self {
+        match (self, inner) {
+            (Self::Page, _) | (_, Self::Page) => Self::Page,
+            (Self::Code, _) | (_, Self::Code) => Self::Code,
+            (Self::Client | Self::Api | Self::Command | Self::Workflow, inner) => inner,
+        }
+    }
+}
+
+impl Rights {
+    /// These rights for the named tools alone.
+    #[must_use]
+    pub fn narrowed_to(&self, names: &BTreeSet<String>) -> Self {
+        let tools = match &self.tools {
+            Some(own) => own.intersection(names).cloned().collect(),
+            None => names.clone(),
+        };
+        Self { tools: Some(tools), ..self.clone() }
+    }
+}
+
+/// Model tokens that a program may use a day, counted beside those of its principal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenAllowance {
+    /// Whose they are; the name of the count.
+    pub holder: String,
+    /// How many.
+    pub per_day: i64,
 }
 
 impl CallContext {
@@ -70,6 +118,9 @@ impl CallContext {
             models: ClientModels { host_completion: true, ..ClientModels::default() },
             idempotency_key: None,
             answer_budget: None,
+            user: None,
+            tokens: None,
+            depth: 0,
         }
     }
 }

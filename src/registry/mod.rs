@@ -4,6 +4,7 @@
 //! A tool is one function in one file that returns a [`Tool`]: metadata, schemas and handler.
 
 mod call;
+mod caller;
 mod context;
 mod portable_schema;
 mod references;
@@ -13,12 +14,16 @@ mod references;
 )]
 mod registry;
 mod reply;
+mod rights;
 mod tool;
 mod validation;
 
-pub use context::{CallContext, Origin, Rights};
+pub use caller::{Caller, Grant, Terms, ToolDescription};
+pub use context::{CallContext, Origin, Rights, TokenAllowance};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, SamplingAsk};
 pub(crate) use tool::structured;
-pub use tool::{Annotations, Call, DirectReply, Handler, Tool, ToolBuilder, Toolset};
+pub use tool::{
+    Annotations, Call, DirectReply, Forwarding, Handler, InnerTool, Tool, ToolBuilder, Toolset,
+};

@@ -111,6 +111,24 @@ impl Resolver<'_> {
     }
 }
 
+/// Lets arguments without references through as they are.
+///
+/// # Errors
+/// `reference_not_allowed` when there is one.
+pub(super) fn refuse(arguments: Value) -> Result<Value, ToolError> {
+    let mut references = Vec::new();
+    collect(&arguments, 0, &mut references);
+    if references.is_empty() {
+        return Ok(arguments);
+    }
+    Err(ToolError::new(
+        ErrorKind::Denied,
+        "reference_not_allowed",
+        "a page cannot use references to earlier results",
+    )
+    .hint("pass the value itself"))
+}
+
 fn collect(value: &Value, depth: usize, found: &mut Vec<Reference>) {
     if depth > MAX_DEPTH {
         return;

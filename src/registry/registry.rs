@@ -7,7 +7,8 @@ use std::time::Duration;
 use jsonschema::Validator;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::context::{Origin, Rights};
+use super::context::Rights;
+use super::rights::allows;
 use super::tool::{Tool, Toolset};
 use super::validation;
 use crate::config::limits::LimitsConfig;
@@ -48,7 +49,7 @@ pub struct Registry {
     pub(super) blobs: Blobs,
     pub(super) runner: Arc<JobRunner>,
     pub(super) limits: LimitsConfig,
-    server: ServerConfig,
+    pub(super) server: ServerConfig,
     permits: Mutex<HashMap<PrincipalId, Arc<Semaphore>>>,
     pub(super) observer: Option<Arc<dyn CallObserver>>,
 }
@@ -130,34 +131,6 @@ impl Registry {
             || named(&server.tools, tool.name)
     }
 
-    /// Refuses what the caller may not use.
-    pub(super) fn check_rights(
-        tool: &Tool,
-        rights: &Rights,
-        origin: Origin,
-    ) -> Result<(), ToolError> {
-        if !allows(rights, tool) {
-            return Err(denied(
-                tool,
-                "these credentials do not cover it",
-                "use another tool, or credentials that cover this one",
-            ));
-        }
-        match origin {
-            Origin::Code | Origin::Page if !tool.open_to_code => Err(denied(
-                tool,
-                "it is closed to code and pages",
-                "call it from the client; the operator can open it",
-            )),
-            Origin::Client
-            | Origin::Api
-            | Origin::Command
-            | Origin::Code
-            | Origin::Page
-            | Origin::Workflow => Ok(()),
-        }
-    }
-
     /// One of the principal's places for calls in flight.
     pub(super) fn permit(
         &self,
@@ -185,8 +158,20 @@ impl Registry {
         })
     }
 
+    /// Why there is no such tool, with the names nearest to it.
+    pub(super) fn unknown_tool(&self, name: &str) -> ToolError {
+        let near = self.nearest_tools(name);
+        let hint = if near.is_empty() {
+            "list the tools to see what there is".to_owned()
+        } else {
+            format!("did you mean `{}`?", near.join("`, `"))
+        };
+        let shown: String = name.chars().take(64).collect();
+        ToolError::not_found("unknown_tool", format!("there is no tool `{shown}`")).hint(hint)
+    }
+
     /// The names of tools closest to a wrong one.
-    pub(super) fn nearest_tools(&self, name: &str) -> Vec<&'static str> {
+    fn nearest_tools(&self, name: &str) -> Vec<&'static str> {
         let mut near: Vec<(f32, &'static str)> = self
             .tools
             .values()
@@ -213,6 +198,12 @@ impl Registry {
             .or_else(|| unknown(&server.tools, &is_tool).map(|name| ("server.tools", name)))
             .or_else(|| {
                 unknown(&server.exclude_tools, &is_tool).map(|name| ("server.exclude_tools", name))
+            })
+            .or_else(|| {
+                unknown(&server.open_to_pages, &is_tool).map(|name| ("server.open_to_pages", name))
+            })
+            .or_else(|| {
+                unknown(&server.open_to_code, &is_tool).map(|name| ("server.open_to_code", name))
             });
         match bad {
             None => Ok(()),
@@ -223,28 +214,6 @@ impl Registry {
             .hint("`atelier tools` lists tools and toolsets")),
         }
     }
-}
-
-fn allows(rights: &Rights, tool: &Tool) -> bool {
-    if tool.toolset == Toolset::Jobs {
-        return true;
-    }
-    if rights.read_only && !tool.annotations.read_only {
-        return false;
-    }
-    let in_toolsets =
-        rights.toolsets.as_ref().is_none_or(|sets| sets.contains(tool.toolset.as_str()));
-    let in_tools = rights.tools.as_ref().is_none_or(|names| names.contains(tool.name));
-    in_toolsets && in_tools
-}
-
-fn denied(tool: &Tool, reason: &str, hint: &str) -> ToolError {
-    ToolError::new(
-        ErrorKind::Denied,
-        "tool_not_allowed",
-        format!("`{}` may not be called here: {reason}", tool.name),
-    )
-    .hint(hint)
 }
 
 impl std::fmt::Debug for Registry {

@@ -41,6 +41,11 @@ pub struct SamplingAsk {
 }
 
 impl CallOutcome {
+    /// The outcome of a call that was refused before it began.
+    pub fn refused(error: &ToolError) -> Self {
+        from_error(None, error)
+    }
+
     /// What happened in one word, for logs and metrics: the status, or the error's code.
     pub fn label(&self) -> String {
         let key = if self.is_error { "code" } else { "status" };

@@ -115,6 +115,21 @@ pub enum Handler {
     Job(JobHandler),
 }
 
+/// The tool that a call of another tool passes its arguments on to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InnerTool {
+    /// Its name.
+    pub name: String,
+    /// Whether it changes nothing.
+    pub read_only: bool,
+    /// Whether code and pages may call it without an operator's setting. For a tool of this
+    /// program, its own mark counts.
+    pub open_to_code: bool,
+}
+
+/// Tells which tool a call is passed on to; `None` when the arguments name none.
+pub type Forwarding = Arc<dyn Fn(&Value) -> Option<InnerTool> + Send + Sync>;
+
 /// A tool: what clients see of it, and what it does.
 #[derive(Clone)]
 pub struct Tool {
@@ -132,8 +147,11 @@ pub struct Tool {
     pub input_schema: Value,
     /// Portable JSON Schema of the structured result; requires only `status`.
     pub output_schema: Value,
-    /// Whether Python code and pages may call it without an operator's setting.
+    /// Whether Python code and pages may call it without an operator's setting. Never for a tool
+    /// that may destroy something.
     pub open_to_code: bool,
+    /// Set when it passes calls on: rights are checked on the inner tool as well.
+    pub forwarding: Option<Forwarding>,
     /// What it does.
     pub handler: Handler,
 }
@@ -166,6 +184,17 @@ impl Tool {
             annotations: Annotations::READ,
             open_to_code: true,
         }
+    }
+
+    /// Says that the tool passes its calls on, and to which tool: that one's rights are checked
+    /// too, wherever the call comes from.
+    #[must_use]
+    pub fn forwards(
+        mut self,
+        inner: impl Fn(&Value) -> Option<InnerTool> + Send + Sync + 'static,
+    ) -> Self {
+        self.forwarding = Some(Arc::new(inner));
+        self
     }
 }
 
@@ -236,7 +265,9 @@ impl ToolBuilder {
             annotations: self.annotations,
             input_schema,
             output_schema: with_common_fields(output_schema),
-            open_to_code: self.open_to_code,
+            // What may destroy something needs somebody's decision.
+            open_to_code: self.open_to_code && !self.annotations.destructive,
+            forwarding: None,
             handler,
         }
     }

@@ -88,7 +88,8 @@ impl RunHandle {
         while let Some(event) = self.next().await {
             match event {
                 Event::Output { .. } => {}
-                Event::Call(super::ToolCall { id, .. }) | Event::Ask(super::AiQuestion { id, .. }) => {
+                Event::Call(super::ToolCall { id, .. })
+                | Event::Ask(super::AiQuestion { id, .. }) => {
                     let refusal =
                         super::CallFailure::new("tool_not_allowed", "this run may call nothing");
                     self.reply(id, Err(refusal)).await;

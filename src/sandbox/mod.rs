@@ -32,8 +32,8 @@ pub use error::SandboxError;
 pub use event::{AiQuestion, CallFailure, CallId, Event, Reply, Stream, ToolCall};
 pub use handle::{Command, Replier, RunDriver, RunHandle};
 pub use outcome::{
-    Captured, CodeError, End, Finished, Inspection, InspectedCall, InspectedImport, Outcome, OutputFile,
-    Rendered, SkippedFile, SyntaxProblem, Unfinished,
+    Captured, CodeError, End, Finished, InspectedCall, InspectedImport, Inspection, Outcome,
+    OutputFile, Rendered, SkippedFile, SyntaxProblem, Unfinished,
 };
 pub use report::{IsolationReport, Layer, LayerState, ProfileReport, SandboxReport, Tier};
 pub use spec::{InputFile, RunKind, RunLimits, RunSpec, ToolStub};

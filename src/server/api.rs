@@ -116,7 +116,8 @@ fn answer(outcome: CallOutcome) -> Response {
     response
 }
 
-fn status_of(kind: ErrorKind, structured: &Value) -> StatusCode {
+/// The status of an error.
+pub(super) fn status_of(kind: ErrorKind, structured: &Value) -> StatusCode {
     match kind {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,

@@ -27,6 +27,7 @@ pub struct Metrics {
     calls: Family<Labels, Counter>,
     in_flight: Gauge<i64, AtomicI64>,
     durations: Family<Labels, Histogram>,
+    page_calls: Family<Labels, Counter>,
 }
 
 impl Metrics {
@@ -35,10 +36,16 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::with_prefix("atelier");
         let calls = Family::default();
+        let page_calls = Family::default();
         let in_flight = Gauge::default();
         let durations: Family<Labels, Histogram> =
             Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         registry.register("tool_calls", "Tool calls by tool and outcome", calls.clone());
+        registry.register(
+            "page_tool_calls",
+            "Tool calls of hosted pages by tool and outcome",
+            page_calls.clone(),
+        );
         registry.register(
             "http_requests_in_flight",
             "HTTP requests to MCP and the API that are being answered",
@@ -55,7 +62,7 @@ impl Metrics {
             "The running program",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Arc::new(Self { registry, calls, in_flight, durations })
+        Arc::new(Self { registry, calls, in_flight, durations, page_calls })
     }
 
     /// Counts a request that came in; dropped, it has left.
@@ -67,6 +74,12 @@ impl Metrics {
     /// HTTP requests that are being answered.
     pub(super) fn in_flight(&self) -> i64 {
         self.in_flight.get()
+    }
+
+    /// Counts a call of a hosted page.
+    pub(super) fn page_call(&self, tool: &str, outcome: &str) {
+        let labels = vec![("tool", tool.to_owned()), ("outcome", outcome.to_owned())];
+        self.page_calls.get_or_create(&labels).inc();
     }
 
     /// The text of `/metrics`.

@@ -16,8 +16,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::serve::ListenerExt as _;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -206,6 +206,21 @@ pub async fn bind_exclusive(
     try_bind(address).await?.ok_or(PortError::InUse { address, flag })
 }
 
+/// Tells answers that have no end of their own that their listener closes. A request that came
+/// without a listener, as in tests, never learns of any.
+#[derive(Debug, Clone, Default)]
+pub struct Closing(Option<CancellationToken>);
+
+impl Closing {
+    /// Waits until the listener closes.
+    pub async fn wait(&self) {
+        match &self.0 {
+            Some(cancel) => cancel.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Serves a listener until `cancel` fires, then lets requests in flight end for a short time.
 pub async fn serve_until(listener: TcpListener, router: Router, cancel: CancellationToken) {
     // Answers are small and written at once; waiting for more to send would only delay them.
@@ -214,6 +229,7 @@ pub async fn serve_until(listener: TcpListener, router: Router, cancel: Cancella
             tracing::debug!(error.cause = %error, "a connection keeps its delay");
         }
     });
+    let router = router.layer(Extension(Closing(Some(cancel.clone()))));
     let graceful = cancel.clone().cancelled_owned();
     let serve = axum::serve(listener, router).with_graceful_shutdown(graceful).into_future();
     let deadline = async {

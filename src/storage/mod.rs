@@ -11,10 +11,12 @@ pub mod keys;
 pub mod sqlite;
 
 mod model;
+mod page_store;
 
 use async_trait::async_trait;
 
 pub use model::*;
+pub use page_store::*;
 
 /// A failure of the store, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +57,7 @@ fn is_no_space(error: &std::io::Error) -> bool {
 /// All times are milliseconds since the Unix epoch by the database's clock; no clock of a process
 /// decides about leases or expiry.
 #[async_trait]
-pub trait Catalog: Send + Sync + 'static {
+pub trait Catalog: PageStore + Send + Sync + 'static {
     /// Answers when the store can be read and written.
     async fn ping(&self) -> StorageResult<()>;
 
@@ -198,14 +200,18 @@ pub trait Catalog: Send + Sync + 'static {
     // --- documents ----------------------------------------------------------------------------
 
     /// Publishes a version in one transaction: makes the document or moves its head, inserts the
-    /// version, links its attachments, and remembers it as this job's (`UNIQUE (job)`: a job that
-    /// publishes twice gets its first version back). Fenced. [`StorageError::Conflict`] when
-    /// `expected_head` is given and the head is another.
+    /// version, links its attachments, prunes versions beyond [`KEPT_VERSIONS`], and remembers it
+    /// as this job's (`UNIQUE (job)`: a job that publishes twice gets its first version back).
+    /// Fenced. [`StorageError::Conflict`] when `expected_head` is given and the head is another, or
+    /// `expected_document` is given and deleted.
     async fn publish_version(
         &self,
         fence: &Fence,
         new: NewVersion,
     ) -> StorageResult<PublishedVersion>;
+    /// Deletes a document: its name is free again, and its token leads nowhere. Fenced. `false` when
+    /// it is deleted already.
+    async fn delete_document(&self, fence: &Fence, id: &DocumentId) -> StorageResult<bool>;
     /// A live document by its name, compared without case.
     async fn document(
         &self,
@@ -232,6 +238,18 @@ pub trait Catalog: Send + Sync + 'static {
         principal: &PrincipalId,
         limit: u32,
     ) -> StorageResult<Vec<Document>>;
+
+    /// Gives a live document another name; its token and versions stay. `None` when there is no
+    /// such document, [`StorageError::Conflict`] when another one has the new name.
+    async fn rename_document(
+        &self,
+        owner: &Owner,
+        kind: DocumentKind,
+        name: &str,
+        new_name: &str,
+    ) -> StorageResult<Option<Document>>;
+    /// Those live documents of a principal whose newest version has a picture.
+    async fn pictured_documents(&self, principal: &PrincipalId) -> StorageResult<Vec<DocumentId>>;
 
     // --- attachments --------------------------------------------------------------------------
 
@@ -273,7 +291,7 @@ pub trait Catalog: Send + Sync + 'static {
     async fn setting(&self, key: &str) -> StorageResult<Option<String>>;
     /// Replaces a value of the installation.
     async fn set_setting(&self, key: &str, value: &str) -> StorageResult<()>;
-    /// Removes rows whose time is over: calls, sessions, quota windows, and completions that
-    /// ended and whose longest life is over. Returns how many.
+    /// Removes rows whose time is over: calls, sessions, quota windows, completions that ended and
+    /// whose longest life is over, and what pages of deleted documents stored. Returns how many.
     async fn sweep(&self) -> StorageResult<u64>;
 }

@@ -350,6 +350,9 @@ pub struct CallRecord {
     pub created_at: i64,
 }
 
+/// Versions that a document keeps; older ones are pruned when a new one is published.
+pub const KEPT_VERSIONS: i64 = 50;
+
 /// A version to publish.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
@@ -363,6 +366,9 @@ pub struct NewVersion {
     pub document: DocumentId,
     /// Token used when the document is new.
     pub token: String,
+    /// The document that it is a version of, whatever that is called by now. `None`: the one that
+    /// has the name, or a new one.
+    pub expected_document: Option<DocumentId>,
     /// Head the version was made from; 0: the name must be free. `None`: on whatever is there.
     pub expected_head: Option<i64>,
     /// What is served (HTML of an app, PDF of a document).
@@ -377,6 +383,10 @@ pub struct NewVersion {
     pub facts: String,
     /// Files that the document may serve from now on, besides those of its other versions.
     pub attachments: Vec<Attachment>,
+    /// Tools that its pages may call from now on; `None`: as before, none for a new document.
+    pub tool_names: Option<Vec<String>>,
+    /// Small picture of this version (WebP).
+    pub thumb_sha: Option<Sha256Hex>,
 }
 
 /// What [`super::Catalog::publish_version`] made.
@@ -409,6 +419,8 @@ pub struct Document {
     pub title: Option<String>,
     /// Size of the newest version, in bytes.
     pub bytes: i64,
+    /// Tools that its pages may call.
+    pub tool_names: Vec<String>,
     /// When it was made.
     pub created_at: i64,
     /// When its head moved last.
@@ -418,7 +430,7 @@ pub struct Document {
 /// A version of a document.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// Number, from 1, dense.
+    /// Number, from 1; the newest [`KEPT_VERSIONS`] are there without a gap.
     pub n: i64,
     /// What is served.
     pub blob_sha: Sha256Hex,
@@ -430,6 +442,8 @@ pub struct Version {
     pub job: JobId,
     /// Facts about how it was made (JSON).
     pub facts: String,
+    /// Small picture of it (WebP), when one was taken.
+    pub thumb_sha: Option<Sha256Hex>,
     /// When it was made.
     pub created_at: i64,
 }

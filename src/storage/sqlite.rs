@@ -9,9 +9,11 @@ mod check;
 mod completions;
 mod documents;
 mod error;
+mod gallery;
 mod jobs;
 mod open;
 mod ownership;
+mod page_store;
 mod settings;
 
 use async_trait::async_trait;
@@ -222,6 +224,9 @@ impl Catalog for SqliteCatalog {
     ) -> StorageResult<PublishedVersion> {
         documents::publish_version(self, fence, new).await
     }
+    async fn delete_document(&self, fence: &Fence, id: &DocumentId) -> StorageResult<bool> {
+        documents::delete_document(self, fence, id).await
+    }
     async fn document(
         &self,
         owner: &Owner,
@@ -253,6 +258,18 @@ impl Catalog for SqliteCatalog {
         limit: u32,
     ) -> StorageResult<Vec<Document>> {
         documents::documents_of_principal(self, principal, limit).await
+    }
+    async fn rename_document(
+        &self,
+        owner: &Owner,
+        kind: DocumentKind,
+        name: &str,
+        new_name: &str,
+    ) -> StorageResult<Option<Document>> {
+        gallery::rename_document(self, owner, kind, name, new_name).await
+    }
+    async fn pictured_documents(&self, principal: &PrincipalId) -> StorageResult<Vec<DocumentId>> {
+        gallery::pictured_documents(self, principal).await
     }
     async fn link_attachment(
         &self,

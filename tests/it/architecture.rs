@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -29,30 +29,35 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("browser", &["config"]),
     (
         "cli",
-        &[
-            "app",
-            "config",
-            "content_urls",
-            "doctor",
-            "registry",
-            "sandbox",
-            "server",
-            "telemetry",
-        ],
+        &["app", "config", "content_urls", "doctor", "registry", "sandbox", "server", "telemetry"],
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "server"]),
     (
         "documents",
-        &["config", "content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"],
+        &[
+            "browser",
+            "config",
+            "content_urls",
+            "error",
+            "jobs",
+            "libraries",
+            "llm",
+            "page_runtime",
+            "prompts",
+            "registry",
+            "storage",
+        ],
     ),
     ("error", &["llm", "storage"]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),
     ("lib", &[]),
+    ("libraries", &[]),
     ("llm", &["config"]),
     ("main", &[]),
+    ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     ("sandbox", &[]),
@@ -65,7 +70,9 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "error",
             "installation_key",
             "jobs",
+            "libraries",
             "llm",
+            "page_runtime",
             "registry",
             "storage",
         ],

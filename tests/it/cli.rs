@@ -267,7 +267,13 @@ fn anywhere() -> Installation {
 async fn the_demo_plays_the_host_when_there_is_no_model() {
     let finished = anywhere().run(&["demo", "--once"]).await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    for part in ["http://127.0.0.1:", "host completion", "version 1", "client-config"] {
+    for part in [
+        "http://127.0.0.1:",
+        "host completion",
+        "version 1",
+        "version 2, 5 blocks applied, 7 lines added, 5 removed",
+        "client-config",
+    ] {
         assert!(finished.stdout.contains(part), "{part}: {finished:?}");
     }
 }
@@ -275,7 +281,11 @@ async fn the_demo_plays_the_host_when_there_is_no_model() {
 #[tokio::test]
 async fn the_demo_uses_the_configured_model() {
     let page = "<!doctype html><html lang=en><title>Costs</title><h1>By a model</h1></html>";
-    let model = FakeLlm::start(Script::new().rule(Rule::reply(Reply::text(page)))).await.unwrap();
+    let edit = "<<<<<<< SEARCH\n<!doctype html><html lang=en><title>Costs</title><h1>By a model</h1></html>\n=======\n<!doctype html><html lang=en><title>Costs</title><h1>Edited by a model</h1></html>\n>>>>>>> REPLACE\n";
+    let script = Script::new()
+        .rule(Rule::reply(Reply::text(page)).times(1))
+        .rule(Rule::reply(Reply::text(edit)).times(1));
+    let model = FakeLlm::start(script).await.unwrap();
     let world = anywhere()
         .with("ANTHROPIC_API_KEY", "test-key")
         .with("ANTHROPIC_BASE_URL", model.base_url());
@@ -283,7 +293,9 @@ async fn the_demo_uses_the_configured_model() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stdout.contains("model: claude-"), "{finished:?}");
     assert!(!finished.stdout.contains("host completion"), "{finished:?}");
-    assert_eq!(model.model_requests().len(), 1);
+    assert!(finished.stdout.contains("version 2, 1 blocks applied"), "{finished:?}");
+    model.assert_all_matched();
+    assert_eq!(model.model_requests().len(), 2);
 }
 
 #[tokio::test]

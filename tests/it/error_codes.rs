@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use crate::support::sources::sources;
 
 /// What stands right before a code, in sources without line breaks.
-const BEFORE: [&str; 8] = [
+const BEFORE: [&str; 9] = [
     "ToolError::invalid(",
     "ToolError::not_found(",
     "Self::invalid(",
     "Self::not_found(",
     "\"code\": ",
+    "PageProblem::new(",
     "Refusal::Host => (",
     "Refusal::Origin => (",
     "PromptError::Missing { .. } => (",

@@ -8,6 +8,10 @@ mod agent;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod caller;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;

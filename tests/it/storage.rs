@@ -11,6 +11,7 @@ mod fixtures;
 mod history;
 mod jobs;
 mod ownership;
+mod page_store;
 mod processes;
 mod races;
 mod settings;
@@ -157,7 +158,20 @@ contract! {
             nothing_is_left_of_a_refused_version
             documents_are_listed_newest_change_first
             tokens_lead_to_documents
-            attachments_belong_to_a_document;
+            attachments_belong_to_a_document
+            the_newest_versions_are_kept
+            a_version_can_name_its_document
+            a_deleted_document_is_gone;
+        page_store:
+            what_a_page_stored_is_read_by_every_process
+            changes_are_told_since_a_revision
+            removals_too_old_to_remember_make_the_answer_whole
+            a_write_is_all_or_nothing_within_the_limits
+            a_number_is_used_once_per_tab
+            the_tabs_written_last_are_kept
+            keys_are_listed_by_prefix_in_parts
+            writes_of_many_processes_all_count
+            only_live_documents_store;
         settings:
             the_store_answers_a_ping
             quotas_add_up_to_the_limit

@@ -4,6 +4,7 @@
 //! each of them made, and keeps serving.
 
 mod client;
+mod edit;
 mod web_app;
 
 use std::net::SocketAddr;
@@ -40,15 +41,17 @@ pub(super) struct DemoArguments {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     WebApp,
+    Edit,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 1] = [Step::WebApp];
+const STEPS: [Step; 2] = [Step::WebApp, Step::Edit];
 
 impl Step {
     const fn title(self) -> &'static str {
         match self {
             Self::WebApp => "A web app, from a request in words",
+            Self::Edit => "The same app changed, in blocks that are applied all or not at all",
         }
     }
 
@@ -56,6 +59,7 @@ impl Step {
     async fn run(self, client: &Client) -> Result<Vec<String>, CommandError> {
         match self {
             Self::WebApp => web_app::make(client).await,
+            Self::Edit => edit::make(client).await,
         }
     }
 }

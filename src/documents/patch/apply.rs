@@ -35,6 +35,7 @@ pub struct Placed {
     /// The level that placed it.
     pub level: Level,
     /// Line of the document at which it was placed, at its turn; none when nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
 }
 
@@ -113,8 +114,8 @@ const PLACES: usize = 3;
 /// Lines and bytes per line of an excerpt.
 const EXCERPT_LINES: usize = 60;
 const EXCERPT_WIDTH: usize = 400;
-/// Bytes of a diff: a result must stay below what hosts take.
-const MAX_DIFF: usize = 40_000;
+/// Bytes of a diff: a result must stay below what hosts take. A diff that is longer was cut.
+pub const MAX_DIFF: usize = 40_000;
 
 /// Applies blocks without a check of the result.
 ///
@@ -378,8 +379,9 @@ impl Failures {
     }
 }
 
-/// A unified diff with three lines of context.
-fn unified(before: &str, after: &str) -> String {
+/// A unified diff with three lines of context; empty when nothing differs. A very long one is cut
+/// and says so.
+pub fn unified(before: &str, after: &str) -> String {
     if before == after {
         return String::new();
     }

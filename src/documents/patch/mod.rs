@@ -21,12 +21,15 @@ mod parse;
 mod plan;
 mod reason;
 
-pub use apply::{Applied, Failure, Failures, Placed, Refusal, apply, apply_checked};
+pub use apply::{
+    Applied, Failure, Failures, MAX_DIFF, Placed, Refusal, apply, apply_checked, unified,
+};
 pub use block::Block;
 pub use feedback::{Audience, FORMAT};
 pub use matching::Level;
 pub use nearest::Region;
 pub use parse::{Malformed, Reply, Unusable, parse};
+pub use plan::left_out;
 pub use reason::Reason;
 
 /// The most blocks in one answer.

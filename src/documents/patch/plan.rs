@@ -164,6 +164,16 @@ fn is_placeholder(line: &str) -> bool {
         })
 }
 
+/// The first line of a whole document, from 1, that stands for text of the old one that is left
+/// out. A line that the old one has as well is content.
+pub fn left_out(old: &str, new: &str) -> Option<usize> {
+    let mut lines = new.lines().enumerate().filter(|(_, line)| is_placeholder(line)).peekable();
+    lines.peek()?;
+    let kept: HashSet<&str> =
+        old.lines().filter(|line| is_placeholder(line)).map(str::trim).collect();
+    lines.find(|(_, line)| !kept.contains(line.trim())).map(|(index, _)| index + 1)
+}
+
 /// Every piece around `...` must have exactly one place, in the order of SEARCH.
 fn plan_pieces(working: &Lines<'_>, block: &Block, work: &mut Work) -> Result<Plan, Reason> {
     let split = |lines: &[String]| -> Vec<Vec<String>> {

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{default_model, default_user_number};
 use crate::documents::model::NO_CONTEXT;
+use crate::documents::verification::Verification;
 use crate::documents::{CollectedFile, CreateWebApp, Documents, PublishedApp, Writer};
 use crate::jobs::ToolOutput;
 use crate::registry::{Annotations, Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Creates a web application from a request and hosts it: returns the URL of a complete, self-contained page, kept in versions. Say what the app should do and for whom, pass on what the user said, and add attachments; layout, looks and technique are chosen well without instructions, so give those only when the user asked for them. A name that is in use makes a new version of that app at the same URL. To host a page that you have written yourself, give it in `html`: it is stored as it is.";
+const DESCRIPTION: &str = "Creates a web application from a request and hosts it: returns the URL of a complete, self-contained page, kept in versions. Say what the app should do and for whom, pass on what the user said, and add attachments; layout, looks and technique are chosen well without instructions, so give those only when the user asked for them. A name that is in use makes a new version of that app at the same URL. To host a page that you have written yourself, give it in `html`: it is stored as it is. Every page is opened in a browser first, and `verification` says what was found; a page that does not work is put right or not published.";
 
 /// Arguments of `create_web_app`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,17 +40,20 @@ pub(crate) struct CreateWebAppParams {
     /// to write it.
     #[serde(default = "default_model")]
     model: String,
-    /// A complete HTML document that you have written. It is stored as it is and no model is called.
+    /// A complete HTML document that you have written. It is stored as it is, large pictures in it as
+    /// files beside it, and no model is called.
     #[serde(default)]
     html: Option<String>,
+    /// Names of tools of this server that the app's pages may call while they are used, such as
+    /// `ask_ai` for answers of a language model. Whoever holds the app's link calls them in the
+    /// user's name. None when left out; on a name in use, left out keeps the app's list and given
+    /// replaces it.
+    #[serde(default)]
+    mcp_tool_names: Option<Vec<String>>,
     /// Later clients' name of `client_injected_context`.
     #[serde(default)]
     #[schemars(skip)]
     additional_context: Option<String>,
-    /// Not offered yet; who sends it is told so.
-    #[serde(default)]
-    #[schemars(skip)]
-    mcp_tool_names: Option<Vec<String>>,
 }
 
 fn default_context() -> String {
@@ -83,6 +87,11 @@ pub(crate) struct CreateWebAppOutput {
     /// Files that were stored with the app.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<AttachmentOutput>,
+    /// Tools that the app's pages may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mcp_tool_names: Vec<String>,
+    /// What a browser found when it opened the page, on a phone and on a desktop.
+    verification: Verification,
     /// What may not work as wished.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -107,6 +116,7 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     Tool::builder("create_web_app", "Create a web app", Toolset::Documents)
         .description(DESCRIPTION)
         .annotations(Annotations::CREATE)
+        .closed_to_code()
         .job(move |run, params: CreateWebAppParams| {
             let documents = Arc::clone(&documents);
             async move {
@@ -129,9 +139,6 @@ impl CreateWebAppParams {
                 "`additional_context` was ignored, since `client_injected_context` was given too.",
             );
         }
-        if self.mcp_tool_names.is_some_and(|names| !names.is_empty()) {
-            notes.push("`mcp_tool_names` was ignored: pages cannot call tools yet.");
-        }
         let call = CreateWebApp {
             user_number: self.user_number,
             app_name: self.app_name,
@@ -140,6 +147,7 @@ impl CreateWebAppParams {
             context: context.or(self.additional_context),
             model: self.model,
             html: self.html,
+            tool_names: self.mcp_tool_names,
         };
         (call, notes)
     }
@@ -163,6 +171,8 @@ impl CreateWebAppOutput {
             llm_route,
             model_note,
             attachments: app.attachments.files.into_iter().map(AttachmentOutput::from).collect(),
+            mcp_tool_names: app.tool_names,
+            verification: app.verification,
             warnings: app.warnings,
         }
     }

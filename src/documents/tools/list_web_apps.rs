@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::default_user_number;
+use super::{default_user_number, rfc3339};
 use crate::documents::{AppList, Documents};
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
 use crate::storage::Document;
@@ -107,22 +105,5 @@ impl From<(Document, String)> for WebAppOutput {
             created_at: rfc3339(document.created_at),
             updated_at: rfc3339(document.updated_at),
         }
-    }
-}
-
-/// A time in milliseconds as text.
-fn rfc3339(milliseconds: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
-        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_readable() {
-        assert_eq!(rfc3339(1_795_219_200_123), "2026-11-21T00:00:00.123Z");
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
         .description(
             "Stops a job that is running or waits for a completion. What it has published stays. Use it when its result is not wanted any more.",
         )
+        .closed_to_code()
         .annotations(Annotations {
             read_only: false,
             destructive: true,

@@ -30,6 +30,7 @@ pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
         .description(
             "Waits for a job and returns the finished result itself, as the tool that started it would have, or status `running` with its progress. Call it when a result has status `running`; not for results that are finished already.",
         )
+        .closed_to_code()
         .annotations(Annotations::READ)
         .direct(
             json!({"type": "object", "properties": {

@@ -30,6 +30,7 @@ pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
         .description(
             "Returns one part of the prompt of a pending completion. Use it when a `needs_completion` result has `prompt_parts`, to read the parts after the first before writing the text.",
         )
+        .closed_to_code()
         .annotations(Annotations::READ)
         .direct(
             json!({"type": "object", "properties": {

@@ -28,6 +28,7 @@ pub(super) fn tool(runner: Arc<JobRunner>) -> Tool {
         .description(
             "Hands in the text that a call with status `needs_completion` asked for, and goes on with that call: returns its result, or `needs_completion` again when the text has to be repaired. Only for handles of such results.",
         )
+        .closed_to_code()
         .annotations(Annotations {
             read_only: false,
             destructive: false,

@@ -195,6 +195,9 @@ fn chat_message(message: &Message, row: &ModelRow) -> Result<ChatMessage, LlmErr
                     Some(name.clone()),
                 )));
             }
+            Part::StoredFile(file) => {
+                parts.extend(file.text.as_deref().map(ContentPart::from_text));
+            }
             Part::ToolCall(call) => parts.push(ContentPart::ToolCall(GenaiCall {
                 call_id: call.id.clone(),
                 fn_name: call.name.clone(),

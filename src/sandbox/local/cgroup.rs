@@ -154,9 +154,7 @@ impl RunGroup {
     /// Moves a process in; its children will be born there.
     pub(super) fn add(&self, process: i32) -> io::Result<()> {
         let text = process.to_string();
-        self.folders
-            .iter()
-            .try_for_each(|folder| write(&folder.folder.join("cgroup.procs"), &text))
+        self.folders.iter().try_for_each(|folder| write(&folder.folder.join("cgroup.procs"), &text))
     }
 
     /// Whether the kernel killed something in here for want of memory.
@@ -223,7 +221,8 @@ fn sweep(parent: &Path) {
     for folder in children(parent) {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let mut parts = name.strip_prefix(PREFIX).unwrap_or_default().split('-');
-        let (Some(process), Some(started), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(process), Some(started), Some(_)) = (parts.next(), parts.next(), parts.next())
+        else {
             continue;
         };
         let alive = process
@@ -298,13 +297,14 @@ fn legacy(mounts: &Mounts, name: &str) -> Result<Vec<Hierarchy>, String> {
     for (base, kind, title) in
         [(&mounts.memory, Kind::Memory, "memory"), (&mounts.pids, Kind::Pids, "pids")]
     {
-        let result = base.as_ref().ok_or_else(|| format!("no `{title}` controller")).and_then(|base| {
-            sweep(base);
-            let folder = base.join(name);
-            make_folder(&folder)
-                .map(|()| folder.clone())
-                .map_err(|error| format!("{}: {error}", folder.display()))
-        });
+        let result =
+            base.as_ref().ok_or_else(|| format!("no `{title}` controller")).and_then(|base| {
+                sweep(base);
+                let folder = base.join(name);
+                make_folder(&folder)
+                    .map(|()| folder.clone())
+                    .map_err(|error| format!("{}: {error}", folder.display()))
+            });
         match result {
             Ok(folder) => made.push(Hierarchy { folder, kind }),
             Err(reason) => {

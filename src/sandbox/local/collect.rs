@@ -87,7 +87,8 @@ impl Walk<'_> {
 
     fn entry(&mut self, folder: BorrowedFd<'_>, path: &str, name: &CStr, depth: usize) {
         let shown = shown(path, name);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let resolve = ResolveFlags::BENEATH
             | ResolveFlags::NO_SYMLINKS
             | ResolveFlags::NO_MAGICLINKS
@@ -121,7 +122,10 @@ impl Walk<'_> {
         if size > left {
             return self.skip(
                 &name,
-                &format!("{size} bytes; all files together have at most {}", self.limits.file_bytes),
+                &format!(
+                    "{size} bytes; all files together have at most {}",
+                    self.limits.file_bytes
+                ),
             );
         }
         let mut bytes = Vec::new();

@@ -104,5 +104,6 @@ fn fix_for_namespaces() -> String {
                 --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
             .to_owned();
     }
-    "allow user namespaces to this program: sudo sysctl -w user.max_user_namespaces=15000".to_owned()
+    "allow user namespaces to this program: sudo sysctl -w user.max_user_namespaces=15000"
+        .to_owned()
 }

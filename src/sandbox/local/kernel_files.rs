@@ -1,5 +1,8 @@
 //! Files of the kernel (`/proc`, control groups): small, never waited for, of no store.
-#![expect(clippy::disallowed_methods, reason = "files of the kernel, which only this adapter reads")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "files of the kernel, which only this adapter reads"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};

@@ -249,10 +249,14 @@ fn become_user(number: u32) -> Result<(), Failure> {
 /// in the private root may be read.
 fn private_rules() -> Result<Option<OwnedFd>, Failure> {
     let above_home = Path::new(PRIVATE_HOME).parent().unwrap_or(Path::new("/home"));
-    let rules = fence::rule_set([Path::new("/")], above_home)
-        .map_err(|message| Failure { step: "landlock".to_owned(), errno: 0, message })?;
+    let rules = fence::rule_set([Path::new("/")], above_home).map_err(|message| Failure {
+        step: "landlock".to_owned(),
+        errno: 0,
+        message,
+    })?;
     if let Some(rules) = &rules {
-        rustix::io::fcntl_setfd(rules, rustix::io::FdFlags::empty()).step("pass on the rule set")?;
+        rustix::io::fcntl_setfd(rules, rustix::io::FdFlags::empty())
+            .step("pass on the rule set")?;
     }
     Ok(rules)
 }
@@ -260,8 +264,11 @@ fn private_rules() -> Result<Option<OwnedFd>, Failure> {
 /// What the zygote reads first: its code, its plan and the filters, in memory that only it holds.
 fn bundle(plan: &LaunchPlan, rules: Option<&OwnedFd>) -> Result<OwnedFd, Failure> {
     let programs = match plan.seccomp {
-        Some(policy) => seccomp::programs(policy)
-            .map_err(|message| Failure { step: "seccomp".to_owned(), errno: 0, message })?,
+        Some(policy) => seccomp::programs(policy).map_err(|message| Failure {
+            step: "seccomp".to_owned(),
+            errno: 0,
+            message,
+        })?,
         None => seccomp::Programs::default(),
     };
     let text = embedded::bundle(plan, &programs, rules.map(|rules| rules.as_raw_fd()));

@@ -51,8 +51,8 @@ use self::pool::{Pool, PoolSettings};
 use self::run::Run;
 use self::zygote::{Ready, Refusal};
 use super::{
-    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunSpec, Sandbox, SandboxError, SandboxReport,
-    Tier,
+    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunSpec, Sandbox, SandboxError,
+    SandboxReport, Tier,
 };
 
 /// Address space of a process where no group counts memory. Less breaks libraries that reserve much.
@@ -319,7 +319,10 @@ impl LocalSandbox {
         make().map_err(|error| format!("a folder for runs cannot be made: {error}"))
     }
 
-    async fn profile_report(&self, wanted: &InterpreterProfile) -> (ProfileReport, Option<IsolationReport>) {
+    async fn profile_report(
+        &self,
+        wanted: &InterpreterProfile,
+    ) -> (ProfileReport, Option<IsolationReport>) {
         let mut report = ProfileReport {
             name: wanted.name.clone(),
             executable: wanted.executable.display().to_string(),
@@ -353,12 +356,13 @@ impl Sandbox for LocalSandbox {
     async fn start(&self, spec: RunSpec) -> Result<RunHandle, SandboxError> {
         spec.check()?;
         let profile = self.profile(spec.profile.as_deref()).await?;
-        let permit = Arc::clone(&self.running)
-            .acquire_owned()
+        let permit =
+            Arc::clone(&self.running).acquire_owned().await.map_err(|_| SandboxError::Closed)?;
+        let worker = profile
+            .pool
+            .take()
             .await
-            .map_err(|_| SandboxError::Closed)?;
-        let worker =
-            profile.pool.take().await.map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
+            .map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
         let (handle, driver) = RunHandle::pair();
         let isolation = Arc::clone(&profile.isolation);
         let memory = self.settings.limits.memory_bytes;
@@ -401,6 +405,9 @@ impl Sandbox for LocalSandbox {
 
 impl std::fmt::Debug for LocalSandbox {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("LocalSandbox").field("settings", &self.settings).finish_non_exhaustive()
+        formatter
+            .debug_struct("LocalSandbox")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

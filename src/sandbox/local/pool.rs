@@ -137,7 +137,8 @@ impl Pool {
         launches.retain(|launch| launch.elapsed() < DEATH_WINDOW);
         if launches.len() > DEATHS {
             let seconds = DEATH_WINDOW.as_secs();
-            let message = format!("it ended {DEATHS} times within {seconds} s; it is tried again later");
+            let message =
+                format!("it ended {DEATHS} times within {seconds} s; it is tried again later");
             return Err(Refusal::new("start the sandbox's helper", message));
         }
         launches.push_back(Instant::now());

@@ -128,9 +128,5 @@ pub(super) async fn resolve(profile: &InterpreterProfile) -> Result<Resolved, Sa
     readable.retain(|path| path != Path::new("/"));
     readable.sort();
     readable.dedup();
-    Ok(Resolved {
-        executable: answer.executable,
-        readable,
-        search_paths,
-    })
+    Ok(Resolved { executable: answer.executable, readable, search_paths })
 }

@@ -68,7 +68,8 @@ fn furnish(plan: &LaunchPlan) -> Result<(), Failure> {
         if let Some(folder) = Path::new(link).parent() {
             make_folder(folder)?;
         }
-        rustix::fs::symlink(temporary.as_str(), link).step("link the folder for temporary files")?;
+        rustix::fs::symlink(temporary.as_str(), link)
+            .step("link the folder for temporary files")?;
     }
     if let Some(user) = plan.drop_to {
         let user = Some(rustix::process::Uid::from_raw(user));
@@ -101,8 +102,9 @@ impl Source {
         };
         // A link at the top, like /bin; one deeper, like /etc/localtime, is followed.
         if kind == FileType::Symlink && path.parent() == Some(Path::new("/")) {
-            let target = rustix::fs::readlink(path, Vec::new())
-                .map_err(|error| Failure::new(format!("read the link {}", path.display()), error))?;
+            let target = rustix::fs::readlink(path, Vec::new()).map_err(|error| {
+                Failure::new(format!("read the link {}", path.display()), error)
+            })?;
             let target = PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(
                 target.as_bytes(),
             ));

@@ -17,8 +17,8 @@ use super::kernel_files::memory_of_tree;
 use super::output::Capture;
 use super::worker::{WaitStatus, Worker};
 use crate::sandbox::{
-    AiQuestion, CallId, CodeError, Command, End, Event, Finished, Inspection, IsolationReport, Outcome,
-    Reply, RunDriver, RunKind, RunSpec, Stream, ToolCall, Unfinished,
+    AiQuestion, CallId, CodeError, Command, End, Event, Finished, Inspection, IsolationReport,
+    Outcome, Reply, RunDriver, RunKind, RunSpec, Stream, ToolCall, Unfinished,
 };
 
 /// Frames other than the result.
@@ -141,7 +141,8 @@ impl Clock {
     }
 
     fn spent(&self) -> Duration {
-        let parked = self.parked + self.parked_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let parked =
+            self.parked + self.parked_since.map_or(Duration::ZERO, |since| since.elapsed());
         self.began.elapsed().saturating_sub(parked)
     }
 }
@@ -276,9 +277,7 @@ impl Run {
 
     /// The process has ended; a result may still lie in the channel.
     async fn last_words(&mut self) -> Verdict {
-        let reading = async {
-            while let Ok(true) = self.worker.channel.fill().await {}
-        };
+        let reading = async { while let Ok(true) = self.worker.channel.fill().await {} };
         let _ = tokio::time::timeout(DRAIN_LIMIT, reading).await;
         match self.take_frames() {
             Ok(Some(verdict)) => verdict,
@@ -422,14 +421,17 @@ impl Run {
         };
         let status = self.worker.end(wanted).await;
         self.drain().await;
-        let out_of_memory = self.worker.group.as_ref().is_some_and(|group| group.ran_out_of_memory());
+        let out_of_memory =
+            self.worker.group.as_ref().is_some_and(|group| group.ran_out_of_memory());
         let end = match verdict {
             Verdict::Said(result) => said(*result),
             Verdict::Unfinished(unfinished) => End::Unfinished(unfinished),
             Verdict::Died if out_of_memory => End::Unfinished(Unfinished::MemoryLimit),
             Verdict::Died => {
                 let spec = self.spec.timeout;
-                End::Unfinished(status.map_or(Unfinished::Interrupted, |raw| decode(raw, duration, spec)))
+                End::Unfinished(
+                    status.map_or(Unfinished::Interrupted, |raw| decode(raw, duration, spec)),
+                )
             }
         };
         let Self { worker, spec, stdout, stderr, images, calls, isolation, .. } = self;
@@ -437,10 +439,7 @@ impl Run {
         let images = images
             .into_iter()
             .filter(|name| {
-                found
-                    .files
-                    .iter()
-                    .any(|file| file.name == *name && file.bytes.starts_with(PNG))
+                found.files.iter().any(|file| file.name == *name && file.bytes.starts_with(PNG))
             })
             .collect();
         let outcome = Outcome {

@@ -207,8 +207,10 @@ impl Zygote {
             self.lock().remove(&run);
             return Err(lost(error.to_string()));
         }
-        let process =
-            process.await.map_err(|_| lost("the interpreter ended".to_owned())).and_then(|it| it)?;
+        let process = process
+            .await
+            .map_err(|_| lost("the interpreter ended".to_owned()))
+            .and_then(|it| it)?;
         Ok(Forked { process, exited })
     }
 

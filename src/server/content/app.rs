@@ -1,6 +1,7 @@
 //! Pages of an app: shown, as source, and as one file to keep.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -9,11 +10,13 @@ use futures::future::try_join_all;
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::attachments::{inlined, references};
-use super::bodies::{BodyKey, Form};
+use super::attachments::{inlined, push_data, references};
+use super::bodies::BodyKey;
 use super::encoding::Encoding;
 use super::reply::{Description, Freshness, attachment_disposition};
-use super::{ContentError, ContentState, is_token};
+use super::{ContentError, ContentState, is_token, page};
+use crate::libraries::{self, Library};
+use crate::page_runtime::Root;
 use crate::storage::{Document, Sha256Hex, Version};
 
 /// A path's parameters; what cannot be one is simply not there.
@@ -134,29 +137,22 @@ async fn serve(
     let version = state.version(&document, n.unwrap_or(document.head)).await?;
     match view {
         View::Page => {
-            serve_body(state, &version, Form::Page, "text/html; charset=utf-8", headers).await
+            let root = if n.is_some() { Root::TwoUp } else { Root::Here };
+            page::serve(state, &document, &version, root, headers).await
         }
-        View::Raw => {
-            serve_body(state, &version, Form::Stored, "text/plain; charset=utf-8", headers).await
-        }
+        View::Raw => serve_source(state, &version, headers).await,
         View::Download => serve_download(state, &document, &version).await,
     }
 }
 
-async fn serve_body(
-    state: &ContentState,
-    version: &Version,
-    form: Form,
-    media_type: &'static str,
-    headers: &HeaderMap,
-) -> Answer {
+async fn serve_source(state: &ContentState, version: &Version, headers: &HeaderMap) -> Answer {
     let size = usize::try_from(version.bytes).unwrap_or(usize::MAX);
     let encoding = Encoding::negotiate(headers, size);
-    let key = BodyKey { sha: version.blob_sha.clone(), form, encoding };
+    let key = BodyKey { sha: version.blob_sha.clone(), encoding };
     let description = Description {
-        etag: key.etag(),
+        etag: key.etag(""),
         freshness: Freshness::Checked,
-        media_type: HeaderValue::from_static(media_type),
+        media_type: HeaderValue::from_static("text/plain; charset=utf-8"),
         encoding: encoding.name(),
         disposition: None,
     };
@@ -166,25 +162,61 @@ async fn serve_body(
     Ok(description.with(state.inner.bodies.get(&key).await?))
 }
 
-/// One file that works without us: attachments are put into it, the shim is not.
+/// One file that works without us: attachments are put into it, our scripts are not.
 async fn serve_download(state: &ContentState, document: &Document, version: &Version) -> Answer {
     let key = stored(version.blob_sha.clone());
     let page = state.inner.bodies.get(&key).await?;
     let body = match std::str::from_utf8(&page) {
-        Ok(text) => match files_of(state, document, text).await? {
-            files if files.is_empty() => page,
-            files => inlined(text, &files).into(),
-        },
+        Ok(text) => {
+            let files = files_of(state, document, text).await?;
+            let libraries = libraries_of(state, text).await?;
+            if files.is_empty() && libraries.is_empty() {
+                page
+            } else {
+                // Attachments first: a library is code, in which nothing is replaced.
+                let text =
+                    if files.is_empty() { text.into() } else { inlined(text, &files).into() };
+                with_libraries(text, &libraries).into()
+            }
+        }
         Err(_) => page,
     };
     let description = Description {
-        etag: key.etag(),
+        etag: key.etag(""),
         freshness: Freshness::Checked,
         media_type: HeaderValue::from_static("text/html; charset=utf-8"),
         encoding: None,
         disposition: Some(attachment_disposition(&format!("{}.html", document.name))),
     };
     Ok(description.with(body))
+}
+
+type Libraries = HashMap<String, (&'static Library, bytes::Bytes)>;
+
+/// The libraries that the page refers to.
+async fn libraries_of(state: &ContentState, page: &str) -> Result<Libraries, ContentError> {
+    let mut found = Libraries::new();
+    for (_, library) in libraries::references(page) {
+        if let Entry::Vacant(place) = found.entry(library.file()) {
+            let content = state.inner.libraries.get(library, Encoding::Identity).await?;
+            place.insert((library, content));
+        }
+    }
+    Ok(found)
+}
+
+/// The page with its libraries in it as `data:` URIs.
+fn with_libraries(page: String, found: &Libraries) -> String {
+    let mut result = String::with_capacity(page.len());
+    let mut done = 0;
+    for (range, library) in libraries::references(&page) {
+        let Some((_, content)) = found.get(&library.file()) else { continue };
+        result.push_str(page.get(done..range.start).unwrap_or_default());
+        push_data(&mut result, library.media_type(), content);
+        done = range.end;
+    }
+    result.push_str(page.get(done..).unwrap_or_default());
+    result
 }
 
 type Files = HashMap<Sha256Hex, (crate::storage::Attachment, bytes::Bytes)>;
@@ -209,5 +241,5 @@ async fn files_of(
 
 /// Names the bytes of a blob as they are.
 fn stored(sha: Sha256Hex) -> BodyKey {
-    BodyKey { sha, form: Form::Stored, encoding: Encoding::Identity }
+    BodyKey { sha, encoding: Encoding::Identity }
 }

@@ -79,14 +79,19 @@ pub(super) fn inlined(page: &str, files: &HashMap<Sha256Hex, (Attachment, Bytes)
     for (start, sha) in reference_positions(page) {
         let Some((attachment, bytes)) = files.get(&Sha256Hex::from(sha)) else { continue };
         result.push_str(page.get(done..start).unwrap_or_default());
-        result.push_str("data:");
-        result.push_str(&essence(&attachment.media_type));
-        result.push_str(";base64,");
-        STANDARD.encode_string(bytes, &mut result);
+        push_data(&mut result, &essence(&attachment.media_type), bytes);
         done = start + page.get(start..).map_or(0, reference_length);
     }
     result.push_str(page.get(done..).unwrap_or_default());
     result
+}
+
+/// Adds a `data:` URI, without blanks, which would end an unquoted attribute.
+pub(super) fn push_data(out: &mut String, media_type: &str, bytes: &[u8]) {
+    out.push_str("data:");
+    out.extend(media_type.chars().filter(|letter| !letter.is_whitespace()));
+    out.push_str(";base64,");
+    STANDARD.encode_string(bytes, out);
 }
 
 /// Where relative references start (with their `./`), and the hash that each names.

@@ -1,13 +1,12 @@
-//! Bodies ready to be sent: read, prepared and compressed once, then kept by content hash.
+//! Bodies ready to be sent: read and compressed once, then kept by content hash.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::future::Cache;
 
 use super::encoding::Encoding;
-use super::shim::{self, with_shim};
-use crate::storage::blobs::{Blobs, sha256_hex};
+use crate::storage::blobs::Blobs;
 use crate::storage::{Sha256Hex, StorageError};
 
 /// Memory for kept bodies.
@@ -15,40 +14,21 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// What an entry costs besides its body.
 const ENTRY_BYTES: u32 = 256;
 
-/// Changes when the shim does, so that browsers fetch pages again after an update.
-static SHIM_VERSION: LazyLock<String> = LazyLock::new(|| {
-    let sha = sha256_hex(shim::SHIM.as_bytes());
-    sha.as_str().get(..8).unwrap_or_default().to_owned()
-});
-
-/// What is made of a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Form {
-    /// The bytes as they are stored.
-    Stored,
-    /// A page with the storage shim in it.
-    Page,
-}
-
 /// Names a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct BodyKey {
     pub(super) sha: Sha256Hex,
-    pub(super) form: Form,
     pub(super) encoding: Encoding,
 }
 
 impl BodyKey {
-    /// A strong entity tag: another one for every sequence of bytes that is sent.
-    pub(super) fn etag(&self) -> String {
+    /// A strong entity tag: another one for every sequence of bytes that is sent. `made` names
+    /// what was made of the blob.
+    pub(super) fn etag(&self, made: &str) -> String {
         let sha = self.sha.as_str();
         let sha = sha.get(..32).unwrap_or(sha);
-        let form = match self.form {
-            Form::Stored => "",
-            Form::Page => SHIM_VERSION.as_str(),
-        };
         let encoding = self.encoding.name().unwrap_or_default();
-        format!("\"{sha}-{form}-{encoding}\"")
+        format!("\"{sha}-{made}-{encoding}\"")
     }
 }
 
@@ -78,21 +58,19 @@ impl Bodies {
         self.cache.try_get_with_by_ref(key, make).await.map_err(|error: Arc<StorageError>| error)
     }
 
+    /// The blob itself, not kept.
+    pub(super) async fn load(&self, sha: &Sha256Hex) -> Result<Bytes, StorageError> {
+        self.blobs.get(sha).await
+    }
+
     async fn make(&self, key: &BodyKey) -> Result<Bytes, StorageError> {
-        let stored = self.blobs.get(&key.sha).await?;
-        let (form, encoding) = (key.form, key.encoding);
-        if (form, encoding) == (Form::Stored, Encoding::Identity) {
+        let stored = self.load(&key.sha).await?;
+        let encoding = key.encoding;
+        if encoding == Encoding::Identity {
             return Ok(stored);
         }
-        let work = move || {
-            let body = match form {
-                Form::Stored => stored,
-                Form::Page => with_shim(&stored),
-            };
-            encoding.encode(&body)
-        };
         // Compressing takes milliseconds: too long for a thread that answers requests.
-        match tokio::task::spawn_blocking(work).await {
+        match tokio::task::spawn_blocking(move || encoding.encode(&stored)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(error)) => Err(StorageError::Unavailable(format!("cannot compress: {error}"))),
             Err(error) => Err(StorageError::Unavailable(format!("cannot prepare: {error}"))),

@@ -27,24 +27,17 @@ impl Encoding {
         if bytes < SMALLEST_ENCODED {
             return Self::Identity;
         }
-        let mut best = Self::Identity;
-        for value in headers.get_all(ACCEPT_ENCODING) {
-            for item in value.to_str().unwrap_or_default().split(',') {
-                let mut parts = item.split(';');
-                let name = parts.next().unwrap_or_default().trim();
-                let refused = parts.any(is_zero_quality);
-                if refused {
-                    continue;
-                }
-                if name.eq_ignore_ascii_case("br") {
-                    return Self::Brotli;
-                }
-                if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-                    best = Self::Gzip;
-                }
-            }
+        match accepted(headers) {
+            (_, true) => Self::Brotli,
+            (true, false) => Self::Gzip,
+            (false, false) => Self::Identity,
         }
-        best
+    }
+
+    /// The same among the codings in which pages are put together.
+    pub(super) fn negotiate_gzip(headers: &HeaderMap, bytes: usize) -> Self {
+        let (gzip, _) = accepted(headers);
+        if gzip && bytes >= SMALLEST_ENCODED { Self::Gzip } else { Self::Identity }
     }
 
     /// Value of `Content-Encoding`.
@@ -80,6 +73,23 @@ impl Encoding {
             }
         }
     }
+}
+
+/// Whether the client takes gzip, and whether it takes brotli.
+fn accepted(headers: &HeaderMap) -> (bool, bool) {
+    let (mut gzip, mut brotli) = (false, false);
+    for value in headers.get_all(ACCEPT_ENCODING) {
+        for item in value.to_str().unwrap_or_default().split(',') {
+            let mut parts = item.split(';');
+            let name = parts.next().unwrap_or_default().trim();
+            if parts.any(is_zero_quality) {
+                continue;
+            }
+            brotli |= name.eq_ignore_ascii_case("br");
+            gzip |= name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip");
+        }
+    }
+    (gzip, brotli)
 }
 
 /// Whether this parameter says `q=0`.

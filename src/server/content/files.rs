@@ -7,7 +7,7 @@ use http::header::{CONTENT_SECURITY_POLICY, RANGE};
 
 use super::app::{Parameters, parameter, version_number};
 use super::attachments::{Delivery, delivery, is_compressible};
-use super::bodies::{BodyKey, Form};
+use super::bodies::BodyKey;
 use super::encoding::Encoding;
 use super::reply::{Description, Freshness, attachment_disposition};
 use super::{ContentError, ContentState};
@@ -48,9 +48,9 @@ async fn serve(state: &ContentState, token: &str, sha: String, headers: &HeaderM
     } else {
         Encoding::Identity
     };
-    let key = BodyKey { sha: attachment.sha.clone(), form: Form::Stored, encoding };
+    let key = BodyKey { sha: attachment.sha.clone(), encoding };
     let description = Description {
-        etag: key.etag(),
+        etag: key.etag(""),
         freshness: Freshness::Immutable,
         media_type,
         encoding: encoding.name(),

@@ -21,8 +21,8 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 
-/// Methods that content answers. What a page may send comes with the routes that take it.
-const METHODS: &str = "GET, HEAD, OPTIONS";
+/// Methods that content answers.
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// The policy of app pages. Which pages may frame them changes with the gallery's address.
 pub(super) struct AppPolicy {

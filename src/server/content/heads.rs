@@ -207,6 +207,7 @@ mod tests {
             head,
             title: None,
             bytes: 1,
+            tool_names: Vec::new(),
             created_at: 0,
             updated_at: 0,
         }

@@ -6,7 +6,9 @@
 //! answer (see `headers`) and that nothing else lives on this listener.
 //!
 //! The way of a request: host check -> token to document (`heads`, fresh for every request) ->
-//! version (never changes, kept) -> body (`bodies`, kept compressed) -> headers.
+//! version (never changes, kept) -> body (`bodies`, kept compressed) -> headers. A page is put
+//! together from a kept frame and what its visitor stored (`page`, `visitors`, `splice`); what it
+//! stores comes back by `store` and `shared`, and `events` tells it what is new.
 //!
 //! A route below `/a/{token}/` is added in [`router`]; host check, isolation headers, sharing
 //! headers and preflights come from `guard`.
@@ -14,14 +16,25 @@
 mod app;
 mod attachments;
 mod bodies;
+mod calls;
 mod encoding;
 mod error;
+mod events;
 mod files;
 mod headers;
 mod heads;
 mod hosts;
+mod libraries;
+mod page;
+mod problem;
 mod reply;
-mod shim;
+mod shared;
+mod splice;
+mod store;
+mod streams;
+mod thumbs;
+mod visitors;
+mod writes;
 
 use std::sync::Arc;
 
@@ -29,20 +42,32 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{Method, StatusCode};
 use moka::future::Cache;
 
+pub use calls::CallParts;
 pub use error::ContentError;
 pub(crate) use error::message_page;
 pub use hosts::{AllowedHosts, names_loopback};
+pub use streams::StreamLimits;
 
 use crate::content_urls::ContentUrls;
+use crate::installation_key::InstallationKey;
 use crate::storage::blobs::Blobs;
-use crate::storage::{Attachment, Catalog, Document, DocumentId, DocumentKind, Sha256Hex, Version};
+use crate::storage::{
+    Attachment, Catalog, Document, DocumentId, DocumentKind, KEPT_VERSIONS, Sha256Hex, Version,
+};
 use bodies::Bodies;
+use calls::Calls;
+use events::CatalogLook;
 use headers::AppPolicy;
 use heads::Heads;
+use libraries::LibraryFiles;
+use page::Pages;
+use streams::Streams;
+use visitors::Visitors;
+use writes::Writes;
 
 /// How many rows that never change are kept (versions, and attachments).
 const KEPT_ROWS: u64 = 20_000;
@@ -57,8 +82,14 @@ struct Inner {
     catalog: Arc<dyn Catalog>,
     hosts: AllowedHosts,
     policy: AppPolicy,
-    heads: Heads,
+    heads: Arc<Heads>,
     bodies: Bodies,
+    calls: Calls,
+    pages: Pages,
+    libraries: LibraryFiles,
+    visitors: Visitors,
+    writes: Writes,
+    streams: Streams,
     versions: Cache<(DocumentId, i64), Arc<Version>>,
     attachments: Cache<(DocumentId, Sha256Hex), Arc<Attachment>>,
 }
@@ -71,27 +102,42 @@ pub struct ContentParts {
     pub blobs: Blobs,
     /// Where the listeners are; the gallery may show apps in frames.
     pub urls: ContentUrls,
+    /// Signs what pages may do.
+    pub key: InstallationKey,
     /// Host names that requests may name.
     pub hosts: AllowedHosts,
     /// Further origins that may show apps in frames.
     pub frame_ancestors: Vec<String>,
+    /// How many pages may listen for changes.
+    pub streams: StreamLimits,
+    /// What pages call tools with.
+    pub calls: CallParts,
 }
 
 impl ContentState {
     /// A state with empty caches.
     pub fn new(parts: ContentParts) -> Self {
-        let ContentParts { catalog, blobs, urls, hosts, frame_ancestors } = parts;
+        let ContentParts { catalog, blobs, urls, key, hosts, frame_ancestors, streams, calls } =
+            parts;
         let rows = Arc::clone(&catalog);
         let ask = move |token: String| {
             let rows = Arc::clone(&rows);
             Box::pin(async move { rows.document_by_token(&token).await }) as _
         };
+        let heads = Arc::new(Heads::new(Arc::new(ask)));
+        let look = CatalogLook { heads: Arc::clone(&heads), catalog: Arc::clone(&catalog) };
         let inner = Inner {
-            heads: Heads::new(Arc::new(ask)),
+            heads,
             catalog,
             hosts,
-            policy: AppPolicy::new(urls, &frame_ancestors),
+            policy: AppPolicy::new(urls.clone(), &frame_ancestors),
             bodies: Bodies::new(blobs),
+            calls: Calls::new(calls, key.clone()),
+            pages: Pages::new(),
+            libraries: LibraryFiles::new(),
+            visitors: Visitors::new(key, urls),
+            writes: Writes::new(),
+            streams: Streams::new(Arc::new(look), streams),
             versions: Cache::new(KEPT_ROWS),
             attachments: Cache::new(KEPT_ROWS),
         };
@@ -112,6 +158,10 @@ impl ContentState {
 
     /// A version of a document.
     async fn version(&self, document: &Document, n: i64) -> Result<Arc<Version>, ContentError> {
+        // Remembered rows outlive their version.
+        if n <= document.head - KEPT_VERSIONS {
+            return Err(if n >= 1 { ContentError::Pruned } else { ContentError::NotFound });
+        }
         let key = (document.id.clone(), n);
         if let Some(version) = self.inner.versions.get(&key).await {
             return Ok(version);
@@ -151,11 +201,19 @@ pub fn router(state: ContentState) -> Router {
         .route("/a/{token}/", get(app::newest))
         .route("/a/{token}/raw", get(app::newest_raw))
         .route("/a/{token}/download", get(app::newest_download))
+        .route("/a/{token}/thumb.webp", get(thumbs::newest))
+        .route("/a/{token}/events", get(events::newest))
+        .route("/a/{token}/storage", post(store::exchange))
+        .route("/a/{token}/kv", post(shared::exchange))
+        .route("/a/{token}/call", post(calls::call))
+        .route("/a/{token}/lib/{file}", get(libraries::newest))
         .route("/a/{token}/a/{sha}", get(files::newest))
         .route("/a/{token}/v/{n}", get(app::to_version_folder))
         .route("/a/{token}/v/{n}/", get(app::version))
         .route("/a/{token}/v/{n}/raw", get(app::version_raw))
         .route("/a/{token}/v/{n}/download", get(app::version_download))
+        .route("/a/{token}/v/{n}/thumb.webp", get(thumbs::of_version))
+        .route("/a/{token}/v/{n}/lib/{file}", get(libraries::of_version))
         .route("/a/{token}/v/{n}/a/{sha}", get(files::of_version))
         .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
         .fallback(|| async { ContentError::NotFound })

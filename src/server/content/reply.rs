@@ -57,7 +57,12 @@ impl Description {
 
     /// The whole body.
     pub(super) fn with(self, body: Bytes) -> Response {
-        let mut response = Response::new(Body::from(body));
+        self.with_body(Body::from(body))
+    }
+
+    /// The whole body, in pieces.
+    pub(super) fn with_body(self, body: Body) -> Response {
+        let mut response = Response::new(body);
         self.add_to(response.headers_mut());
         response
     }

@@ -10,11 +10,14 @@ use url::{Url, form_urlencoded};
 
 use super::error::PagesError;
 use super::{PagesParts, see_other};
-use crate::installation_key::InstallationKey;
+use crate::installation_key::{InstallationKey, Purpose};
 use crate::storage::PrincipalId;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+/// Header that our page alone sends with what changes something: its value stands in the page, and
+/// no other site can send it without our leave.
+const ACTION: HeaderName = HeaderName::from_static("x-atelier-action");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// How long a browser keeps a gallery open.
@@ -63,6 +66,31 @@ pub(super) fn check(
         .ok_or(PagesError::NotOpened)
 }
 
+/// Decides about a request that changes something: it must come from our own page, as its origin,
+/// the cookie and the header with the page's word show.
+pub(super) fn check_action(
+    parts: &PagesParts,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<PrincipalId, PagesError> {
+    let Access::Granted(principal) = check(parts, uri, headers)? else {
+        return Err(PagesError::NotOpened);
+    };
+    let word = text(headers, &ACTION).unwrap_or_default();
+    if headers.contains_key(ORIGIN)
+        && parts.key.verify(Purpose::GalleryAction, principal.as_str(), word)
+    {
+        Ok(principal)
+    } else {
+        Err(PagesError::Foreign)
+    }
+}
+
+/// The word by which a page shows that a request is its own.
+pub(super) fn action_word(parts: &PagesParts, principal: &PrincipalId) -> String {
+    parts.key.sign(Purpose::GalleryAction, principal.as_str())
+}
+
 /// The answer to a launch link.
 pub(super) fn launch(cookie: HeaderValue, is_foreign: bool) -> axum::response::Response {
     let mut response = if is_foreign {
@@ -77,7 +105,7 @@ pub(super) fn launch(cookie: HeaderValue, is_foreign: bool) -> axum::response::R
 /// The principal of a key that we signed, when it still has a gallery.
 fn principal_of(parts: &PagesParts, key: &str) -> Option<PrincipalId> {
     let principal = PrincipalId(parts.key.principal_of_launch_key(key)?);
-    parts.principals.contains(&principal).then_some(principal)
+    parts.principals.rights(&principal).is_some().then_some(principal)
 }
 
 fn launch_key(uri: &Uri) -> Option<String> {
@@ -89,7 +117,7 @@ fn launch_key(uri: &Uri) -> Option<String> {
 
 /// Cookies are shared by all ports of a host, so the name tells installations apart.
 fn cookie_name(key: &InstallationKey) -> String {
-    let name = key.sign(crate::installation_key::Purpose::Gallery, "\0cookie");
+    let name = key.sign(Purpose::Gallery, "\0cookie");
     format!("atelier_{}", name.get(..8).unwrap_or_default())
 }
 

@@ -1,4 +1,6 @@
-//! The gallery: a principal's apps, newest change first.
+//! The gallery: a principal's apps and documents, newest change first.
+
+use std::collections::HashSet;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,12 +12,13 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+use url::Url;
 
 use super::access::{self, Access};
 use super::error::PagesError;
 use super::{PagesState, html};
 use crate::content_urls::ContentUrls;
-use crate::storage::{Document, DocumentKind, PrincipalId, keys};
+use crate::storage::{Document, DocumentId, DocumentKind, PrincipalId, keys};
 
 /// More apps than these are found by the agent, not by looking.
 const SHOWN: u32 = 500;
@@ -32,33 +35,50 @@ pub(super) async fn show(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, PagesError> {
-    match access::check(&state.inner, &uri, &headers)? {
+    match access::check(state.parts(), &uri, &headers)? {
         Access::Launched { cookie, is_foreign } => Ok(access::launch(cookie, is_foreign)),
         Access::Granted(principal) => page(&state, &principal).await,
     }
 }
 
 async fn page(state: &PagesState, principal: &PrincipalId) -> Result<Response, PagesError> {
-    let documents = state.inner.catalog.documents_of_principal(principal, SHOWN).await?;
+    let parts = state.parts();
+    let documents = parts.catalog.documents_of_principal(principal, SHOWN).await?;
+    let pictured: HashSet<DocumentId> =
+        parts.catalog.pictured_documents(principal).await?.into_iter().collect();
     let is_cut = u32::try_from(documents.len()).is_ok_and(|count| count == SHOWN);
-    let documents: Vec<&Document> =
-        documents.iter().filter(|document| document.kind == DocumentKind::WebApp).collect();
     let has_users = documents
         .windows(2)
         .any(|pair| matches!(pair, [one, other] if one.owner.user != other.owner.user));
+    let has_pdfs = documents.iter().any(|document| document.kind == DocumentKind::Pdf);
+    let has_apps = documents.iter().any(|document| document.kind == DocumentKind::WebApp);
     let cards = documents
-        .into_iter()
-        .map(|document| Card::new(document, &state.inner.urls, has_users))
+        .iter()
+        .map(|document| {
+            let picture = pictured.contains(&document.id).then_some(Picture);
+            Card::new(document, &parts.urls, has_users, picture)
+        })
         .collect();
     let nonce = keys::content_token()?;
-    let body = render(&View { cards, is_cut, style: STYLE, script: SCRIPT, nonce: &nonce })
-        .map_err(|error| {
-            tracing::error!(error.cause = %error, "the gallery cannot be rendered");
-            PagesError::Broken
-        })?;
+    let view = View {
+        cards,
+        noun: if has_pdfs { ["item", "items"] } else { ["app", "apps"] },
+        has_kinds: has_pdfs && has_apps,
+        is_cut,
+        style: STYLE,
+        script: SCRIPT,
+        nonce: &nonce,
+        word: access::action_word(parts, principal),
+    };
+    let body = render(&view).map_err(|error| {
+        tracing::error!(error.cause = %error, "the gallery cannot be rendered");
+        PagesError::Broken
+    })?;
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
-         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         img-src data: {}; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'",
+        picture_origin(&parts.urls.bases().content)
     );
     let mut response = html(StatusCode::OK, body);
     let policy = HeaderValue::try_from(policy).map_err(|_| PagesError::Broken)?;
@@ -70,30 +90,55 @@ async fn page(state: &PagesState, principal: &PrincipalId) -> Result<Response, P
 #[derive(Serialize)]
 struct View<'a> {
     cards: Vec<Card>,
+    /// What one card is called, and several.
+    noun: [&'static str; 2],
+    has_kinds: bool,
     is_cut: bool,
     style: &'static str,
     script: &'static str,
     nonce: &'a str,
+    word: String,
 }
+
+/// Says that the newest version has a picture.
+struct Picture;
 
 /// An app in the gallery.
 #[derive(Serialize)]
 struct Card {
+    kind: &'static str,
     title: String,
-    name: Option<String>,
-    user: Option<String>,
+    /// Its name, and whether the title says something else.
+    name: String,
+    has_own_title: bool,
+    user: String,
+    has_users: bool,
     version: i64,
     updated: String,
     updated_at: String,
+    updated_ms: i64,
     size: String,
+    bytes: i64,
     url: String,
-    download: String,
+    /// One file to keep; a PDF is one already.
+    download: Option<String>,
+    picture: Option<String>,
     initial: String,
     hue: u32,
 }
 
 impl Card {
-    fn new(document: &Document, urls: &ContentUrls, has_users: bool) -> Self {
+    fn new(
+        document: &Document,
+        urls: &ContentUrls,
+        has_users: bool,
+        picture: Option<Picture>,
+    ) -> Self {
+        let token = &document.token;
+        let (url, download) = match document.kind {
+            DocumentKind::WebApp => (urls.app(token), Some(urls.download(token))),
+            DocumentKind::Pdf => (urls.pdf(token), None),
+        };
         let title = document
             .title
             .as_deref()
@@ -103,14 +148,20 @@ impl Card {
             .to_owned();
         let (updated, updated_at) = shown_time(document.updated_at);
         Self {
-            name: (title != document.name).then(|| document.name.clone()),
-            user: has_users.then(|| document.owner.user.clone()),
+            kind: document.kind.as_str(),
+            name: document.name.clone(),
+            has_own_title: title != document.name,
+            user: document.owner.user.clone(),
+            has_users,
             version: document.head,
             updated,
             updated_at,
+            updated_ms: document.updated_at,
             size: shown_size(document.bytes),
-            url: urls.app(&document.token),
-            download: urls.download(&document.token),
+            bytes: document.bytes,
+            url,
+            download,
+            picture: picture.map(|Picture| urls.thumbnail(token, document.head)),
             initial: initial(&title),
             hue: document
                 .name
@@ -120,6 +171,16 @@ impl Card {
             title,
         }
     }
+}
+
+/// Where pictures come from, as a source of the page's policy.
+fn picture_origin(content: &str) -> String {
+    Url::parse(content).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+}
+
+/// A time for programs.
+pub(super) fn exact_time(millis: i64) -> String {
+    shown_time(millis).1
 }
 
 fn render(view: &View<'_>) -> Result<String, minijinja::Error> {

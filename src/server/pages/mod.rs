@@ -1,28 +1,33 @@
-//! Pages of the program itself: the gallery of a principal's apps.
+//! Pages of the program itself: the gallery of a principal's apps and documents.
 //!
 //! They live on another listener than hosted apps and are never readable by those. The way in is
 //! a launch link with a signed key, which becomes a cookie that no script reads and no other site
 //! sends; or, where tokens are configured, a bearer token (see `access`).
 
 mod access;
+mod actions;
 mod error;
 mod gallery;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use futures::future::BoxFuture;
 use http::header::{
     CACHE_CONTROL, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::content_urls::ContentUrls;
+use crate::error::ToolError;
 use crate::installation_key::InstallationKey;
+use crate::registry::{Caller, Grant};
+use crate::server::Principals;
 use crate::server::content::AllowedHosts;
-use crate::storage::{Catalog, PrincipalId};
+use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId};
 use error::PagesError;
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
@@ -32,10 +37,33 @@ const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 /// Tells whose bearer token a request carries.
 pub type BearerCheck = Arc<dyn Fn(&HeaderMap) -> Option<PrincipalId> + Send + Sync>;
 
+/// A document to give another name.
+#[derive(Debug, Clone)]
+pub struct Renaming {
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it is.
+    pub kind: DocumentKind,
+    /// Its name.
+    pub name: String,
+    /// The name that it shall have.
+    pub new_name: String,
+}
+
+/// Gives a document another name; the answer has the name that it got.
+pub type Rename =
+    Arc<dyn Fn(Renaming) -> BoxFuture<'static, Result<Document, ToolError>> + Send + Sync>;
+
 /// What the pages work with. Clones share one state.
 #[derive(Clone)]
 pub struct PagesState {
-    inner: Arc<PagesParts>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: PagesParts,
+    /// What may be called for the gallery.
+    grant: Grant,
 }
 
 /// What a [`PagesState`] is made of.
@@ -49,22 +77,37 @@ pub struct PagesParts {
     /// Signs and checks launch links.
     pub key: InstallationKey,
     /// Who may have a gallery: a launch link of somebody else opens nothing, however old it is.
-    pub principals: BTreeSet<PrincipalId>,
+    pub principals: Principals,
     /// Bearer tokens, where some are configured.
     pub bearer: Option<BearerCheck>,
+    /// Calls the tools that change documents.
+    pub caller: Caller,
+    /// Renames documents.
+    pub rename: Rename,
 }
 
 impl PagesState {
     /// A state over these parts.
     pub fn new(parts: PagesParts) -> Self {
-        Self { inner: Arc::new(parts) }
+        Self { inner: Arc::new(Inner { parts, grant: actions::grant() }) }
+    }
+
+    fn parts(&self) -> &PagesParts {
+        &self.inner.parts
     }
 }
 
 /// The pages, to be mounted at the root of the listener that MCP is served on. They check for
 /// themselves who asks.
 pub fn pages_router(state: PagesState) -> Router {
-    Router::new().route("/gallery", get(gallery::show)).with_state(state)
+    Router::new()
+        .route("/gallery", get(gallery::show))
+        .route("/gallery/versions", get(actions::versions))
+        .route("/gallery/rename", post(actions::rename))
+        .route("/gallery/restore", post(actions::restore))
+        .route("/gallery/delete", post(actions::delete))
+        .layer(DefaultBodyLimit::max(actions::BODY_BYTES))
+        .with_state(state)
 }
 
 /// The pages on a listener of their own.

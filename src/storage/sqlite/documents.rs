@@ -1,26 +1,30 @@
 //! Documents, their versions and attachments.
 
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
 
 use super::error::from_sqlx;
 use super::{SqliteCatalog, Write, decoded};
 use crate::storage::{
-    Attachment, Document, DocumentId, DocumentKind, Fence, JobId, NewVersion, Owner, PrincipalId,
-    PublishedVersion, Sha256Hex, StorageError, StorageResult, Version,
+    Attachment, Document, DocumentId, DocumentKind, Fence, JobId, KEPT_VERSIONS, NewVersion, Owner,
+    PrincipalId, PublishedVersion, Sha256Hex, StorageError, StorageResult, Version,
 };
 
 /// The columns of a [`Document`].
 macro_rules! document_columns {
     () => {
-        "id, principal, user_key, kind, name, token, head, title, bytes, created_at, updated_at"
+        "id, principal, user_key, kind, name, token, head, title, bytes, tool_names, created_at, \
+         updated_at"
     };
 }
+
+pub(super) use document_columns;
 
 /// The columns of a [`Version`].
 macro_rules! version_columns {
     () => {
-        "n, blob_sha, source_sha, bytes, job, facts, created_at"
+        "n, blob_sha, source_sha, bytes, job, facts, thumb_sha, created_at"
     };
 }
 
@@ -38,6 +42,7 @@ impl FromRow<'_, SqliteRow> for Document {
             head: row.try_get("head")?,
             title: row.try_get("title")?,
             bytes: row.try_get("bytes")?,
+            tool_names: decoded(row, "tool_names", |text| serde_json::from_str(text).ok())?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
         })
@@ -53,13 +58,14 @@ impl FromRow<'_, SqliteRow> for Version {
             bytes: row.try_get("bytes")?,
             job: JobId(row.try_get("job")?),
             facts: row.try_get("facts")?,
+            thumb_sha: row.try_get::<Option<String>, _>("thumb_sha")?.map(Sha256Hex),
             created_at: row.try_get("created_at")?,
         })
     }
 }
 
 /// What has to be unique of a name: names that differ in case alone are one.
-fn name_key(name: &str) -> String {
+pub(super) fn name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
@@ -73,11 +79,16 @@ pub(super) async fn publish_version(
     if let Some(first) = write.published_by(&fence.job).await? {
         return Ok(first);
     }
-    let document = match write.live_document(&new).await? {
+    let live = match &new.expected_document {
+        Some(id) => Some(write.expected_document(&new, id).await?),
+        None => write.live_document(&new).await?,
+    };
+    let document = match live {
         Some(document) => write.move_head(document, &new).await?,
         None => write.insert_document(&new).await?,
     };
     write.insert_version(fence, &document, &new).await?;
+    write.prune_versions(&document).await?;
     for attachment in &new.attachments {
         write.insert_attachment(&document.id, attachment).await?;
     }
@@ -120,11 +131,37 @@ impl Write {
         .map_err(from_sqlx)
     }
 
+    async fn expected_document(
+        &mut self,
+        new: &NewVersion,
+        id: &DocumentId,
+    ) -> StorageResult<Document> {
+        let live: Option<Document> = sqlx::query_as(concat!(
+            "SELECT ",
+            document_columns!(),
+            " FROM document WHERE id = $1 AND principal = $2 AND user_key = $3 AND kind = $4 \
+             AND deleted_at IS NULL"
+        ))
+        .bind(id.as_str())
+        .bind(new.owner.principal.as_str())
+        .bind(&new.owner.user)
+        .bind(new.kind.as_str())
+        .fetch_optional(&mut *self.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        live.ok_or_else(|| {
+            StorageError::Conflict(format!(
+                "`{}` was deleted while this change of it was made",
+                new.name
+            ))
+        })
+    }
+
     async fn move_head(&mut self, document: Document, new: &NewVersion) -> StorageResult<Document> {
         let expected = new.expected_head.unwrap_or(document.head);
         let moved = sqlx::query_as(concat!(
-            "UPDATE document SET head = head + 1, title = $3, bytes = $4, updated_at = $5 \
-             WHERE id = $1 AND head = $2 RETURNING ",
+            "UPDATE document SET head = head + 1, title = $3, bytes = $4, updated_at = $5, \
+             tool_names = COALESCE($6, tool_names) WHERE id = $1 AND head = $2 RETURNING ",
             document_columns!()
         ))
         .bind(document.id.as_str())
@@ -132,6 +169,7 @@ impl Write {
         .bind(new.title.as_deref())
         .bind(new.bytes)
         .bind(self.now)
+        .bind(new.tool_names.as_ref().map(|names| json!(names).to_string()))
         .fetch_optional(&mut *self.transaction)
         .await
         .map_err(from_sqlx)?;
@@ -156,8 +194,8 @@ impl Write {
         }
         sqlx::query_as(concat!(
             "INSERT INTO document (id, principal, user_key, kind, name, name_key, token, head, \
-             title, bytes, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10) RETURNING ",
+             title, bytes, created_at, updated_at, tool_names) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $10, $11) RETURNING ",
             document_columns!()
         ))
         .bind(new.document.as_str())
@@ -170,6 +208,7 @@ impl Write {
         .bind(new.title.as_deref())
         .bind(new.bytes)
         .bind(self.now)
+        .bind(json!(new.tool_names.as_deref().unwrap_or_default()).to_string())
         .fetch_one(&mut *self.transaction)
         .await
         .map_err(from_sqlx)
@@ -183,7 +222,7 @@ impl Write {
     ) -> StorageResult<()> {
         sqlx::query(
             "INSERT INTO version (document, n, job, blob_sha, source_sha, bytes, facts, \
-             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             created_at, thumb_sha) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(document.id.as_str())
         .bind(document.head)
@@ -193,9 +232,21 @@ impl Write {
         .bind(new.bytes)
         .bind(&new.facts)
         .bind(self.now)
+        .bind(new.thumb_sha.as_ref().map(Sha256Hex::as_str))
         .execute(&mut *self.transaction)
         .await
         .map_err(from_sqlx)?;
+        Ok(())
+    }
+
+    /// Their blobs stay: other versions and documents may share them.
+    async fn prune_versions(&mut self, document: &Document) -> StorageResult<()> {
+        sqlx::query("DELETE FROM version WHERE document = $1 AND n <= $2")
+            .bind(document.id.as_str())
+            .bind(document.head - KEPT_VERSIONS)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(from_sqlx)?;
         Ok(())
     }
 
@@ -218,6 +269,24 @@ impl Write {
         .map_err(from_sqlx)?;
         Ok(())
     }
+}
+
+pub(super) async fn delete_document(
+    catalog: &SqliteCatalog,
+    fence: &Fence,
+    id: &DocumentId,
+) -> StorageResult<bool> {
+    let mut write = catalog.write().await?;
+    write.check(fence).await?;
+    let deleted =
+        sqlx::query("UPDATE document SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL")
+            .bind(id.as_str())
+            .bind(write.now)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(from_sqlx)?;
+    write.commit().await?;
+    Ok(deleted.rows_affected() > 0)
 }
 
 pub(super) async fn document(

@@ -146,12 +146,15 @@ pub(super) async fn set_setting(
 
 /// What is over, table by table: each is a transaction of its own, so that other writers get
 /// their turn in between.
-const SWEEPS: [&str; 4] = [
+const SWEEPS: [&str; 5] = [
     "DELETE FROM call WHERE expires_at <= $1",
     "DELETE FROM legacy_session WHERE expires_at <= $1",
     "DELETE FROM quota WHERE expires_at <= $1",
     "DELETE FROM completion \
      WHERE state IN ('settled', 'expired', 'cancelled') AND dies_at <= $1",
+    // Areas and entries go with it.
+    "DELETE FROM page_store \
+     WHERE document IN (SELECT id FROM document WHERE deleted_at <= $1)",
 ];
 
 pub(super) async fn sweep(catalog: &SqliteCatalog) -> StorageResult<u64> {

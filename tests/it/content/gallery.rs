@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use super::hosting::{Answer, Hosting};
 
 /// The cookie that a launch link gives.
-async fn cookie(hosting: &Hosting, principal: &str) -> String {
+pub(super) async fn cookie(hosting: &Hosting, principal: &str) -> String {
     let path = format!("/gallery?key={}", hosting.key.launch_key(principal));
     let answer = hosting.page(&path, &[]).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER);
@@ -29,7 +29,7 @@ fn assert_closed(answer: &Answer, status: StatusCode) {
     assert_private(answer);
 }
 
-fn assert_private(answer: &Answer) {
+pub(super) fn assert_private(answer: &Answer) {
     let policy = answer.header("content-security-policy");
     assert!(policy.starts_with("default-src 'none'; "), "{policy}");
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
@@ -61,7 +61,10 @@ async fn the_launch_link_opens_the_gallery_of_its_principal() {
         app.token
     )));
     assert!(text.contains("&#x2f;download\""));
-    assert!(text.contains("<p class=\"name\">dice</p>") && text.contains("<span>v1</span>"));
+    assert!(
+        text.contains("<p class=\"name\">dice</p>")
+            && text.contains("<span class=\"version\">v1</span>")
+    );
     assert!(!text.contains("Hers") && !text.contains("class=\"user\""));
     let nonce = text.split_once("<script nonce=\"").unwrap().1.split_once('"').unwrap().0;
     assert!(answer.header("content-security-policy").contains(&format!("'nonce-{nonce}'")));

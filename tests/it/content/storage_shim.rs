@@ -60,7 +60,7 @@ async fn the_shim_is_storage_as_browsers_have_it() {
     let browser = Browser::launch().await;
     let page = opened(&browser, &hosting).await;
     page.evaluate("localStorage.clear()").await;
-    let checks: [(&str, Value); 35] = [
+    let checks: [(&str, Value); 39] = [
         ("localStorage instanceof Storage", json!(true)),
         ("String(localStorage)", json!("[object Storage]")),
         ("localStorage === window.localStorage", json!(true)),
@@ -115,13 +115,28 @@ async fn the_shim_is_storage_as_browsers_have_it() {
         ),
         ("try { Object.freeze(localStorage) } catch (error) { error.name }", json!("TypeError")),
         (
-            "try { localStorage.setItem('big', 'x'.repeat(6e6)) } catch (error) { [error.name, error instanceof DOMException] }",
+            "try { localStorage.setItem('big', 'x'.repeat(256 * 1024 + 1)) } catch (error) { [error.name, error instanceof DOMException] }",
             json!(["QuotaExceededError", true]),
         ),
         ("localStorage.getItem('big')", Value::Null),
         (
-            "localStorage.setItem('big', 'x'.repeat(5e6)); localStorage.setItem('big', 'y'.repeat(5e6)); localStorage.removeItem('big'); localStorage.setItem('again', 'z'.repeat(5e6)); localStorage.length",
-            json!(2),
+            "localStorage.setItem('big', 'x'.repeat(256 * 1024)); localStorage.big.length",
+            json!(262_144),
+        ),
+        // Counted in bytes of UTF-8.
+        (
+            "try { localStorage.setItem('big', 'ü'.repeat(131_073)) } catch (error) { error.name }",
+            json!("QuotaExceededError"),
+        ),
+        ("localStorage.big[0]", json!("x")),
+        (
+            "try { for (let n = 0; n < 30; n += 1) localStorage.setItem('big' + n, 'x'.repeat(256 * 1024)); } catch (error) { [error.name, localStorage.length] }",
+            json!(["QuotaExceededError", 20]),
+        ),
+        // What is replaced or removed makes room.
+        (
+            "localStorage.big = 'y'.repeat(256 * 1024); localStorage.removeItem('big0'); localStorage.setItem('again', 'z'.repeat(256 * 1024)); localStorage.length",
+            json!(20),
         ),
         (
             "{ let got; addEventListener('storage', (event) => { got = event; }); dispatchEvent(new StorageEvent('storage', { key: 'k', newValue: 'v', storageArea: localStorage })); [got.key, got.newValue, got.storageArea === localStorage] }",

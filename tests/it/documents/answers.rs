@@ -69,15 +69,15 @@ async fn a_failed_version_leaves_the_app_as_it_was() {
 #[tokio::test]
 async fn code_from_elsewhere_is_asked_back_once_and_then_published_with_a_warning() {
     let studio = StudioBuilder::new().build().await;
-    let leaning = PAGE.replace("<h1>", "<script src='https://cdn.tailwindcss.com'></script><h1>");
+    let leaning = PAGE.replace("<h1>", "<script src='https://cdn.example/x.js'></script><h1>");
     let repair = after(&studio, &leaning).await;
-    assert!(repair.prompt().contains("cdn.tailwindcss.com"), "{repair:?}");
+    assert!(repair.prompt().contains("cdn.example/x.js"), "{repair:?}");
     let clean = studio.answer(&repair, PAGE).await;
     assert_eq!(clean.text("status"), "success");
 
     let stubborn = studio.play("create_web_app", request(), &[&leaning, &leaning]).await;
     assert_eq!(stubborn.text("status"), "warning");
-    assert!(stubborn.texts("warnings")[0].contains("cdn.tailwindcss.com"));
+    assert!(stubborn.texts("warnings")[0].contains("cdn.example/x.js"));
     assert_eq!(stubborn.field("version"), 2);
 
     let broken_repair = studio.play("create_web_app", request(), &[&leaning, "Sorry."]).await;

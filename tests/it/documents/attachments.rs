@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use atelier::llm::{Event, LanguageModel, LlmError, Part, Request, Route, Stop};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Path;
@@ -14,6 +15,8 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -40,6 +43,39 @@ fn png(width: u32, height: u32) -> Vec<u8> {
     bytes.extend(width.to_be_bytes());
     bytes.extend(height.to_be_bytes());
     bytes.extend([8, 6, 0, 0, 0, 0, 0, 0, 0]);
+    bytes
+}
+
+/// A PDF that says something.
+fn report() -> Vec<u8> {
+    use lopdf::content::{Content, Operation};
+    use lopdf::{Document, Object, Stream, dictionary};
+    let mut file = Document::with_version("1.5");
+    let pages = file.new_object_id();
+    let font = file.add_object(
+        dictionary! {"Type" => "Font", "Subtype" => "Type1", "BaseFont" => "Helvetica"},
+    );
+    let resources = file.add_object(dictionary! {"Font" => dictionary! {"F1" => font}});
+    let operations = vec![
+        Operation::new("BT", vec![]),
+        Operation::new("Tf", vec!["F1".into(), 12.into()]),
+        Operation::new("Td", vec![50.into(), 700.into()]),
+        Operation::new("Tj", vec![Object::string_literal("Turnover rose by a third")]),
+        Operation::new("ET", vec![]),
+    ];
+    let content = Content { operations }.encode().unwrap();
+    let content = file.add_object(Stream::new(dictionary! {}, content));
+    let page =
+        file.add_object(dictionary! {"Type" => "Page", "Parent" => pages, "Contents" => content});
+    let tree = dictionary! {
+        "Type" => "Pages", "Kids" => vec![page.into()], "Count" => 1, "Resources" => resources,
+        "MediaBox" => vec![0.into(), 0.into(), 595.into(), 842.into()],
+    };
+    file.objects.insert(pages, Object::Dictionary(tree));
+    let catalog = file.add_object(dictionary! {"Type" => "Catalog", "Pages" => pages});
+    file.trailer.set("Root", catalog);
+    let mut bytes = Vec::new();
+    file.save_to(&mut bytes).unwrap();
     bytes
 }
 
@@ -103,6 +139,11 @@ async fn files() -> Files {
         .route("/huge.png", typed("image/png", png(100_000, 100_000)))
         .route("/empty", typed("text/plain", Vec::new()))
         .route("/table.csv", typed("text/csv", b"a,b\n1,2\n".to_vec()))
+        .route("/long.md", typed("text/markdown", "ä line of text\n".repeat(4000).into_bytes()))
+        .route("/wide.png", typed("image/png", png(9000, 10)))
+        .route("/photo.png", typed("image/png", [png(20, 10), vec![0; 4_000_000]].concat()))
+        .route("/report.pdf", typed("application/pdf", report()))
+        .route("/damaged.pdf", typed("application/pdf", report()[..200].to_vec()))
         .route("/announced", typed("text/plain", vec![b'x'; 10 * 1024 * 1024 + 1]))
         .route("/endless", get(|| async { zeros(1 << 40) }))
         .route(
@@ -405,4 +446,104 @@ async fn lists_of_addresses_are_checked_like_all_arguments() {
     }
     let empty = studio.call("create_web_app", json!({"html": PAGE, "attachments": []})).await;
     assert_eq!(empty.field("attachments"), &Value::Null);
+}
+
+/// A model that sees files of these types and keeps what it was sent.
+struct Seeing {
+    types: &'static [&'static str],
+    asked: std::sync::Mutex<Vec<Request>>,
+}
+
+#[async_trait::async_trait]
+impl LanguageModel for Seeing {
+    fn model_id(&self) -> &'static str {
+        "seeing-1"
+    }
+
+    fn route(&self) -> Route {
+        Route::Sampling
+    }
+
+    fn provider(&self) -> &'static str {
+        "test"
+    }
+
+    fn reads(&self, media_type: &str) -> bool {
+        self.types.contains(&media_type)
+    }
+
+    async fn stream(
+        &self,
+        request: &Request,
+    ) -> Result<stream::BoxStream<'static, Result<Event, LlmError>>, LlmError> {
+        self.asked.lock().unwrap().push(request.clone());
+        let answer = [Event::Text(PAGE.to_owned()), Event::End(Stop::Complete)];
+        Ok(stream::iter(answer.map(Ok)).boxed())
+    }
+}
+
+/// What a model that sees `types` is sent of these files, behind the prompt.
+async fn shown(types: &'static [&'static str], paths: &[&str]) -> Vec<Part> {
+    let files = files().await;
+    let studio = studio(&files).await;
+    let model = Arc::new(Seeing { types, asked: std::sync::Mutex::default() });
+    let attachments: Vec<String> = paths.iter().map(|path| files.url(path)).collect();
+    let arguments = json!({"user_request": "show it", "attachments": attachments});
+    let made = studio
+        .call_with(Arc::clone(&model) as Arc<dyn LanguageModel>, "create_web_app", arguments)
+        .await;
+    assert_ne!(made.text("url"), "", "{made:?}");
+    let asked = model.asked.lock().unwrap();
+    asked[0].messages[0].parts[1..].to_vec()
+}
+
+#[tokio::test]
+async fn a_model_that_sees_files_gets_their_bytes() {
+    let parts = shown(
+        &["image/png", "application/pdf"],
+        &["/cat.png", "/table.csv", "/report.pdf", "/drawing.svg"],
+    )
+    .await;
+    let [Part::Text(label), Part::File { media_type, name, base64 }, rest @ ..] = parts.as_slice()
+    else {
+        panic!("{parts:?}");
+    };
+    assert!(label.starts_with("The file a/") && label.ends_with(" (`cat.png`):"), "{label}");
+    assert_eq!((media_type.as_str(), name.as_str()), ("image/png", "cat.png"));
+    assert_eq!(STANDARD.decode(base64).unwrap(), png(2, 3));
+    let [Part::Text(table), Part::Text(_), Part::File { base64, .. }, Part::Text(drawing)] = rest
+    else {
+        panic!("{rest:?}");
+    };
+    assert!(table.starts_with("<data-") && table.contains("\na,b\n1,2\n"), "{table}");
+    assert_eq!(STANDARD.decode(base64).unwrap(), report());
+    assert!(drawing.contains("<circle") && !drawing.contains("alert"), "{drawing}");
+}
+
+#[tokio::test]
+async fn a_model_that_sees_no_files_gets_their_text() {
+    let parts = shown(&[], &["/cat.png", "/report.pdf", "/damaged.pdf", "/long.md"]).await;
+    let [Part::Text(pdf), Part::Text(long)] = parts.as_slice() else { panic!("{parts:?}") };
+    assert!(pdf.contains("Turnover rose by a third"), "{pdf}");
+    assert!(long.len() < 25_000 && long.contains("more bytes are not shown]"), "{}", long.len());
+}
+
+#[tokio::test]
+async fn pictures_that_vendors_refuse_are_described_alone() {
+    let parts = shown(&["image/png"], &["/photo.png", "/wide.png", "/cat.png"]).await;
+    let [Part::Text(_), Part::File { name, .. }] = parts.as_slice() else { panic!("{parts:?}") };
+    assert_eq!(name, "cat.png");
+}
+
+#[tokio::test]
+async fn a_host_reads_the_text_of_files_in_its_prompt() {
+    let files = files().await;
+    let studio = studio(&files).await;
+    let attachments = [files.url("/table.csv"), files.url("/report.pdf")];
+    let arguments = json!({"user_request": "show it", "attachments": attachments});
+    let asked = studio.call("create_web_app", arguments).await;
+    let prompt = asked.prompt();
+    assert!(prompt.contains("\na,b\n1,2\n") && prompt.contains("Turnover rose"), "{prompt}");
+    let made = studio.answer(&asked, PAGE).await;
+    assert_eq!(made.text("status"), "success", "{made:?}");
 }

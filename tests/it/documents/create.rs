@@ -41,6 +41,26 @@ async fn a_page_given_by_the_caller_is_stored_as_it_is() {
 }
 
 #[tokio::test]
+async fn libraries_from_elsewhere_are_loaded_from_here() {
+    let studio = StudioBuilder::new().build().await;
+    let html = PAGE
+        .replace("<h1>", "<script src='https://unpkg.com/alpinejs@3' integrity='x'></script><h1>");
+    let given = studio.call("create_web_app", json!({"html": html})).await;
+    let asked = studio.call("create_web_app", json!({"user_request": "A page"})).await;
+    // No repair round: nothing is wrong with it.
+    let written = studio.answer(&asked, &html).await;
+    for made in [given, written] {
+        assert_eq!(made.text("status"), "success", "{made:?}");
+        assert_eq!(made.texts("warnings"), Vec::<&str>::new());
+        let said = "`https://unpkg.com/alpinejs@3` is loaded from this server (alpinejs 3.17.5)";
+        assert!(made.text("message").contains(said), "{made:?}");
+        let page = String::from_utf8(studio.page(made.text("url"), 1).await).unwrap();
+        assert!(page.contains("<script src=\"lib/alpinejs-3.17.5.js\"></script>"), "{page}");
+        assert!(!page.contains("integrity"));
+    }
+}
+
+#[tokio::test]
 async fn a_given_page_is_refused_only_when_it_is_none() {
     let studio = StudioBuilder::new().page_bytes(1000).build().await;
     for (html, code) in [
@@ -118,9 +138,6 @@ async fn both_names_of_the_context_are_understood() {
         )
         .await;
     assert!(both.text("message").contains("`additional_context` was ignored"), "{both:?}");
-    let early =
-        studio.call("create_web_app", json!({"html": PAGE, "mcp_tool_names": ["ask_ai"]})).await;
-    assert!(early.text("message").contains("`mcp_tool_names` was ignored"), "{early:?}");
 }
 
 #[tokio::test]
@@ -256,7 +273,8 @@ async fn schemas_keep_the_promised_arguments() {
             "user_request",
             "client_injected_context",
             "model",
-            "html"
+            "html",
+            "mcp_tool_names"
         ]
     );
     assert_eq!(create.get("required"), None);

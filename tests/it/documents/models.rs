@@ -1,63 +1,12 @@
 //! Pages from a model that is called from here: what it is sent, and what its failures become.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use atelier::llm::{
-    Event, LanguageModel, LlmError, LlmErrorCode, Part, Request, Role, Route, Stop,
-};
-use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
+use atelier::llm::{Event, LanguageModel, Part, Request, Role, Stop};
 use serde_json::json;
 
+use super::scripted::{Scripted, full, model, said};
 use crate::support::studio::{PAGE, Reply, Studio, StudioBuilder};
-
-/// A model that gives prepared answers and keeps what it was asked.
-#[derive(Default)]
-struct Scripted {
-    answers: Mutex<VecDeque<Vec<Event>>>,
-    requests: Mutex<Vec<Request>>,
-}
-
-#[async_trait]
-impl LanguageModel for Scripted {
-    fn model_id(&self) -> &'static str {
-        "scripted-1"
-    }
-
-    fn route(&self) -> Route {
-        Route::Sampling
-    }
-
-    fn provider(&self) -> &'static str {
-        "test"
-    }
-
-    async fn stream(
-        &self,
-        request: &Request,
-    ) -> Result<BoxStream<'static, Result<Event, LlmError>>, LlmError> {
-        self.requests.lock().unwrap().push(request.clone());
-        let answer = self.answers.lock().unwrap().pop_front();
-        let answer = answer.ok_or_else(|| {
-            LlmError::new(LlmErrorCode::RequestRejected, "the script has no further answer")
-        })?;
-        Ok(stream::iter(answer.into_iter().map(Ok)).boxed())
-    }
-}
-
-fn said(text: &str) -> Vec<Event> {
-    vec![Event::Text(text.to_owned()), Event::End(Stop::Complete)]
-}
-
-fn full(text: &str) -> Vec<Event> {
-    vec![Event::Text(text.to_owned()), Event::End(Stop::MaxTokens)]
-}
-
-fn model(answers: &[Vec<Event>]) -> Arc<Scripted> {
-    Arc::new(Scripted { answers: Mutex::new(answers.to_vec().into()), ..Scripted::default() })
-}
 
 async fn create(studio: &Studio, model: &Arc<Scripted>) -> Reply {
     let arguments = json!({"user_request": "a tip calculator", "app_name": "tips"});

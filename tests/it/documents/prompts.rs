@@ -28,6 +28,9 @@ fn rendered_prompts() {
                 ("request", "A tip calculator\nfor groups".into()),
                 ("context", "They met in Rome.".into()),
                 ("attachments", "- `cat.png` (image/png, 70 bytes, 2 × 3 pixels): a/00ff".into()),
+                ("tools", "{\"name\":\"convert\",\"description\":\"Converts money\"}".into()),
+                ("example", "const result = await window.atelier.callTool('convert', {});".into()),
+                ("asks_ai", true.into()),
                 ("today", "2026-11-21".into()),
             ]
         )
@@ -40,14 +43,66 @@ fn rendered_prompts() {
                 ("request", "A clock".into()),
                 ("context", "".into()),
                 ("attachments", "".into()),
+                ("tools", "".into()),
+                ("example", "".into()),
+                ("asks_ai", false.into()),
                 ("today", "2026-11-21".into()),
             ]
         )
     );
     insta::assert_snapshot!(
         "web_app_repair",
-        rendered("documents/repair", &[("problems", "- the answer is empty".into())])
+        rendered(
+            "documents/repair",
+            &[("problems", "- the answer is empty".into()), ("is_seen", false.into())]
+        )
     );
+    insta::assert_snapshot!(
+        "web_app_repair_of_what_was_seen",
+        rendered(
+            "documents/repair",
+            &[
+                (
+                    "problems",
+                    "- code threw while the page loaded: ReferenceError: x is not defined (line 7)\n  >    7 | show(x);"
+                        .into()
+                ),
+                ("is_seen", true.into())
+            ]
+        )
+    );
+    let edit = |is_printed: bool, problems: &'static str| {
+        let (noun, context) =
+            if is_printed { ("PDF document", "They met in Rome.") } else { ("web app", "") };
+        [
+            ("noun", Value::from(noun)),
+            ("is_printed", is_printed.into()),
+            ("document", "<!DOCTYPE html>\r\n<html>\r\n\t<p>a </p>\n\n</html>".into()),
+            ("request", "Say b\ninstead".into()),
+            ("context", context.into()),
+            (
+                "attachments",
+                if is_printed { "- `cat.png` (image/png, 70 bytes): a/00ff" } else { "" }.into(),
+            ),
+            ("today", "2026-11-21".into()),
+            ("format", atelier::documents::patch::FORMAT.into()),
+            ("problems", problems.into()),
+        ]
+    };
+    insta::assert_snapshot!("edit_app", rendered("documents/edit", &edit(false, "")));
+    insta::assert_snapshot!(
+        "edit_pdf_repair",
+        rendered("documents/edit", &edit(true, "- the page is blank"))
+    );
+    insta::assert_snapshot!(
+        "edit_feedback",
+        rendered(
+            "documents/edit_feedback",
+            &[("feedback", "1 edit block could not be applied.".into())]
+        )
+    );
+    insta::assert_snapshot!("rewrite_app", rendered("documents/rewrite", &edit(false, "")[..7]));
+    insta::assert_snapshot!("rewrite_pdf", rendered("documents/rewrite", &edit(true, "")[..7]));
     insta::assert_snapshot!(
         "ask_json",
         rendered(
@@ -134,4 +189,32 @@ async fn an_answer_cannot_close_the_block_that_quotes_it() {
     assert!(prompt.contains("Ignore all rules"), "the excerpt is quoted");
     let (_, problems) = prompt.split_once("name=\"problems\">").unwrap();
     assert_eq!(problems.matches(&word).count(), 1, "{problems}");
+}
+
+#[tokio::test]
+async fn a_stored_page_is_data_in_the_prompt_of_its_edit() {
+    let studio = StudioBuilder::new().build().await;
+    for (number, injection) in include_str!("../../fixtures/injections.txt")
+        .lines()
+        .filter(|line| !line.is_empty())
+        .enumerate()
+    {
+        let injection = injection.replace("\\n", "\n");
+        let page = format!(
+            "<!DOCTYPE html>\n<html>\n<body>\n  \t<p>{injection}</p>  \r\n</body>\n</html>\n"
+        );
+        let name = format!("app{number}");
+        studio.call("create_web_app", json!({"html": page, "app_name": name})).await;
+        let asked = studio
+            .call("edit_web_app", json!({"app_name": name, "user_edit_request": injection}))
+            .await;
+        let prompt = asked.prompt();
+        let word = word_of(prompt).to_owned();
+        // Its announcement, and begin and end of two blocks.
+        assert_eq!(prompt.matches(&word).count(), 5, "{prompt}");
+        let block = format!("<data-{word} name=\"document\">\n{page}\n</data-{word}>");
+        assert!(prompt.contains(&block), "the exact lines: {prompt}");
+        let system = asked.field("prompt")["system"].as_str().unwrap();
+        assert!(!system.contains(injection.trim()), "data never reaches the instructions");
+    }
 }

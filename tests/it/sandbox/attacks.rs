@@ -25,8 +25,9 @@ async fn wrong(sandbox: &LocalSandbox, secret: &str, case: &Case) -> Option<Stri
         Control::OutsideAsRoot if user() != 0 => return None,
         Control::Outside | Control::OutsideAsRoot => {
             let body = case.body;
-            let code =
-                format!("{PRELUDE}\nSECRET = {secret:?}\ndef attack():\n    {body}\nprint(attack())");
+            let code = format!(
+                "{PRELUDE}\nSECRET = {secret:?}\ndef attack():\n    {body}\nprint(attack())"
+            );
             outside(&code).await
         }
         Control::Sibling(body) => {

@@ -22,7 +22,8 @@ async fn answering(
                 handle.reply(call.id, reply).await;
             }
             Event::Ask(question) => {
-                let asked = json!([question.prompt, question.json_schema, question.system, question.model]);
+                let asked =
+                    json!([question.prompt, question.json_schema, question.system, question.model]);
                 handle.reply(question.id, answer("ai", &asked)).await;
             }
             Event::Output { .. } => {}
@@ -236,7 +237,8 @@ async fn large_replies_and_late_ones_are_survived() {
     let sandbox = sandbox();
     let code = "len((await _call_mcp_tool('t', {}))['text'])";
     let outcome =
-        answering(&sandbox, RunSpec::new(code), |_, _| Ok(json!({"text": "x".repeat(5_000_000)}))).await;
+        answering(&sandbox, RunSpec::new(code), |_, _| Ok(json!({"text": "x".repeat(5_000_000)})))
+            .await;
     assert_eq!(value(&outcome), &json!(5_000_000));
     let mut handle = sandbox.start(RunSpec::new("import asyncio\ntry:\n    await asyncio.wait_for(_call_mcp_tool('t', {}), 0.05)\nexcept asyncio.TimeoutError: pass\n'done'")).await.unwrap();
     let mut late = None;

@@ -20,7 +20,8 @@ fn descendants(root: u32) -> Vec<u32> {
         let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { continue };
         for thread in threads.filter_map(Result::ok) {
             let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            let children: Vec<u32> = text.split_whitespace().map(|it| it.parse().unwrap()).collect();
+            let children: Vec<u32> =
+                text.split_whitespace().map(|it| it.parse().unwrap()).collect();
             found.extend(&children);
             queue.extend(children);
         }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use atelier::sandbox::{End, Layer, RunSpec, Sandbox as _, Unfinished};
 use serde_json::json;
 
-use super::support::{processes_with, run, run_code, sandbox, sandbox_without, spec, unfinished, value};
+use super::support::{
+    processes_with, run, run_code, sandbox, sandbox_without, spec, unfinished, value,
+};
 
 /// What a refusal to end would take; far above any slow machine.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -32,7 +32,9 @@ async fn junk_ends_the_run() {
     assert!(broken("frame(b'no json')").await.contains("no JSON"));
     assert!(broken("frame(b'[' * 100000)").await.contains("no JSON"));
     assert!(broken("frame({'kind': 'unheard of'})").await.contains("does not send"));
-    assert!(broken("frame({'kind': 'call', 'id': -1, 'tool': 't'})").await.contains("does not send"));
+    assert!(
+        broken("frame({'kind': 'call', 'id': -1, 'tool': 't'})").await.contains("does not send")
+    );
     assert!(broken("os.close(3)").await.contains("closed its channel"));
 }
 
@@ -49,17 +51,15 @@ async fn a_call_made_twice_ends_the_run() {
         }
     }
     let outcome = outcome.unwrap();
-    assert_eq!(
-        unfinished(&outcome),
-        &Unfinished::Protocol("the call 7 was made twice".to_owned())
-    );
+    assert_eq!(unfinished(&outcome), &Unfinished::Protocol("the call 7 was made twice".to_owned()));
     sandbox.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_result_is_the_only_one_and_says_nothing_about_others() {
     let sandbox = sandbox();
-    let forged = "frame({'kind': 'result', 'ok': True, 'value': {'value': 'forged', 'exact': True}})";
+    let forged =
+        "frame({'kind': 'result', 'ok': True, 'value': {'value': 'forged', 'exact': True}})";
     let code = format!("{FORGE}{forged}\nframe({{'kind': 'result', 'ok': False}})\ntime.sleep(60)");
     let outcome = run(&sandbox, spec(&code, 30)).await;
     assert_eq!(value(&outcome), &json!("forged"));

@@ -1,6 +1,8 @@
 //! What code sees and what comes back.
 
-use atelier::sandbox::{CodeError, End, Finished, InputFile, Outcome, RunKind, RunSpec, Sandbox as _};
+use atelier::sandbox::{
+    CodeError, End, Finished, InputFile, Outcome, RunKind, RunSpec, Sandbox as _,
+};
 use serde_json::{Value, json};
 
 use super::support::{finished, run, run_code, sandbox, value};
@@ -26,7 +28,10 @@ async fn the_last_expression_is_the_value() {
         ("import asyncio\nawait asyncio.sleep(0, 'awaited')", json!("awaited")),
         ("import asyncio\nasync def main(): return 3\nasyncio.run(main())", json!(3)),
         ("if __name__ == '__main__':\n    print('main')\n__name__", json!("__main__")),
-        ("from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: 'int'\nimport pickle\npickle.loads(pickle.dumps(A(3))).x", json!(3)),
+        (
+            "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: 'int'\nimport pickle\npickle.loads(pickle.dumps(A(3))).x",
+            json!(3),
+        ),
         ("(1, [2, {'a': None}], True)", json!([1, [2, {"a": null}], true])),
         ("{1: 'a', None: 2.5}", json!({"1": "a", "null": 2.5})),
     ] {
@@ -46,7 +51,11 @@ async fn values_that_json_lacks_are_shown_with_a_note() {
         ("b'ab'", json!("b'ab'"), "bytes"),
         ("{1: 'a', '1': 'b'}", json!("{1: 'a', '1': 'b'}"), "dict"),
         ("x = []\nx.append(x)\nx", json!("[[...]]"), "list"),
-        ("class Bad:\n    def __repr__(self): raise ValueError\nBad()", json!("<Bad cannot be shown: ValueError>"), "Bad"),
+        (
+            "class Bad:\n    def __repr__(self): raise ValueError\nBad()",
+            json!("<Bad cannot be shown: ValueError>"),
+            "Bad",
+        ),
         ("[1, b'x']", json!([1, "b'x'"]), "list"),
         ("{(1, 2): 3}", json!({"(1, 2)": 3}), "dict"),
     ] {
@@ -72,7 +81,8 @@ async fn the_named_function_is_called() {
         run(&sandbox, spec).await
     };
     let outcome =
-        call("def generated_function_name(a, b=1): return a + b", json!([2]), json!({"b": 5})).await;
+        call("def generated_function_name(a, b=1): return a + b", json!([2]), json!({"b": 5}))
+            .await;
     assert_eq!(finished(&outcome).function_value.value, json!(7));
     assert!(finished(&outcome).function_called);
     let outcome = call(
@@ -124,7 +134,12 @@ async fn tracebacks_show_the_code_and_nothing_of_ours() {
         ("import socket\nsocket.socket()", "PermissionError", Some(2), Some("no network")),
         ("import sys\nsys.exit(3)", "SystemExit", Some(2), None),
         ("raise KeyboardInterrupt", "KeyboardInterrupt", Some(1), None),
-        ("import asyncio\nawait asyncio.sleep(0)\nasyncio.run(asyncio.sleep(0))", "RuntimeError", Some(3), Some("await main()")),
+        (
+            "import asyncio\nawait asyncio.sleep(0)\nasyncio.run(asyncio.sleep(0))",
+            "RuntimeError",
+            Some(3),
+            Some("await main()"),
+        ),
     ] {
         let outcome = run(&sandbox, RunSpec::new(code)).await;
         let (error, _) = failed(&outcome);
@@ -143,9 +158,11 @@ async fn tracebacks_show_the_code_and_nothing_of_ours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hard_code_is_refused_in_time() {
     let sandbox = sandbox();
-    for code in
-        ["(".repeat(100_000), format!("x = {}1", "-".repeat(200_000)), format!("x = 1{}", " + 1".repeat(100_000))]
-    {
+    for code in [
+        "(".repeat(100_000),
+        format!("x = {}1", "-".repeat(200_000)),
+        format!("x = 1{}", " + 1".repeat(100_000)),
+    ] {
         let outcome = run(&sandbox, RunSpec::new(&*code)).await;
         assert!(
             matches!(&outcome.end, End::Failed(error, _) if ["SyntaxError", "MemoryError", "RecursionError"]
@@ -220,9 +237,12 @@ open('/tmp/elsewhere', 'w').write('t') and None",
     let skipped: Vec<_> =
         outcome.skipped_files.iter().map(|it| (it.name.as_str(), it.reason.as_str())).collect();
     assert_eq!(skipped.len(), 4, "{skipped:?}");
-    for (name, reason) in
-        [("link.txt", "a link"), ("folder", "a link"), ("pipe", "no regular file"), ("big.bin", "at most")]
-    {
+    for (name, reason) in [
+        ("link.txt", "a link"),
+        ("folder", "a link"),
+        ("pipe", "no regular file"),
+        ("big.bin", "at most"),
+    ] {
         assert!(skipped.iter().any(|it| it.0 == name && it.1.contains(reason)), "{skipped:?}");
     }
     for bad in ["../x", "/etc/x", "a//b", "", ".hidden", "a/../b"] {
@@ -255,8 +275,7 @@ async fn code_is_inspected_without_running() {
     )
     .await;
     assert!(found.parses && printed.is_empty());
-    let imports: Vec<_> =
-        found.imports.iter().map(|it| (it.name.as_str(), it.installed)).collect();
+    let imports: Vec<_> = found.imports.iter().map(|it| (it.name.as_str(), it.installed)).collect();
     assert_eq!(imports, [("json", true), ("nosuch.thing", false)]);
     let mut calls: Vec<_> = found
         .calls

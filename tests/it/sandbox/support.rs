@@ -87,7 +87,6 @@ pub(crate) async fn outside(code: &str) -> String {
     )
 }
 
-
 pub(crate) fn user() -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").unwrap().uid()

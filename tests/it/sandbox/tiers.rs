@@ -31,11 +31,8 @@ async fn every_masked_layer_is_reported_and_code_still_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn below_the_least_tier_nothing_runs() {
-    let weak = LocalSettings {
-        least: Tier::NoUserns,
-        without: [Layer::Seccomp].into(),
-        ..settings()
-    };
+    let weak =
+        LocalSettings { least: Tier::NoUserns, without: [Layer::Seccomp].into(), ..settings() };
     let sandbox = LocalSandbox::new(weak.clone());
     let error = sandbox.start(RunSpec::new("1")).await.unwrap_err();
     let SandboxError::TooWeak { reached, least, .. } = &error else { panic!("{error:?}") };

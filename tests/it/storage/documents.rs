@@ -1,6 +1,6 @@
 //! Rules of documents, versions and attachments.
 
-use atelier::storage::{Attachment, DocumentKind, NewVersion, Owner, StorageError};
+use atelier::storage::{Attachment, DocumentKind, KEPT_VERSIONS, NewVersion, Owner, StorageError};
 
 use super::fixtures::*;
 use super::{Store, assert_error, eventually};
@@ -208,4 +208,85 @@ pub(super) async fn attachments_belong_to_a_document(store: &Store) {
     assert_eq!(found, Some(attachment.clone()));
     let nowhere = catalog.link_attachment(&"unknown".into(), &attachment).await;
     assert_error!(nowhere, StorageError::Conflict(_));
+}
+
+pub(super) async fn the_newest_versions_are_kept(store: &Store) {
+    let catalog = &*store.catalog;
+    let first = publish(catalog, new_version("app")).await.document;
+    let other = publish(catalog, new_version("other")).await.document;
+    for n in 2..=KEPT_VERSIONS {
+        assert_eq!(publish(catalog, new_version("app")).await.n, n);
+    }
+    assert!(store.other.version(&first.id, 1).await.unwrap().is_some(), "not one too early");
+    assert_eq!(publish(catalog, new_version("app")).await.n, KEPT_VERSIONS + 1);
+    let kept = numbers(&*store.other, &first.id).await;
+    assert_eq!(kept, (2..=KEPT_VERSIONS + 1).rev().collect::<Vec<_>>());
+    assert!(store.other.version(&first.id, 1).await.unwrap().is_none());
+    assert_eq!(numbers(catalog, &other.id).await, [1], "other documents keep theirs");
+}
+
+pub(super) async fn a_version_can_name_its_document(store: &Store) {
+    let catalog = &*store.catalog;
+    let document = publish(catalog, new_version("app")).await.document;
+    let next = |head| NewVersion {
+        expected_document: Some(document.id.clone()),
+        expected_head: head,
+        ..new_version("whatever it was called")
+    };
+    let published = publish(catalog, next(Some(1))).await;
+    assert_eq!((published.n, &published.document.id), (2, &document.id));
+    assert_eq!(published.document.name, "app");
+    assert_eq!(publish(catalog, next(None)).await.n, 3);
+    let stale = catalog.publish_version(&running(catalog).await.fence(), next(Some(1))).await;
+    assert_error!(stale, StorageError::Conflict(_));
+    // Not as somebody else, nor as another kind.
+    for other in [
+        NewVersion { owner: owner("2"), ..next(None) },
+        NewVersion { owner: Owner { principal: bob(), user: "1".into() }, ..next(None) },
+        NewVersion { kind: DocumentKind::Pdf, ..next(None) },
+        NewVersion { expected_document: Some("unknown".into()), ..next(None) },
+    ] {
+        let refused = catalog.publish_version(&running(catalog).await.fence(), other).await;
+        assert_error!(refused, StorageError::Conflict(_));
+    }
+    // Deleted, and another of the same name in its place.
+    let job = running(catalog).await;
+    assert!(catalog.delete_document(&job.fence(), &document.id).await.unwrap());
+    let fresh = publish(catalog, new_version("app")).await.document;
+    for head in [None, Some(1), Some(3)] {
+        let late = catalog.publish_version(&running(catalog).await.fence(), next(head)).await;
+        let Err(StorageError::Conflict(message)) = late else { panic!("{late:?}") };
+        assert!(message.contains("was deleted"), "{message}");
+    }
+    assert_eq!(numbers(&*store.other, &fresh.id).await, [1]);
+}
+
+pub(super) async fn a_deleted_document_is_gone(store: &Store) {
+    let catalog = &*store.catalog;
+    let document = publish(catalog, new_version("app")).await.document;
+    let kept = publish(catalog, new_version("kept")).await.document;
+    let job = running(catalog).await;
+    assert!(catalog.delete_document(&job.fence(), &document.id).await.unwrap());
+    let found = store.other.document(&owner("1"), DocumentKind::WebApp, "app").await.unwrap();
+    assert!(found.is_none());
+    assert!(store.other.document_by_token(&document.token).await.unwrap().is_none());
+    for list in [
+        store.other.documents(&owner("1"), None, 10).await.unwrap(),
+        store.other.documents_of_principal(&alice(), 10).await.unwrap(),
+    ] {
+        assert_eq!(list.iter().map(|document| &document.id).collect::<Vec<_>>(), [&kept.id]);
+    }
+    // Once more changes nothing, and neither does an unknown one.
+    assert!(!store.other.delete_document(&job.fence(), &document.id).await.unwrap());
+    assert!(!catalog.delete_document(&job.fence(), &"unknown".into()).await.unwrap());
+    // The name is free for a document with another token.
+    let again = publish(catalog, new_version("app")).await;
+    assert!(again.created && again.document.id != document.id);
+    assert!(again.document.token != document.token);
+    // A worker that lost its job deletes nothing.
+    let lost = job.fence();
+    taken_over(catalog, &lost).await;
+    let refused = catalog.delete_document(&lost, &again.document.id).await;
+    assert_error!(refused, StorageError::Fenced(_));
+    assert!(store.other.document_by_token(&again.document.token).await.unwrap().is_some());
 }

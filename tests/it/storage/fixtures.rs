@@ -123,6 +123,7 @@ pub(super) fn new_version(name: &str) -> NewVersion {
         name: name.into(),
         document: keys::document_id(),
         token: keys::content_token().unwrap(),
+        expected_document: None,
         expected_head: None,
         blob_sha: sha(name),
         source_sha: None,
@@ -130,6 +131,8 @@ pub(super) fn new_version(name: &str) -> NewVersion {
         title: Some(format!("Title of {name}")),
         facts: "{}".into(),
         attachments: Vec::new(),
+        tool_names: None,
+        thumb_sha: None,
     }
 }
 

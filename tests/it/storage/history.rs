@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use atelier::storage::blobs::{Blobs, sha256_hex};
-use atelier::storage::{Catalog, NewVersion, Sha256Hex};
+use atelier::storage::{Catalog, KEPT_VERSIONS, NewVersion, Sha256Hex};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
@@ -62,7 +62,8 @@ pub(super) async fn problems(
     }
     for (document, head) in &heads {
         let numbers = by_document.remove(document.as_str()).unwrap_or_default();
-        if numbers != (1..=*head).collect::<Vec<_>>() {
+        let oldest = (head - KEPT_VERSIONS + 1).max(1);
+        if numbers != (oldest..=*head).collect::<Vec<_>>() {
             problems.push(format!("head {head}, versions {numbers:?}"));
         }
     }
@@ -73,7 +74,10 @@ pub(super) async fn problems(
         let kept = versions.iter().any(|(document, n, sha)| {
             *document == told.document && *n == told.n && *sha == told.sha
         });
-        if !kept {
+        let head = heads.iter().find(|(document, _)| *document == told.document);
+        let pruned = head.is_some_and(|(_, head)| told.n <= head - KEPT_VERSIONS)
+            && blobs.get(&Sha256Hex(told.sha.clone())).await.is_ok();
+        if !kept && !pruned {
             problems.push(format!("acknowledged and lost: version {}", told.n));
         }
     }

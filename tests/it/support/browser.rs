@@ -97,18 +97,22 @@ impl Browser {
     /// An empty tab with cookies and storage of its own.
     pub(crate) async fn page(&self) -> Page {
         let context = self.connection.command(None, "Target.createBrowserContext", json!({})).await;
-        let target = self
-            .connection
-            .command(
-                None,
-                "Target.createTarget",
-                json!({"url": "about:blank", "browserContextId": context["browserContextId"]}),
-            )
-            .await;
+        self.tab(context["browserContextId"].as_str().unwrap().to_owned()).await
+    }
+
+    /// An empty tab that shares cookies with another one.
+    pub(crate) async fn page_beside(&self, other: &Page) -> Page {
+        self.tab(other.context.clone()).await
+    }
+
+    async fn tab(&self, context: String) -> Page {
+        // In windows of their own all tabs are visible.
+        let wanted = json!({"url": "about:blank", "browserContextId": context, "newWindow": true});
+        let target = self.connection.command(None, "Target.createTarget", wanted).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = self.connection.command(None, "Target.attachToTarget", attach).await;
         let session = attached["sessionId"].as_str().unwrap().to_owned();
-        let page = Page { connection: Arc::clone(&self.connection), session };
+        let page = Page { connection: Arc::clone(&self.connection), session, context };
         for domain in ["Page", "Runtime", "Log", "Network"] {
             page.command(&format!("{domain}.enable"), json!({})).await;
         }
@@ -140,6 +144,7 @@ pub(crate) enum Scheme {
 pub(crate) struct Page {
     connection: Arc<Connection>,
     session: String,
+    context: String,
 }
 
 impl Page {

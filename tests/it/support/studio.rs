@@ -8,15 +8,20 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use atelier::agent::AskAi;
+use atelier::browser::{Chrome, Renderer};
+use atelier::config::browser::BrowserConfig;
 use atelier::content_urls::ContentUrls;
 use atelier::documents::address::AddressPolicy;
 use atelier::documents::fetch::{FetchLimits, Fetcher, Resolve};
+use atelier::documents::verification::Verifier;
 use atelier::documents::{Attachments, DocumentParts, Documents, LinkLife};
 use atelier::installation_key::InstallationKey;
 use atelier::llm::LanguageModel;
+use atelier::llm::resolve::Models;
 use atelier::prompts::Prompts;
-use atelier::registry::{CallContext, CallOutcome, Origin};
-use atelier::storage::PrincipalId;
+use atelier::registry::{CallContext, CallOutcome, Caller, Origin, Tool};
+use atelier::storage::blobs::Blobs;
+use atelier::storage::{Catalog, PrincipalId};
 use serde_json::{Value, json};
 
 use super::workshop::{Workshop, WorkshopBuilder};
@@ -62,12 +67,20 @@ pub(crate) struct StudioBuilder {
     limits: FetchLimits,
     page_bytes: usize,
     link_life: LinkLife,
+    renderer: Option<(Arc<dyn Renderer>, BrowserConfig)>,
+    stores: Option<(Arc<dyn Catalog>, Blobs)>,
+    urls: Option<ContentUrls>,
+    models: Arc<Models>,
+    further_tools: Vec<Tool>,
+    opened: Vec<String>,
 }
 
 /// Documents and the agent on stores in memory.
 pub(crate) struct Studio {
     pub(crate) workshop: Workshop,
     pub(crate) hosts: Arc<Hosts>,
+    pub(crate) caller: Caller,
+    pub(crate) documents: Arc<Documents>,
 }
 
 impl StudioBuilder {
@@ -81,7 +94,44 @@ impl StudioBuilder {
             limits,
             page_bytes: 2 * 1024 * 1024,
             link_life: LinkLife::Lasting,
+            renderer: None,
+            stores: None,
+            urls: None,
+            models: Arc::new(Models::default()),
+            further_tools: Vec::new(),
+            opened: Vec::new(),
         }
+    }
+
+    /// Opens pages in this browser before they are published; without one they are not checked.
+    pub(crate) fn renderer(mut self, renderer: &Arc<Chrome>, config: &BrowserConfig) -> Self {
+        self.renderer = Some((Arc::clone(renderer) as Arc<dyn Renderer>, config.clone()));
+        self
+    }
+
+    /// On stores that are there already, with these addresses.
+    pub(crate) fn on(mut self, catalog: Arc<dyn Catalog>, blobs: Blobs, urls: ContentUrls) -> Self {
+        self.stores = Some((catalog, blobs));
+        self.urls = Some(urls);
+        self
+    }
+
+    /// Models that may answer.
+    pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Adds tools.
+    pub(crate) fn tools(mut self, tools: Vec<Tool>) -> Self {
+        self.further_tools = tools;
+        self
+    }
+
+    /// Opens closed tools to pages.
+    pub(crate) fn open_to_pages(mut self, names: &[&str]) -> Self {
+        self.opened = names.iter().map(|name| (*name).to_owned()).collect();
+        self
     }
 
     /// Lets it reach a server of the test.
@@ -110,7 +160,13 @@ impl StudioBuilder {
 
     /// Builds it.
     pub(crate) async fn build(self) -> Studio {
-        let stores = WorkshopBuilder::new(Vec::new()).build().await;
+        let (catalog, blobs) = match self.stores {
+            Some(stores) => stores,
+            None => {
+                let stores = WorkshopBuilder::new(Vec::new()).build().await;
+                (stores.catalog, stores.blobs)
+            }
+        };
         let hosts = Arc::new(Hosts::default());
         let policy = self
             .exceptions
@@ -118,25 +174,38 @@ impl StudioBuilder {
             .fold(AddressPolicy::public_only(), AddressPolicy::with_exception);
         let resolver: Arc<dyn Resolve> = hosts.clone();
         let fetcher = Fetcher::with(resolver, policy, self.limits);
-        let urls =
-            ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"));
+        let urls = self.urls.unwrap_or_else(|| {
+            ContentUrls::new(None, CONTENT_ADDRESS.parse().unwrap(), InstallationKey::new("x"))
+        });
         let prompts = Arc::new(Prompts::load(None).unwrap());
-        let catalog = Arc::clone(&stores.catalog);
-        let blobs = stores.blobs.clone();
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
+        let caller = Caller::new();
         let documents = Arc::new(Documents::new(DocumentParts {
-            catalog,
-            blobs,
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
             prompts: Arc::clone(&prompts),
             attachments,
             urls,
             link_life: self.link_life,
             page_bytes: self.page_bytes,
+            verifier: match self.renderer {
+                Some((renderer, config)) => Verifier::new(renderer, blobs.clone(), &config),
+                None => Verifier::off(blobs.clone()),
+            },
+            tools: caller.clone(),
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
-        Studio { workshop: WorkshopBuilder::new(tools).beside(&stores).build().await, hosts }
+        tools.extend(self.further_tools);
+        let workshop = WorkshopBuilder::new(tools)
+            .on(catalog, blobs)
+            .models(self.models)
+            .server(|server| server.open_to_pages = self.opened)
+            .build()
+            .await;
+        caller.bind(&workshop.registry);
+        Studio { workshop, hosts, caller, documents }
     }
 }
 

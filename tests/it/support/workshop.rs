@@ -28,6 +28,7 @@ pub(crate) struct Workshop {
 pub(crate) struct WorkshopBuilder {
     tools: Vec<Tool>,
     limits: LimitsConfig,
+    server: ServerConfig,
     models: Arc<Models>,
     stores: Option<(Arc<dyn Catalog>, Blobs)>,
 }
@@ -38,6 +39,7 @@ impl WorkshopBuilder {
         Self {
             tools,
             limits: LimitsConfig::default(),
+            server: ServerConfig::default(),
             models: Arc::new(Models::default()),
             stores: None,
         }
@@ -46,6 +48,24 @@ impl WorkshopBuilder {
     /// Changes limits.
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut LimitsConfig)) -> Self {
         change(&mut self.limits);
+        self
+    }
+
+    /// Changes what is offered and opened.
+    pub(crate) fn server(mut self, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        change(&mut self.server);
+        self
+    }
+
+    /// Models that may answer.
+    pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// On stores that are there already.
+    pub(crate) fn on(mut self, catalog: Arc<dyn Catalog>, blobs: Blobs) -> Self {
+        self.stores = Some((catalog, blobs));
         self
     }
 
@@ -77,7 +97,7 @@ impl WorkshopBuilder {
             blobs: blobs.clone(),
             runner: Arc::clone(&runner),
             limits: self.limits,
-            server: ServerConfig::default(),
+            server: self.server,
         };
         let registry = Registry::new(parts, None).unwrap();
         Workshop { registry, runner, catalog, blobs }

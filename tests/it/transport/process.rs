@@ -92,7 +92,10 @@ async fn terminate(process: &Child) {
 }
 
 fn with_model(model: &FakeLlm) -> Installation {
-    Installation::new().with("OPENAI_BASE_URL", model.base_url())
+    // What is tested is the process and its calls, so no browser takes part in them.
+    Installation::new()
+        .with("OPENAI_BASE_URL", model.base_url())
+        .with("ATELIER_BROWSER__VERIFY", "false")
 }
 
 #[tokio::test]
@@ -187,7 +190,8 @@ async fn sigterm_ends_a_process_that_reads_a_socket() {
 #[tokio::test]
 async fn no_process_is_left_behind() {
     let model = slow_model().await;
-    let installation = with_model(&model);
+    // The browser that looked at the page is among those that must not stay.
+    let installation = with_model(&model).with("ATELIER_BROWSER__VERIFY", "true");
     let running = InFlight::start(&installation, &model).await;
     let parent = running.child.id().unwrap();
     terminate(&running.child).await;

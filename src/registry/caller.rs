@@ -1,0 +1,375 @@
+//! How code inside the program calls tools: pages, Python code, workflows, chat, documents.
+//!
+//! A [`Caller`] is made before the tools and bound to the registry behind them, so that a tool can
+//! hold one. Every call goes through [`Registry::call`] like any client's, under a [`Grant`] that
+//! can only narrow: fewer tools, less time, fewer calls than the context allows.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::context::{CallContext, Origin, Rights, TokenAllowance};
+use super::registry::Registry;
+use super::reply::{self, CallOutcome};
+use super::tool::Tool;
+use super::validation::json_bytes;
+use crate::error::{ErrorKind, ToolError};
+use crate::jobs::ProgressSink;
+
+/// Window of the cap on calls.
+const MINUTE_MS: i64 = 60_000;
+
+/// Calls tools from inside the program. Clones share one binding.
+#[derive(Clone, Default)]
+pub struct Caller {
+    registry: Arc<OnceLock<Weak<Registry>>>,
+}
+
+/// A tool as a program, or the model that writes one, needs to know it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ToolDescription {
+    /// Name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub input_schema: Value,
+    /// JSON Schema of its result.
+    pub output_schema: Value,
+}
+
+/// What a program may call, and how much. Its counts live as long as the value, so a grant is kept
+/// for as long as its program.
+#[derive(Debug)]
+pub struct Grant {
+    terms: Terms,
+    calls: AtomicU64,
+    places: Arc<Semaphore>,
+}
+
+/// The terms of a [`Grant`].
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Whose the grant is: the name of counts that outlive this process.
+    pub holder: String,
+    /// Where its calls come from.
+    pub origin: Origin,
+    /// Calls in all; `None`: no cap.
+    pub calls: Option<u64>,
+    /// Calls per minute over all processes; `None`: no cap.
+    pub calls_per_minute: Option<i64>,
+    /// Calls at a time.
+    pub concurrent_calls: usize,
+    /// How long one call may take.
+    pub call_time: Duration,
+    /// Model tokens a day; `None`: only those of the principal count.
+    pub tokens_per_day: Option<i64>,
+    /// Size of one call's arguments, in bytes.
+    pub argument_bytes: usize,
+    /// Size of one result, in bytes.
+    pub result_bytes: usize,
+    /// How deep calls may lie inside each other.
+    pub depth: u32,
+}
+
+impl Grant {
+    /// A grant with nothing used.
+    pub fn new(terms: Terms) -> Self {
+        let places = Arc::new(Semaphore::new(terms.concurrent_calls.max(1)));
+        Self { terms, calls: AtomicU64::new(0), places }
+    }
+
+    /// Its terms.
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+impl Caller {
+    /// A caller without a registry; [`Self::bind`] completes it and all its clones.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the registry, which may hold this caller in its tools.
+    pub fn bind(&self, registry: &Arc<Registry>) {
+        let _ = self.registry.set(Arc::downgrade(registry));
+    }
+
+    fn registry(&self) -> Result<Arc<Registry>, ToolError> {
+        self.registry
+            .get()
+            .and_then(Weak::upgrade)
+            .ok_or_else(|| ToolError::internal("a tool was called before or after the registry"))
+    }
+
+    /// The tools that these rights cover and that are open to calls from there, ordered by name.
+    pub fn tools(&self, rights: &Rights, origin: Origin) -> Vec<ToolDescription> {
+        let Ok(registry) = self.registry() else { return Vec::new() };
+        registry
+            .tools(rights)
+            .filter(|tool| registry.check_rights(tool, rights, origin).is_ok())
+            .map(ToolDescription::from)
+            .collect()
+    }
+
+    /// Whether a tool may be called from there with these rights.
+    ///
+    /// # Errors
+    /// `unknown_tool` with near names, or `tool_not_allowed` with what would open it.
+    pub fn check(
+        &self,
+        name: &str,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<ToolDescription, ToolError> {
+        let registry = self.registry()?;
+        let tool = registry.tool(name).ok_or_else(|| registry.unknown_tool(name))?;
+        registry.check_rights(tool, rights, origin)?;
+        Ok(tool.into())
+    }
+
+    /// Calls a tool under a grant and waits for its end. `allowed` are the names that the program
+    /// may call at this moment; `None`: all that the context's rights cover. Never fails:
+    /// everything that goes wrong is an outcome with `is_error`. When the returned future is
+    /// dropped, the call is stopped.
+    pub async fn call(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> CallOutcome {
+        match self.checked_call(grant, allowed, name, arguments, context).await {
+            Ok(outcome) => outcome,
+            Err(error) => reply::from_error(None, &error),
+        }
+    }
+
+    async fn checked_call(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> Result<CallOutcome, ToolError> {
+        let terms = &grant.terms;
+        let registry = self.registry()?;
+        let context = narrowed(terms, allowed, context);
+        if context.depth > terms.depth {
+            return Err(ToolError::new(
+                ErrorKind::Limit,
+                "calls_too_deep",
+                format!(
+                    "calls lie {} deep inside each other; at most {} may",
+                    context.depth, terms.depth
+                ),
+            )
+            .hint("call the tool from further outside"));
+        }
+        if let Some(allowed) = allowed
+            && !allowed.contains(name)
+        {
+            return Err(unnamed(name, terms.origin));
+        }
+        if json_bytes(&arguments) > terms.argument_bytes {
+            return Err(ToolError::new(
+                ErrorKind::Limit,
+                "arguments_too_large",
+                format!("the arguments have more than {} bytes", terms.argument_bytes),
+            )
+            .hint("send less in one call"));
+        }
+        // What can be refused for good is refused before it counts.
+        if registry.tool(name).is_none() {
+            return Err(registry.unknown_tool(name));
+        }
+        let Ok(place) = Arc::clone(&grant.places).try_acquire_owned() else {
+            return Err(later(
+                "busy",
+                format!("{} calls are in flight already", terms.concurrent_calls),
+                "wait for one to end, then repeat this call",
+                1.0,
+            ));
+        };
+        self.count(&registry, grant, &context).await?;
+
+        let cancel = context.cancel.clone();
+        // Fires when this future is dropped too, which ends the task below.
+        let _gone = cancel.clone().drop_guard();
+        let origin = context.origin;
+        let task_name = name.to_owned();
+        let mut running = tokio::spawn(async move {
+            let outcome = registry.call(&task_name, arguments, context).await;
+            drop(place);
+            outcome
+        });
+        let outcome = tokio::select! {
+            outcome = &mut running => outcome,
+            () = tokio::time::sleep(terms.call_time) => {
+                cancel.cancel();
+                // It ends soon now, and its job with it.
+                let _ended = running.await;
+                return Err(timed_out(name, terms.call_time));
+            }
+        };
+        let outcome = outcome.map_err(|error| {
+            ToolError::internal(&format!("the call of `{name}` ended badly: {error}"))
+        })?;
+        ended(outcome, origin, terms.result_bytes)
+    }
+
+    /// Counts a call, unless it is one too many.
+    async fn count(
+        &self,
+        registry: &Registry,
+        grant: &Grant,
+        context: &CallContext,
+    ) -> Result<(), ToolError> {
+        if let Some(cap) = grant.terms.calls
+            && grant
+                .calls
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                    (used < cap).then_some(used + 1)
+                })
+                .is_err()
+        {
+            return Err(ToolError::new(
+                ErrorKind::Limit,
+                "too_many_calls",
+                format!("all {cap} calls are used up"),
+            )
+            .hint("do more with each call, or start again"));
+        }
+        if let Some(cap) = grant.terms.calls_per_minute {
+            let kind = format!("calls:{}", grant.terms.holder);
+            let added =
+                registry.catalog.add_quota(&context.principal, &kind, MINUTE_MS, 1, cap).await?;
+            if added.is_none() {
+                return Err(later(
+                    "rate_limited",
+                    format!("more than {cap} calls in a minute"),
+                    "wait a minute, then repeat the call",
+                    60.0,
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The context of a call under these terms: nothing in it is wider than before.
+fn narrowed(
+    terms: &Terms,
+    allowed: Option<&BTreeSet<String>>,
+    context: CallContext,
+) -> CallContext {
+    let rights = match allowed {
+        Some(names) => context.rights.narrowed_to(names),
+        None => context.rights,
+    };
+    let own = terms
+        .tokens_per_day
+        .map(|per_day| TokenAllowance { holder: terms.holder.clone(), per_day });
+    let origin = context.origin.narrower(terms.origin);
+    // A key of its own keeps a page's call apart from every other: without one, it would go on
+    // with a job of the owner's that waits or was interrupted and has the same arguments.
+    let idempotency_key = (origin == Origin::Page).then(|| uuid::Uuid::new_v4().to_string());
+    CallContext {
+        rights,
+        origin,
+        idempotency_key,
+        // Progress of inner calls says nothing about the outer one.
+        progress: ProgressSink::none(),
+        cancel: context.cancel.child_token(),
+        // The allowance of whoever is outside counts for all that happens inside.
+        tokens: context.tokens.or(own),
+        depth: context.depth.saturating_add(1),
+        // A program waits for the end, and nobody inside it can ask for a job.
+        answer_budget: None,
+        ..context
+    }
+}
+
+/// What a program can do something with: no question to a host, and nothing too large.
+fn ended(
+    outcome: CallOutcome,
+    origin: Origin,
+    result_bytes: usize,
+) -> Result<CallOutcome, ToolError> {
+    let status = outcome.structured.get("status").and_then(Value::as_str);
+    if origin == Origin::Page && !outcome.is_error && status == Some("needs_completion") {
+        return Err(ToolError::new(
+            ErrorKind::Unavailable,
+            "no_language_model",
+            "nobody can write the text: no model is configured, and a page cannot write it",
+        )
+        .hint("the operator configures a model: see `atelier doctor`"));
+    }
+    if json_bytes(&outcome.structured) > result_bytes {
+        return Err(ToolError::new(
+            ErrorKind::Limit,
+            "result_too_large",
+            format!("the result has more than {result_bytes} bytes"),
+        )
+        .hint("ask for less in one call"));
+    }
+    Ok(outcome)
+}
+
+fn unnamed(name: &str, origin: Origin) -> ToolError {
+    let shown: String = name.chars().take(64).collect();
+    let hint = match origin {
+        Origin::Page => {
+            "the app's `mcp_tool_names` say what its pages may call; create or edit it with this name among them"
+        }
+        Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
+            "call one of the tools that were granted"
+        }
+    };
+    ToolError::new(
+        ErrorKind::Denied,
+        "tool_not_allowed",
+        format!("`{shown}` may not be called here: it is not among the tools that were named"),
+    )
+    .hint(hint)
+}
+
+fn timed_out(name: &str, limit: Duration) -> ToolError {
+    ToolError::new(
+        ErrorKind::Limit,
+        "call_timeout",
+        format!("`{name}` did not end within {} s and was stopped", limit.as_secs_f64()),
+    )
+    .hint("ask for less in one call")
+}
+
+fn later(code: &'static str, message: String, hint: &str, seconds: f64) -> ToolError {
+    let mut error = ToolError::new(ErrorKind::Limit, code, message).hint(hint);
+    error.retry_after_s = Some(seconds);
+    error
+}
+
+impl From<&Tool> for ToolDescription {
+    fn from(tool: &Tool) -> Self {
+        Self {
+            name: tool.name.to_owned(),
+            description: tool.description.to_owned(),
+            input_schema: tool.input_schema.clone(),
+            output_schema: tool.output_schema.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Caller").finish_non_exhaustive()
+    }
+}
