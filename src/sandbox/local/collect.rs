@@ -36,6 +36,13 @@ struct Walk<'a> {
     unnamed: usize,
 }
 
+/// Whether a run left nothing that could be taken; cheap, so that most runs end without more.
+pub(super) fn is_bare(folder: &OwnedFd) -> bool {
+    Dir::read_from(folder).is_ok_and(|entries| {
+        entries.flatten().all(|entry| entry.file_name().to_bytes().starts_with(b"."))
+    })
+}
+
 /// Reads a run folder. Inputs that were not changed are no output.
 pub(super) fn collect(folder: &OwnedFd, limits: &RunLimits, inputs: &[InputFile]) -> Collected {
     let mut walk = Walk {

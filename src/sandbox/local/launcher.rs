@@ -83,7 +83,7 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 
 /// Waits for the launcher, then removes what only the server's own user can remove.
 fn supervise() -> ExitCode {
-    let Ok(plan) = read_plan(&io::stdin(), RecvFlags::PEEK) else { return ExitCode::FAILURE };
+    let Ok(plan) = read_plan(io::stdin(), RecvFlags::PEEK) else { return ExitCode::FAILURE };
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
     let launcher = Command::new("/proc/self/exe").arg(LAUNCHER).spawn();
     let ended = launcher.and_then(|mut launcher| launcher.wait());
@@ -271,7 +271,7 @@ fn bundle(plan: &LaunchPlan, rules: Option<&OwnedFd>) -> Result<OwnedFd, Failure
         })?,
         None => seccomp::Programs::default(),
     };
-    let text = embedded::bundle(plan, &programs, rules.map(|rules| rules.as_raw_fd()));
+    let text = embedded::bundle(plan, &programs, rules.map(std::os::fd::AsRawFd::as_raw_fd));
     let memory = rustix::fs::memfd_create("atelier-zygote", rustix::fs::MemfdFlags::empty())
         .step("make room for the zygote's code")?;
     let mut file = std::fs::File::from(memory);

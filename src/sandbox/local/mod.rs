@@ -216,7 +216,7 @@ impl LocalSandbox {
             let opened = Pool::open(settings, self.closed.clone(), self.tasks.clone()).await;
             match opened {
                 Ok(opened) => break opened,
-                Err(refusal) => self.weaken(&mut plan, &mut findings, &refusal, wanted)?,
+                Err(refusal) => weaken(&mut plan, &mut findings, &refusal, wanted)?,
             }
         };
         let states = host::states(&pool.held(), &findings, &self.settings.without);
@@ -236,36 +236,6 @@ impl LocalSandbox {
             ready,
             executable: interpreter.executable,
         })
-    }
-
-    /// Leaves out the layer that was refused, or gives up.
-    fn weaken(
-        &self,
-        plan: &mut LaunchPlan,
-        findings: &mut Findings,
-        refusal: &Refusal,
-        wanted: &InterpreterProfile,
-    ) -> Result<(), SandboxError> {
-        let text = refusal.to_string();
-        if refusal.step == "seccomp" && plan.seccomp.take().is_some() {
-            findings.seccomp = Some(text);
-        } else if refusal.step == "landlock" && plan.landlock {
-            plan.landlock = false;
-            findings.landlock = Some(text);
-        } else if refusal.step.starts_with("start /") {
-            let mut fix = "sudo apt-get install python3".to_owned();
-            if plan.drop_to.is_some() {
-                fix = format!("use an interpreter that every user may execute; {fix}");
-            }
-            let path = wanted.executable.display().to_string();
-            return Err(SandboxError::Interpreter { path, reason: text, fix });
-        } else if plan.namespaces && !refusal.step.starts_with("prepare") {
-            plan.namespaces = false;
-            findings.namespaces = Some(text);
-        } else {
-            return Err(SandboxError::Start(text));
-        }
-        Ok(())
     }
 
     fn too_weak(&self, isolation: IsolationReport) -> SandboxError {
@@ -288,11 +258,12 @@ impl LocalSandbox {
                 let off = [Layer::CgroupMemory, Layer::CgroupPids]
                     .iter()
                     .any(|layer| self.settings.without.contains(layer));
-                let groups = match off {
-                    true => Err("it is switched off".to_owned()),
-                    false => tokio::task::spawn_blocking(move || cgroup::establish(&limits))
+                let groups = if off {
+                    Err("it is switched off".to_owned())
+                } else {
+                    tokio::task::spawn_blocking(move || cgroup::establish(&limits))
                         .await
-                        .unwrap_or_else(|error| Err(error.to_string())),
+                        .unwrap_or_else(|error| Err(error.to_string()))
                 };
                 let (groups, groups_missing) = match groups {
                     Ok(groups) => (Some(Arc::new(groups)), None),
@@ -410,4 +381,33 @@ impl std::fmt::Debug for LocalSandbox {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// Leaves out the layer that was refused, or gives up.
+fn weaken(
+    plan: &mut LaunchPlan,
+    findings: &mut Findings,
+    refusal: &Refusal,
+    wanted: &InterpreterProfile,
+) -> Result<(), SandboxError> {
+    let text = refusal.to_string();
+    if refusal.step == "seccomp" && plan.seccomp.take().is_some() {
+        findings.seccomp = Some(text);
+    } else if refusal.step == "landlock" && plan.landlock {
+        plan.landlock = false;
+        findings.landlock = Some(text);
+    } else if refusal.step.starts_with("start /") {
+        let mut fix = "sudo apt-get install python3".to_owned();
+        if plan.drop_to.is_some() {
+            fix = format!("use an interpreter that every user may execute; {fix}");
+        }
+        let path = wanted.executable.display().to_string();
+        return Err(SandboxError::Interpreter { path, reason: text, fix });
+    } else if plan.namespaces && !refusal.step.starts_with("prepare") {
+        plan.namespaces = false;
+        findings.namespaces = Some(text);
+    } else {
+        return Err(SandboxError::Start(text));
+    }
+    Ok(())
 }

@@ -42,10 +42,9 @@ impl Capture {
         let mut bytes = std::mem::take(&mut self.partial);
         bytes.extend_from_slice(piece);
         let whole = match std::str::from_utf8(&bytes) {
-            Ok(_) => bytes.len(),
             // An error without a length is a character that goes on in the next piece.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Err(_) => bytes.len(),
+            Ok(_) | Err(_) => bytes.len(),
         };
         self.partial = bytes.split_off(whole);
         String::from_utf8_lossy(&bytes).into_owned()

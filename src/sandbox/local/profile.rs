@@ -10,6 +10,7 @@ use crate::sandbox::SandboxError;
 
 /// Oldest interpreter that the code inside understands.
 const OLDEST: (u32, u32) = (3, 10);
+const INSTALL: &str = "sudo apt-get install python3";
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// What an interpreter says of itself. A shim or a link leads to the program it stands for.
@@ -98,7 +99,6 @@ pub(super) async fn resolve(profile: &InterpreterProfile) -> Result<Resolved, Sa
         reason,
         fix: fix.to_owned(),
     };
-    const INSTALL: &str = "sudo apt-get install python3";
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
     let asked = tokio::process::Command::new(&profile.executable)
         .args(["-I", "-B", "-c", QUESTION])

@@ -12,7 +12,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::collect::{Collected, collect};
+use super::cgroup::RunGroup;
+use super::collect::{Collected, collect, is_bare};
 use super::kernel_files::memory_of_tree;
 use super::output::Capture;
 use super::worker::{WaitStatus, Worker};
@@ -421,8 +422,7 @@ impl Run {
         };
         let status = self.worker.end(wanted).await;
         self.drain().await;
-        let out_of_memory =
-            self.worker.group.as_ref().is_some_and(|group| group.ran_out_of_memory());
+        let out_of_memory = self.worker.group.as_ref().is_some_and(RunGroup::ran_out_of_memory);
         let end = match verdict {
             Verdict::Said(result) => said(*result),
             Verdict::Unfinished(unfinished) => End::Unfinished(unfinished),
@@ -525,6 +525,9 @@ async fn watch_memory(process: i32, limit: u64, counted: bool) {
 
 /// Reads the run folder off the tasks that answer others.
 async fn collect_in(worker: Worker, spec: RunSpec) -> (Worker, Collected) {
+    if is_bare(&worker.folder) {
+        return (worker, Collected::default());
+    }
     let Ok(folder) = worker.folder.try_clone() else { return (worker, Collected::default()) };
     let found = tokio::task::spawn_blocking(move || collect(&folder, &spec.limits, &spec.inputs));
     (worker, found.await.unwrap_or_default())

@@ -80,10 +80,7 @@ impl Worker {
         let (ours, theirs) = StdUnixStream::pair().map_err(local)?;
         let (stdout, stdout_end) = pipe_pair().map_err(local)?;
         let (stderr, stderr_end) = pipe_pair().map_err(local)?;
-        let folder = match plan.namespaces {
-            true => None,
-            false => Some(scratch.make().map_err(local)?),
-        };
+        let folder = if plan.namespaces { None } else { Some(scratch.make().map_err(local)?) };
         let rules = match &folder {
             Some(folder) if plan.landlock => own_rules(plan, folder.path())?,
             Some(_) | None => None,

@@ -220,10 +220,7 @@ impl Zygote {
                 received = self.receive() => received,
                 () = self.dead.cancelled() => break,
             };
-            let (message, process) = match received {
-                Ok(Some(received)) => received,
-                Ok(None) | Err(_) => break,
-            };
+            let Ok(Some((message, process))) = received else { break };
             let mut pending = self.lock();
             match message {
                 Message::Forked { run } => {
