@@ -29,6 +29,12 @@ fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
+fn parent_of(process: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
 fn groups_of(process: u32) -> Vec<String> {
     let mut found = Vec::new();
     let mut queue = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
@@ -120,15 +126,18 @@ async fn a_killed_server_leaves_nothing() {
 async fn a_killed_zygote_is_replaced() {
     let sandbox = sandbox();
     run(&sandbox, RunSpec::new("1")).await;
-    let handle = sandbox.start(spec("import time; time.sleep(250)", 300)).await.unwrap();
-    // The interpreter in the middle: the only one of our helpers that runs with `-I -S`.
-    let zygote = descendants(std::process::id())
-        .into_iter()
-        .find(|process| {
+    // A number that only this run names leads to its zygote: sleep, worker, zygote.
+    let number = format!("97{:07}.5", std::process::id());
+    let code = format!("import subprocess; subprocess.run(['/bin/sleep', '{number}'])");
+    let handle = sandbox.start(spec(&code, 300)).await.unwrap();
+    let sleeper = || {
+        descendants(std::process::id()).into_iter().find(|process| {
             std::fs::read(format!("/proc/{process}/cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains("\0-I\0-S\0"))
+                .is_ok_and(|line| line.starts_with(format!("/bin/sleep\0{number}").as_bytes()))
         })
-        .unwrap();
+    };
+    until("the run does not begin", || sleeper().is_some()).await;
+    let zygote = parent_of(parent_of(sleeper().unwrap()));
     let killed = std::process::Command::new("kill").args(["-9", &zygote.to_string()]).status();
     assert!(killed.unwrap().success());
     let outcome = handle.finish().await.unwrap();
