@@ -59,20 +59,39 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// Not a test of its own: the next one runs it in a process where nobody else has helpers.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_sandbox_leaves_nothing() {
+async fn closing() {
+    if std::env::var_os(VICTIM).is_none() {
+        return;
+    }
     let sandbox = sandbox();
-    let others = descendants(std::process::id());
     run(&sandbox, RunSpec::new("open('x', 'w').write('y')")).await;
     let handle = sandbox.start(spec("while True: pass", 60)).await.unwrap();
+    assert!(descendants(std::process::id()).len() >= 4, "supervisor, launcher, zygote, worker");
     sandbox.close().await;
     let outcome = handle.finish().await.unwrap();
     assert_eq!(unfinished(&outcome), &Unfinished::Interrupted);
-    // Other tests of this process have helpers of their own; under nextest there are none.
-    if others.is_empty() {
-        assert_eq!(descendants(std::process::id()), Vec::<u32>::new());
-        assert_eq!(groups_of(std::process::id()), Vec::<String>::new());
-    }
+    assert_eq!(descendants(std::process::id()), Vec::<u32>::new());
+    assert_eq!(groups_of(std::process::id()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_sandbox_leaves_nothing() {
+    let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "sandbox::leftovers::closing", "--nocapture"])
+        .env(VICTIM, "1")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// Not a test of its own: the server that the next test kills.
