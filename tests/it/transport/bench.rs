@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use atelier::app::{App, Ports};
 use atelier::browser::Chrome;
-use atelier::browser::Chrome;
 use atelier::config::Config;
 use atelier::documents::LinkLife;
 use atelier::documents::fetch::Fetcher;
