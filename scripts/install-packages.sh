@@ -16,8 +16,11 @@ need() {
 }
 
 need build-essential cc
+# Prints PDF documents and looks at pages.
+need chromium chromium chromium-browser google-chrome-stable
 if [ "${1:?build or test}" = test ]; then
-    need chromium chromium chromium-browser google-chrome-stable
+    # Reads the PDFs that tests make.
+    need poppler-utils pdftotext
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

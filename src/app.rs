@@ -169,6 +169,7 @@ impl App {
                 Verifier::off(blobs.clone())
             },
             tools: caller.clone(),
+            renderer: Arc::clone(&renderer),
         }));
         let mut tools = documents::tools::tools(&documents);
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));

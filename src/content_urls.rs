@@ -81,14 +81,35 @@ impl ContentUrls {
         format!("{}/a/{token}/thumb.webp?v={n}", self.bases().content)
     }
 
-    /// A PDF document.
+    /// The newest version as one file to keep.
+    pub fn download(&self, token: &str) -> String {
+        format!("{}/a/{token}/download", self.bases().content)
+    }
+
+    /// The newest version of a PDF document.
     pub fn pdf(&self, token: &str) -> String {
         format!("{}/d/{token}.pdf", self.bases().content)
     }
 
-    /// The newest version as one file to keep.
-    pub fn download(&self, token: &str) -> String {
-        format!("{}/a/{token}/download", self.bases().content)
+    /// One version of a PDF document.
+    pub fn pdf_version(&self, token: &str, n: i64) -> String {
+        format!("{}/d/{token}/v/{n}.pdf", self.bases().content)
+    }
+
+    /// The HTML source of a PDF document's newest version as plain text.
+    pub fn pdf_source(&self, token: &str) -> String {
+        format!("{}/d/{token}/raw", self.bases().content)
+    }
+
+    /// The newest version of a PDF document, to be saved under its name.
+    pub fn pdf_download(&self, token: &str) -> String {
+        format!("{}/d/{token}/download", self.bases().content)
+    }
+
+    /// A picture of the first page of a PDF document's version.
+    pub fn pdf_thumbnail(&self, token: &str, n: i64) -> String {
+        // The number keeps browsers from showing the picture of an earlier version.
+        format!("{}/d/{token}/thumb.webp?v={n}", self.bases().content)
     }
 
     /// The link that opens the gallery of a principal, when there is a gallery.
@@ -132,6 +153,8 @@ mod tests {
         assert_eq!(clone.version("T", 3), "http://127.0.0.1:4000/a/T/v/3/");
         urls.set_content_address("[::]:5000".parse().unwrap());
         assert_eq!(clone.download("T"), "http://[::1]:5000/a/T/download");
+        assert_eq!(clone.pdf("T"), "http://[::1]:5000/d/T.pdf");
+        assert_eq!(clone.pdf_version("T", 2), "http://[::1]:5000/d/T/v/2.pdf");
     }
 
     #[test]

@@ -29,8 +29,12 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 11] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
+    ("documents/page_tools", include_str!("../prompts/documents/page_tools.md.j2")),
+    ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
+    ("documents/pdf_repair", include_str!("../prompts/documents/pdf_repair.md.j2")),
+    ("documents/pdf_tools", include_str!("../prompts/documents/pdf_tools.md.j2")),
     ("documents/repair", include_str!("../prompts/documents/repair.md.j2")),
     ("documents/edit", include_str!("../prompts/documents/edit.md.j2")),
     ("documents/edit_feedback", include_str!("../prompts/documents/edit_feedback.md.j2")),

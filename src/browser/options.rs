@@ -46,7 +46,8 @@ pub struct PageSetup {
     /// Print background colours and pictures (default true).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<bool>,
-    /// Let `@page { size }` of the document win over `size` (default true).
+    /// Let `@page { size }` of the document win over `size` and `landscape`. Default true, but false
+    /// for PDF documents whose call or earlier version gives one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefer_css_page_size: Option<bool>,
     /// Pages to print, such as `1-3, 5`.

@@ -1,12 +1,16 @@
-//! The tools that the pages of an app may call.
+//! The tools that the pages of an app may call, and those for the model that writes a PDF.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use minijinja::value::Value as PromptValue;
 use serde_json::{Value, json};
 
+use super::error::DocumentError;
 use super::service::Documents;
 use crate::error::{ErrorKind, ToolError};
+use crate::jobs::Run;
 use crate::registry::{CallContext, Origin, ToolDescription};
+use crate::storage::DocumentKind;
 
 /// Most tools that one app may name: each one's schema stands in the prompt.
 const MOST_NAMES: usize = 32;
@@ -26,14 +30,15 @@ impl Documents {
         names: &[String],
         context: &CallContext,
     ) -> Result<Vec<String>, ToolError> {
-        let checked = self.checked_tools(names, context)?;
+        let checked = self.checked_tools(names, Origin::Page, context)?;
         Ok(checked.into_iter().map(|tool| tool.name).collect())
     }
 
-    /// The same with what a model needs to know of them.
+    /// The same for calls that come from there, with what a model needs to know of the tools.
     pub(super) fn checked_tools(
         &self,
         names: &[String],
+        origin: Origin,
         context: &CallContext,
     ) -> Result<Vec<ToolDescription>, ToolError> {
         let mut seen = BTreeSet::new();
@@ -51,17 +56,65 @@ impl Documents {
                     names.len()
                 ),
             )
-            .hint("name only the tools that the app calls"));
+            .hint("name only the tools that are called"));
         }
-        let mut tools = Vec::new();
+        let mut open = Vec::new();
         let mut refusals = Vec::new();
         for name in names {
-            match self.parts.tools.check(name, &context.rights, Origin::Page) {
-                Ok(tool) => tools.push(tool),
+            match self.parts.tools.check(name, &context.rights, origin) {
+                Ok(tool) => open.push(tool),
                 Err(error) => refusals.push((name, error)),
             }
         }
-        if refusals.is_empty() { Ok(tools) } else { Err(refused(refusals)) }
+        if refusals.is_empty() { Ok(open) } else { Err(refused(refusals)) }
+    }
+
+    /// The names as a call gives them for a document of this kind, checked; `None` when it gives
+    /// none.
+    ///
+    /// # Errors
+    /// Those of [`Self::checked_names`].
+    pub(super) fn checked_given(
+        &self,
+        kind: DocumentKind,
+        names: Option<&[String]>,
+        context: &CallContext,
+    ) -> Result<Option<Vec<String>>, ToolError> {
+        let Some(names) = names else { return Ok(None) };
+        let tools = self.checked_tools(names, callers_of(kind), context)?;
+        Ok(Some(tools.into_iter().map(|tool| tool.name).collect()))
+    }
+
+    /// What the prompt says about the tools that a page may call; empty when there are none. Names
+    /// that are not open any more are left out: the page would be refused.
+    pub(super) fn prompt_of_tools(
+        &self,
+        run: &Run,
+        names: &[String],
+    ) -> Result<String, DocumentError> {
+        let rights = &run.context().rights;
+        let tools: Vec<ToolDescription> = names
+            .iter()
+            .filter_map(|name| self.parts.tools.check(name, rights, Origin::Page).ok())
+            .collect();
+        if tools.is_empty() {
+            return Ok(String::new());
+        }
+        let inputs = BTreeMap::from([
+            ("tools", PromptValue::from(facts(&tools))),
+            ("example", PromptValue::from(example(&tools))),
+            ("asks_ai", PromptValue::from(tools.iter().any(|tool| tool.name == ASK_AI))),
+        ]);
+        let prompt = self.parts.prompts.render("documents/page_tools", &run.delimiter(), inputs)?;
+        Ok(prompt.user.trim_end().to_owned())
+    }
+}
+
+/// Who calls the tools of a document: its pages, or the model that writes it.
+const fn callers_of(kind: DocumentKind) -> Origin {
+    match kind {
+        DocumentKind::WebApp => Origin::Page,
+        DocumentKind::Pdf => Origin::Code,
     }
 }
 
@@ -85,8 +138,8 @@ fn refused(refusals: Vec<(&str, ToolError)>) -> ToolError {
         .detail("refused", Value::Array(details))
 }
 
-/// What the prompt says about the tools of a page: one JSON object a line. Empty without tools.
-pub(super) fn facts_for_prompt(tools: &[ToolDescription]) -> String {
+/// The tools, one JSON object a line.
+fn facts(tools: &[ToolDescription]) -> String {
     let lines: Vec<String> = tools
         .iter()
         .map(|tool| {
@@ -103,7 +156,7 @@ pub(super) fn facts_for_prompt(tools: &[ToolDescription]) -> String {
 }
 
 /// One call as a page writes it, by the first tool that is no question to a model.
-pub(super) fn example_for_prompt(tools: &[ToolDescription]) -> String {
+fn example(tools: &[ToolDescription]) -> String {
     let Some(tool) = tools.iter().find(|tool| tool.name != ASK_AI) else { return String::new() };
     let required = tool.input_schema.get("required").and_then(Value::as_array);
     let arguments: Vec<String> = required
@@ -118,9 +171,4 @@ pub(super) fn example_for_prompt(tools: &[ToolDescription]) -> String {
         format!("{{ {} }}", arguments.join(", "))
     };
     format!("const result = await window.atelier.callTool('{}', {arguments});", tool.name)
-}
-
-/// Whether the page may ask a model.
-pub(super) fn asks_ai(tools: &[ToolDescription]) -> bool {
-    tools.iter().any(|tool| tool.name == ASK_AI)
 }

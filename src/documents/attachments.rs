@@ -17,7 +17,7 @@ use super::media::{self, MediaProblem};
 use super::names::clean_name;
 use crate::content_urls::ContentUrls;
 use crate::storage::blobs::Blobs;
-use crate::storage::{Attachment, Catalog, Document, Sha256Hex, StorageError};
+use crate::storage::{Attachment, Catalog, Document, DocumentKind, Sha256Hex, StorageError};
 
 /// Collects the files of a call.
 #[derive(Clone)]
@@ -154,21 +154,32 @@ impl Attachments {
 
     /// The place below this server's own content, when the address lies there.
     fn own_place(&self, address: &str) -> Option<OwnPlace> {
-        let rest = address.strip_prefix(self.urls.bases().content.as_str())?.strip_prefix("/a/")?;
+        let rest = address.strip_prefix(self.urls.bases().content.as_str())?;
+        let (kind, rest) = match (rest.strip_prefix("/a/"), rest.strip_prefix("/d/")) {
+            (Some(rest), _) => (DocumentKind::WebApp, rest),
+            (None, Some(rest)) => (DocumentKind::Pdf, rest),
+            (None, None) => return None,
+        };
         let path = rest.split(['?', '#']).next().unwrap_or(rest);
+        let path = match kind {
+            DocumentKind::WebApp => path,
+            DocumentKind::Pdf => path.strip_suffix(".pdf").unwrap_or(path),
+        };
         let mut parts = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned);
         let token = parts.next()?;
-        Some(OwnPlace { token, parts: parts.collect() })
+        Some(OwnPlace { kind, token, parts: parts.collect() })
     }
 
     /// A file that is hosted here, found by the token in its address, which whoever holds it may
     /// read; the network is not asked.
     async fn own_file(&self, place: &OwnPlace) -> Result<CollectedFile, FileProblem> {
         let document = self.catalog.document_by_token(&place.token).await?;
+        let document = document.filter(|document| document.kind == place.kind);
         let document = document.ok_or(FileProblem::NotHere)?;
         let parts: Vec<&str> = place.parts.iter().map(String::as_str).collect();
         match parts.as_slice() {
-            [] | ["raw" | "download"] => self.own_page(&document, document.head).await,
+            [] | ["download"] => self.own_page(&document, document.head, Half::Served).await,
+            ["raw"] => self.own_page(&document, document.head, Half::Source).await,
             ["a", sha] | ["v", _, "a", sha] => {
                 let sha = Sha256Hex((*sha).to_owned());
                 let attachment = self.catalog.attachment(&document.id, &sha).await?;
@@ -177,28 +188,63 @@ impl Attachments {
                 let pixels = media::inspect(bytes.to_vec(), None)?.size;
                 Ok(CollectedFile { attachment, pixels })
             }
-            ["v", n] | ["v", n, "raw" | "download"] => {
+            ["v", n] | ["v", n, "download"] => {
                 let n = n.parse().map_err(|_| FileProblem::NotHere)?;
-                self.own_page(&document, n).await
+                self.own_page(&document, n, Half::Served).await
+            }
+            ["v", n, "raw"] => {
+                let n = n.parse().map_err(|_| FileProblem::NotHere)?;
+                self.own_page(&document, n, Half::Source).await
             }
             _ => Err(FileProblem::NotHere),
         }
     }
 
-    async fn own_page(&self, document: &Document, n: i64) -> Result<CollectedFile, FileProblem> {
+    /// A version as a file: what is served of it, or the HTML that it was made from.
+    async fn own_page(
+        &self,
+        document: &Document,
+        n: i64,
+        half: Half,
+    ) -> Result<CollectedFile, FileProblem> {
         let version = self.catalog.version(&document.id, n).await?.ok_or(FileProblem::NotHere)?;
-        let attachment = Attachment {
-            sha: version.blob_sha,
-            name: format!("{}.html", document.name),
-            media_type: "text/html".to_owned(),
-            bytes: version.bytes,
+        let name = &document.name;
+        let attachment = match (document.kind, half, version.source_sha) {
+            (DocumentKind::Pdf, Half::Source, Some(sha)) => Attachment {
+                bytes: i64::try_from(self.blobs.get(&sha).await?.len()).unwrap_or(i64::MAX),
+                sha,
+                name: format!("{name}.html"),
+                media_type: "text/html".to_owned(),
+            },
+            (DocumentKind::Pdf, _, _) => Attachment {
+                sha: version.blob_sha,
+                name: format!("{name}.pdf"),
+                media_type: "application/pdf".to_owned(),
+                bytes: version.bytes,
+            },
+            (DocumentKind::WebApp, _, _) => Attachment {
+                sha: version.blob_sha,
+                name: format!("{name}.html"),
+                media_type: "text/html".to_owned(),
+                bytes: version.bytes,
+            },
         };
         Ok(CollectedFile { attachment, pixels: None })
     }
 }
 
+/// What of a version is wanted.
+#[derive(Clone, Copy)]
+enum Half {
+    /// What is served.
+    Served,
+    /// The HTML that it was made from.
+    Source,
+}
+
 /// A place below this server's own content.
 struct OwnPlace {
+    kind: DocumentKind,
     token: String,
     parts: Vec<String>,
 }

@@ -6,6 +6,7 @@ use super::html::{GivenProblem, ReplyProblem};
 use super::model::words;
 use super::verification::Verification;
 use super::verification::drafts::{self, Broken};
+use crate::browser::RenderError;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::Failure;
 use crate::prompts::PromptError;
@@ -15,7 +16,7 @@ use crate::storage::{DocumentKind, StorageError};
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Nothing says what to make.
-    #[error("neither `user_request` nor `client_injected_context` says what the web app should do")]
+    #[error("neither `user_request` nor `client_injected_context` says what to make")]
     NoRequest,
     /// A text argument is too long.
     #[error("`{argument}` has {bytes} bytes; at most {limit} are allowed")]
@@ -140,6 +141,23 @@ pub enum DocumentError {
     /// A task of this program ended without its result.
     #[error("{0}")]
     Lost(String),
+    /// An argument of another tool.
+    #[error("`{argument}` is no argument of this tool, but of `{tool}`")]
+    WrongTool {
+        /// The argument.
+        argument: &'static str,
+        /// Whose it is.
+        tool: &'static str,
+    },
+    /// The document could not be printed.
+    #[error(transparent)]
+    Render(RenderError),
+    /// The document never comes to rest.
+    #[error("{0}")]
+    NeverPrinted(String),
+    /// What Chrome printed is no PDF.
+    #[error("Chrome printed something that cannot be read as a PDF")]
+    UnreadablePdf,
     /// Nothing is left of a new name.
     #[error("`{0}` cannot be a name: it has neither letters nor digits")]
     UnusableName(String),
@@ -167,7 +185,7 @@ impl From<DocumentError> for ToolError {
         let message = error.to_string();
         match error {
             DocumentError::NoRequest => Self::invalid("request_missing", message)
-                .hint("say in `user_request` what the web app should do, or give the page in `html`"),
+                .hint("say in `user_request` what to make, or write the page yourself and give it in `html`"),
             DocumentError::ArgumentTooLarge { limit, .. } => {
                 Self::new(ErrorKind::Limit, "request_too_large", message)
                     .hint("shorten it, or put long material into attachments")
@@ -246,10 +264,60 @@ impl From<DocumentError> for ToolError {
                 .hint("choose another name, or rename the other one first"),
             DocumentError::NoFreeName => Self::new(ErrorKind::Conflict, "name_taken", message)
                 .hint("give the app a name in `app_name`"),
+            DocumentError::WrongTool { argument, tool } => {
+                Self::invalid("invalid_arguments", message).hint(format!(
+                    "call `{tool}` with it, under the same `doc_name`, or leave `{argument}` out"
+                ))
+            }
+            DocumentError::Render(error) => not_rendered(error),
+            DocumentError::NeverPrinted(_) => Self::invalid("page_never_loads", message)
+                .hint("remove endless loops and promises that never end from the document"),
+            DocumentError::UnreadablePdf => Self::new(ErrorKind::Internal, "unreadable_pdf", message)
+                .hint("call again; `atelier doctor` tests Chrome"),
             DocumentError::Prompt(error) => error.into(),
             DocumentError::Storage(error) => error.into(),
         }
     }
+}
+
+/// Why nothing was printed, under a code for each reason.
+fn not_rendered(error: RenderError) -> ToolError {
+    let (message, hint) = (error.to_string(), error.hint());
+    let made = match error {
+        RenderError::ChromeMissing { .. } => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_missing", message)
+        }
+        RenderError::ChromeBroken(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_broken", message)
+        }
+        RenderError::Isolation(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_not_isolated", message)
+        }
+        RenderError::Busy { .. } => {
+            let mut error = ToolError::new(ErrorKind::Limit, "renderer_busy", message);
+            error.retry_after_s = Some(2.0);
+            error
+        }
+        RenderError::NeverLoads { .. } => ToolError::invalid("page_never_loads", message),
+        RenderError::Crashed(_) => {
+            ToolError::new(ErrorKind::Unavailable, "chrome_crashed", message)
+        }
+        RenderError::TimedOut(_) => ToolError::new(ErrorKind::Limit, "render_timeout", message),
+        RenderError::TooLarge { limit_bytes, .. } => {
+            ToolError::new(ErrorKind::Limit, "pdf_too_large", message)
+                .detail("limit_bytes", json!(limit_bytes))
+        }
+        RenderError::Options { field, .. } => {
+            ToolError::invalid("invalid_page", format!("`page`: {message}"))
+                .detail("field", json!(field))
+        }
+        RenderError::Cancelled => ToolError::new(ErrorKind::Cancelled, "cancelled", message),
+        RenderError::Closed => ToolError::new(ErrorKind::Unavailable, "chrome_closed", message),
+        RenderError::Refused { .. } => {
+            ToolError::new(ErrorKind::Internal, "chrome_refused", message)
+        }
+    };
+    made.hint(hint)
 }
 
 fn not_found_hint(kind: DocumentKind, near: &[String], is_other_kind: bool) -> String {

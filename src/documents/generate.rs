@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use minijinja::value::Value;
 use serde_json::json;
 
-use super::app_tools;
 use super::attachments::{CollectedFile, facts_for_prompt};
 use super::dependencies::Severity;
 use super::error::DocumentError;
@@ -20,7 +19,6 @@ use crate::error::ErrorKind;
 use crate::jobs::{Ask, Failure, Run};
 use crate::llm::{ExpectedKind, Expects, LlmErrorCode, Message, Outcome, Part, Request, Route};
 use crate::prompts::{Prompts, RenderedPrompt};
-use crate::registry::ToolDescription;
 
 /// Codes of model calls that ended without a whole answer, where a shorter one may come through.
 pub(super) const UNFINISHED: [&str; 3] = [
@@ -30,7 +28,7 @@ pub(super) const UNFINISHED: [&str; 3] = [
 ];
 
 /// What such a model is told.
-const UNFINISHED_ADVICE: &str =
+pub(super) const UNFINISHED_ADVICE: &str =
     "the answer broke off before its end; write a shorter document that is complete";
 
 /// What a page is made from.
@@ -41,8 +39,8 @@ pub(crate) struct Material<'a> {
     pub(crate) files: &'a [CollectedFile],
     /// What can be seen of them.
     pub(crate) parts: Vec<Part>,
-    /// Tools that the page may call.
-    pub(crate) tools: &'a [ToolDescription],
+    /// What is said of the tools that the page may call.
+    pub(crate) tools: &'a str,
 }
 
 /// A page and who wrote it.
@@ -119,7 +117,11 @@ impl Documents {
             let (reply, judged, route) = match asked {
                 Ok(outcome) => {
                     let (text, route) = (outcome.text.clone(), outcome.route);
-                    (text, judge(outcome, &prompt, self.parts.page_bytes), route)
+                    (
+                        text,
+                        judge(outcome, "documents/web_app", &prompt, self.parts.page_bytes),
+                        route,
+                    )
                 }
                 Err(Failure::Error(error)) => {
                     if error.kind == ErrorKind::Cancelled {
@@ -230,22 +232,21 @@ fn first_prompt(
             ("request", Value::from(brief.request.as_str())),
             ("context", Value::from(brief.context.as_deref().unwrap_or_default())),
             ("attachments", Value::from(facts_for_prompt(files))),
-            ("tools", Value::from(app_tools::facts_for_prompt(tools))),
-            ("example", Value::from(app_tools::example_for_prompt(tools))),
-            ("asks_ai", Value::from(app_tools::asks_ai(tools))),
+            ("tools", Value::from(*tools)),
             ("today", Value::from(date(run.started_at()))),
         ]),
     )?)
 }
 
 /// The page in an answer, or what is wrong with it in words for the model.
-fn judge(
+pub(super) fn judge(
     outcome: Outcome,
+    prompt_id: &str,
     prompt: &RenderedPrompt,
     page_bytes: usize,
 ) -> Result<GeneratedPage, Vec<String>> {
     match page_from_reply(&outcome.text, page_bytes) {
-        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt) }),
+        Ok(page) => Ok(GeneratedPage { page, outcome, prompt: prompt_facts(prompt_id, prompt) }),
         Err(problem) => {
             let what = match problem {
                 ReplyProblem::MissingEnd | ReplyProblem::TooLarge { .. } => {
@@ -267,7 +268,7 @@ fn judge(
 }
 
 /// What another round should put right.
-fn repairs(generated: &GeneratedPage) -> Vec<String> {
+pub(super) fn repairs(generated: &GeneratedPage) -> Vec<String> {
     generated
         .page
         .findings
@@ -277,13 +278,13 @@ fn repairs(generated: &GeneratedPage) -> Vec<String> {
         .collect()
 }
 
-fn list(errors: &[String]) -> String {
+pub(super) fn list(errors: &[String]) -> String {
     errors.iter().map(|error| format!("- {error}")).collect::<Vec<_>>().join("\n")
 }
 
-fn prompt_facts(prompt: &RenderedPrompt) -> serde_json::Value {
+fn prompt_facts(id: &str, prompt: &RenderedPrompt) -> serde_json::Value {
     json!({
-        "id": "documents/web_app",
+        "id": id,
         "version": prompt.version,
         "template_sha": prompt.template_sha,
     })

@@ -120,7 +120,7 @@ pub(crate) fn page_as_given(html: String, limit: usize) -> Result<Page, GivenPro
     if outline.elements == 0 {
         return Err(GivenProblem::NotHtml);
     }
-    let Rewritten { html, notes } = rewrite(&html);
+    let Rewritten { html, notes } = rewrite(html);
     let mut findings = dependencies::findings(&html);
     if !outline.closed {
         findings.push(Finding::note("`html` does not end with `</html>`: is it complete?"));

@@ -1,7 +1,7 @@
 //! Finding a document by the name that a caller gives.
 
 use super::error::DocumentError;
-use super::names::clean_name;
+use super::names::{clean_name, without_pdf_ending};
 use super::service::Documents;
 use crate::storage::{Document, DocumentKind, Owner};
 
@@ -25,6 +25,10 @@ impl Documents {
     ) -> Result<Document, DocumentError> {
         let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
             return Err(DocumentError::NoName(kind));
+        };
+        let name = match kind {
+            DocumentKind::WebApp => name,
+            DocumentKind::Pdf => without_pdf_ending(name),
         };
         let catalog = &self.parts.catalog;
         let clean = clean_name(name);
@@ -54,14 +58,24 @@ impl Documents {
     /// Where a document is opened.
     pub(super) fn address(&self, kind: DocumentKind, token: &str) -> String {
         match kind {
-            DocumentKind::WebApp | DocumentKind::Pdf => self.parts.urls.app(token),
+            DocumentKind::WebApp => self.parts.urls.app(token),
+            DocumentKind::Pdf => self.parts.urls.pdf(token),
+        }
+    }
+
+    /// Where its source is shown as plain text.
+    pub(super) fn source_address(&self, kind: DocumentKind, token: &str) -> String {
+        match kind {
+            DocumentKind::WebApp => self.parts.urls.raw(token),
+            DocumentKind::Pdf => self.parts.urls.pdf_source(token),
         }
     }
 
     /// Where one of its versions is opened.
     pub(super) fn version_address(&self, kind: DocumentKind, token: &str, n: i64) -> String {
         match kind {
-            DocumentKind::WebApp | DocumentKind::Pdf => self.parts.urls.version(token, n),
+            DocumentKind::WebApp => self.parts.urls.version(token, n),
+            DocumentKind::Pdf => self.parts.urls.pdf_version(token, n),
         }
     }
 }

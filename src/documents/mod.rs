@@ -1,4 +1,4 @@
-//! Web apps made from a request, stored in versions and hosted.
+//! Web apps and PDF documents made from a request, stored in versions and hosted.
 //!
 //! Invariants: a version is published whole or not at all; versions never change; whatever a
 //! model or the web sends is data, never an instruction to this program.
@@ -25,6 +25,7 @@ mod media;
 mod model;
 mod names;
 pub mod patch;
+mod pdf;
 mod publish;
 mod rename;
 mod service;
@@ -34,10 +35,11 @@ pub mod verification;
 mod versions;
 
 pub use attachments::{Attachments, Collected, CollectedFile};
-pub use edit::{EditResult, EditedDocument};
+pub use edit::{EditResult, EditedDocument, EditedPrint};
 pub use error::DocumentError;
 pub use html::{GivenProblem, ReplyProblem};
-pub use model::{CreateWebApp, EditDocument, WhichDocument};
+pub use model::{CreatePdf, CreateWebApp, EditDocument, WhichDocument};
+pub use pdf::{MadeCall, PublishedPdf};
 pub use publish::Writer;
-pub use service::{AppList, DocumentParts, Documents, LinkLife, PublishedApp};
+pub use service::{DocumentList, DocumentParts, Documents, LinkLife, PublishedApp};
 pub use versions::{DeletedDocument, RestoredDocument, VersionList};

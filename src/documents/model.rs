@@ -1,6 +1,7 @@
 //! What a call asks for, once it is checked.
 
 use super::error::DocumentError;
+use crate::browser::PageSetup;
 use crate::storage::DocumentKind;
 
 /// Key of callers that name no user.
@@ -42,6 +43,29 @@ pub struct CreateWebApp {
     pub tool_names: Option<Vec<String>>,
 }
 
+/// A call of `create_pdf_document`.
+#[derive(Debug, Clone, Default)]
+pub struct CreatePdf {
+    /// Key of the user.
+    pub user_number: String,
+    /// Name that the caller wants.
+    pub doc_name: Option<String>,
+    /// Addresses of files.
+    pub attachments: Vec<String>,
+    /// What the document should say.
+    pub user_request: Option<String>,
+    /// What was said before.
+    pub context: Option<String>,
+    /// Model that the caller names.
+    pub model: String,
+    /// The HTML, written by the caller.
+    pub html: Option<String>,
+    /// Paper, margins, header and footer.
+    pub page: PageSetup,
+    /// Tools that the model may call while it writes.
+    pub tool_names: Option<Vec<String>>,
+}
+
 /// A call of `edit_web_app` or `edit_pdf_document`.
 #[derive(Debug, Clone)]
 pub struct EditDocument {
@@ -61,6 +85,8 @@ pub struct EditDocument {
     pub edits: Option<String>,
     /// Tools that its pages may call from now on; `None`: as before.
     pub tool_names: Option<Vec<String>>,
+    /// Page options of a PDF in place of those before; `None`: as before.
+    pub page: Option<PageSetup>,
 }
 
 /// The document that a call is about: exactly one of both names.
@@ -155,9 +181,9 @@ pub(crate) fn user_key(user_number: &str) -> Result<String, DocumentError> {
 ///
 /// # Errors
 /// When neither says anything, or one is too long.
-pub(crate) fn brief(call: &CreateWebApp) -> Result<Brief, DocumentError> {
-    let request = bounded("user_request", call.user_request.as_deref())?;
-    let context = bounded("client_injected_context", call.context.as_deref())?;
+pub(crate) fn brief(request: Option<&str>, context: Option<&str>) -> Result<Brief, DocumentError> {
+    let request = bounded("user_request", request)?;
+    let context = bounded("client_injected_context", context)?;
     match (request, context) {
         (Some(request), context) => {
             Ok(Brief { request: request.to_owned(), context: context.map(str::to_owned) })
@@ -202,14 +228,6 @@ fn meaningful(text: Option<&str>) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn call(request: Option<&str>, context: Option<&str>) -> CreateWebApp {
-        CreateWebApp {
-            user_request: request.map(str::to_owned),
-            context: context.map(str::to_owned),
-            ..CreateWebApp::default()
-        }
-    }
-
     #[test]
     fn users_without_a_number_share_the_default_key() {
         for given in ["", "  ", "--user_number_not_needed--", DEFAULT_USER_NUMBER] {
@@ -222,13 +240,13 @@ mod tests {
 
     #[test]
     fn a_context_alone_is_the_request() {
-        let brief = brief(&call(None, Some("a tip calculator"))).unwrap();
+        let brief = brief(None, Some("a tip calculator")).unwrap();
         assert_eq!(brief, Brief { request: "a tip calculator".into(), context: None });
     }
 
     #[test]
     fn defaults_say_nothing() {
-        let with_default = brief(&call(Some(" a clock "), Some(NO_CONTEXT))).unwrap();
+        let with_default = brief(Some(" a clock "), Some(NO_CONTEXT)).unwrap();
         assert_eq!(with_default, Brief { request: "a clock".into(), context: None });
         for (request, context) in [
             (None, None),
@@ -236,7 +254,7 @@ mod tests {
             (None, Some(NO_CONTEXT)),
             (Some(" "), Some(NO_CONTEXT_FOR_EDIT)),
         ] {
-            assert!(matches!(brief(&call(request, context)), Err(DocumentError::NoRequest)));
+            assert!(matches!(brief(request, context), Err(DocumentError::NoRequest)));
         }
     }
 
@@ -244,11 +262,11 @@ mod tests {
     fn endless_texts_are_refused_by_name() {
         let long = "x".repeat(TEXT_BYTES + 1);
         assert!(matches!(
-            brief(&call(Some(&long), None)),
+            brief(Some(&long), None),
             Err(DocumentError::ArgumentTooLarge { argument: "user_request", .. })
         ));
         assert!(matches!(
-            brief(&call(Some("a"), Some(&long))),
+            brief(Some("a"), Some(&long)),
             Err(DocumentError::ArgumentTooLarge { argument: "client_injected_context", .. })
         ));
     }

@@ -42,6 +42,18 @@ pub(crate) fn name_from_title(title: &str) -> Option<String> {
     clean_name(&words.join("_").to_lowercase())
 }
 
+/// The name of a PDF without the ending that people write; a name that is nothing else stays.
+pub(crate) fn without_pdf_ending(name: &str) -> &str {
+    const ENDING: usize = ".pdf".len();
+    let name = name.trim();
+    match name.len().checked_sub(ENDING).and_then(|at| name.split_at_checked(at)) {
+        Some((stem, ending)) if !stem.trim().is_empty() && ending.eq_ignore_ascii_case(".pdf") => {
+            stem.trim()
+        }
+        Some(_) | None => name,
+    }
+}
+
 fn trim(name: &str) -> &str {
     name.trim_matches(['_', '-', '.'])
 }
@@ -73,6 +85,21 @@ mod tests {
             ("console", "console"),
         ] {
             assert_eq!(clean_name(given).as_deref(), Some(clean), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn the_ending_is_no_part_of_the_name() {
+        for (given, name) in [
+            ("report.pdf", "report"),
+            (" Report.PDF ", "Report"),
+            ("a.pdf.b", "a.pdf.b"),
+            (".pdf", ".pdf"),
+            ("é.pdf", "é"),
+            ("pdf", "pdf"),
+            ("  ", ""),
+        ] {
+            assert_eq!(without_pdf_ending(given), name);
         }
     }
 

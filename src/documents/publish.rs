@@ -5,6 +5,7 @@ use serde_json::json;
 use super::error::DocumentError;
 use super::html::Page;
 use super::names::{clean_name, name_from_title};
+use super::pdf::record;
 use super::service::Documents;
 use crate::jobs::{Failure, Run};
 use crate::llm::Route;
@@ -53,6 +54,8 @@ pub(super) struct Draft {
     pub(super) thumb_sha: Option<Sha256Hex>,
     /// What its check found, for the record.
     pub(super) verification: serde_json::Value,
+    /// How a PDF was printed, for the record.
+    pub(super) print: serde_json::Value,
 }
 
 /// Where a draft goes.
@@ -173,8 +176,12 @@ fn facts(draft: &Draft) -> serde_json::Value {
             "prompt": draft.prompt,
         }),
     };
-    if let (Some(facts), false) = (facts.as_object_mut(), draft.verification.is_null()) {
-        facts.insert("verification".to_owned(), draft.verification.clone());
+    if let Some(facts) = facts.as_object_mut() {
+        for (key, value) in [("verification", &draft.verification), (record::KEY, &draft.print)] {
+            if !value.is_null() {
+                facts.insert(key.to_owned(), value.clone());
+            }
+        }
     }
     facts
 }

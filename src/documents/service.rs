@@ -13,6 +13,7 @@ use super::model::{CreateWebApp, brief, user_key};
 use super::publish::{Draft, Place, Writer, given_name};
 use super::verification::drafts::Broken;
 use super::verification::{Checked, Verification, Verifier};
+use crate::browser::Renderer;
 use crate::content_urls::ContentUrls;
 use crate::jobs::{Failure, Run};
 use crate::llm::Part;
@@ -23,7 +24,7 @@ use crate::storage::{
     Attachment, Catalog, Document, DocumentKind, Owner, PrincipalId, PublishedVersion,
 };
 
-/// Most apps that one listing holds.
+/// Most documents that one listing holds.
 const LISTED: u32 = 1000;
 
 /// How long a link works.
@@ -55,6 +56,8 @@ pub struct DocumentParts {
     pub verifier: Verifier,
     /// The tools that pages may be allowed to call.
     pub tools: Caller,
+    /// Prints PDF documents.
+    pub renderer: Arc<dyn Renderer>,
 }
 
 /// Makes and lists documents.
@@ -85,11 +88,11 @@ pub struct PublishedApp {
     pub message: String,
 }
 
-/// The apps of a user.
+/// The documents of a user that are of one kind.
 #[derive(Debug, Clone)]
-pub struct AppList {
+pub struct DocumentList {
     /// Newest change first, each with its address.
-    pub apps: Vec<(Document, String)>,
+    pub documents: Vec<(Document, String)>,
     /// Whether there are more than were asked for.
     pub more: bool,
     /// The link that opens the gallery.
@@ -123,9 +126,13 @@ impl Documents {
             }
             None => None,
         };
-        let wanted = if given.is_none() { Some(brief(&call)?) } else { None };
-        let tools =
-            self.checked_tools(call.tool_names.as_deref().unwrap_or_default(), run.context())?;
+        let wanted = if given.is_none() {
+            Some(brief(call.user_request.as_deref(), call.context.as_deref())?)
+        } else {
+            None
+        };
+        let tool_names =
+            self.checked_given(DocumentKind::WebApp, call.tool_names.as_deref(), run.context())?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {
@@ -139,6 +146,7 @@ impl Documents {
             }
             (None, Some(brief)) => {
                 run.progress(5.0, Some(100.0), "asking for the page");
+                let tools = self.prompt_of_tools(run, tool_names.as_deref().unwrap_or_default())?;
                 let material = Material {
                     brief: &brief,
                     files: &attachments.files,
@@ -168,11 +176,10 @@ impl Documents {
             prompt,
             place: name.map_or(Place::Fresh, |name| Place::Named(given_name(run, name))),
             // A call that names none leaves those of an app that is there already.
-            tool_names: call
-                .tool_names
-                .map(|_| tools.iter().map(|tool| tool.name.clone()).collect()),
+            tool_names,
             thumb_sha: checked.thumb_sha,
             verification: json!(verification),
+            print: json!(null),
         };
         let files = attachments.files.iter().map(|file| file.attachment.clone());
         let files: Vec<Attachment> = files.chain(lifted).collect();
@@ -207,30 +214,34 @@ impl Documents {
         Ok(file_parts(&self.parts.blobs, &attachments.files, &run.delimiter()).await?)
     }
 
-    /// The newest apps of a user.
+    /// The newest apps or PDF documents of a user.
     ///
     /// # Errors
     /// When the key is none, or the store fails.
-    pub async fn list_web_apps(
+    pub async fn list(
         &self,
         principal: &PrincipalId,
         user_number: &str,
+        kind: DocumentKind,
         limit: u32,
-    ) -> Result<AppList, DocumentError> {
+    ) -> Result<DocumentList, DocumentError> {
         let owner = Owner { principal: principal.clone(), user: user_key(user_number)? };
         let limit = limit.clamp(1, LISTED);
-        let kind = Some(DocumentKind::WebApp);
-        let mut found = self.parts.catalog.documents(&owner, kind, limit + 1).await?;
+        let mut found = self.parts.catalog.documents(&owner, Some(kind), limit + 1).await?;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let apps = found
+        let documents = found
             .into_iter()
             .map(|document| {
-                let url = self.parts.urls.app(&document.token);
+                let url = match kind {
+                    DocumentKind::WebApp => self.parts.urls.app(&document.token),
+                    DocumentKind::Pdf => self.parts.urls.pdf(&document.token),
+                };
                 (document, url)
             })
             .collect();
-        Ok(AppList { apps, more, gallery_url: self.parts.urls.gallery(principal.as_str()) })
+        let gallery_url = self.parts.urls.gallery(principal.as_str());
+        Ok(DocumentList { documents, more, gallery_url })
     }
 
     fn describe(

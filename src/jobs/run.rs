@@ -14,7 +14,7 @@ use super::files::with_files;
 use super::progress::{Progress, ProgressSink};
 use crate::error::{ErrorKind, ToolError};
 use crate::llm::resolve::{Choice, Models};
-use crate::llm::{LlmError, LlmErrorCode, Outcome, sampling};
+use crate::llm::{LlmError, LlmErrorCode, Outcome, Request, sampling};
 use crate::registry::CallContext;
 use crate::storage::blobs::Blobs;
 use crate::storage::{CallId, Catalog, Fence, Job, JobId, StorageResult};
@@ -169,7 +169,8 @@ impl Run {
         let suspend = |ask: Ask, by_sampling| {
             Err(Failure::Suspend(Box::new(CompletionRequest {
                 step: ask.step,
-                request: ask.request,
+                // The answer is a text: whoever is asked this way makes calls by itself.
+                request: Request { tools: Vec::new(), ..ask.request },
                 attempt: ask.attempt,
                 max_attempts: ask.max_attempts,
                 errors: ask.errors,

@@ -102,6 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "licences are not in the program")]
     fn every_file_is_what_its_row_says() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/libraries");
         for library in LIBRARIES {

@@ -18,11 +18,12 @@ pub struct Rewritten {
 }
 
 /// Replaces known addresses in script and link elements. All else stays byte for byte.
-pub fn rewrite(html: &str) -> Rewritten {
+pub fn rewrite(html: impl Into<String>) -> Rewritten {
+    let html: String = html.into();
     let mut result = String::with_capacity(html.len());
     let mut notes: Vec<String> = Vec::new();
     let mut done = 0;
-    for tag in Tags::new(html) {
+    for tag in Tags::new(&html) {
         let Some((attribute, library)) = library_of(&tag) else { continue };
         let Span { start, end } = tag.span;
         let Some(unchanged) = html.get(done..start) else { continue };
@@ -34,6 +35,9 @@ pub fn rewrite(html: &str) -> Rewritten {
         result.push_str(unchanged);
         write_tag(&mut result, &tag, attribute, library);
         done = end;
+    }
+    if notes.is_empty() {
+        return Rewritten { html, notes };
     }
     result.push_str(html.get(done..).unwrap_or_default());
     Rewritten { html: result, notes }

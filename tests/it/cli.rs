@@ -272,6 +272,8 @@ async fn the_demo_plays_the_host_when_there_is_no_model() {
         "host completion",
         "version 1",
         "version 2, 5 blocks applied, 7 lines added, 5 removed",
+        ".pdf",
+        "2 pages",
         "client-config",
     ] {
         assert!(finished.stdout.contains(part), "{part}: {finished:?}");
@@ -284,7 +286,8 @@ async fn the_demo_uses_the_configured_model() {
     let edit = "<<<<<<< SEARCH\n<!doctype html><html lang=en><title>Costs</title><h1>By a model</h1></html>\n=======\n<!doctype html><html lang=en><title>Costs</title><h1>Edited by a model</h1></html>\n>>>>>>> REPLACE\n";
     let script = Script::new()
         .rule(Rule::reply(Reply::text(page)).times(1))
-        .rule(Rule::reply(Reply::text(edit)).times(1));
+        .rule(Rule::reply(Reply::text(edit)).times(1))
+        .rule(Rule::reply(Reply::text(page)).on_system("printed to PDF").times(1));
     let model = FakeLlm::start(script).await.unwrap();
     let world = anywhere()
         .with("ANTHROPIC_API_KEY", "test-key")
@@ -295,7 +298,7 @@ async fn the_demo_uses_the_configured_model() {
     assert!(!finished.stdout.contains("host completion"), "{finished:?}");
     assert!(finished.stdout.contains("version 2, 1 blocks applied"), "{finished:?}");
     model.assert_all_matched();
-    assert_eq!(model.model_requests().len(), 2);
+    assert_eq!(model.model_requests().len(), 3);
 }
 
 #[tokio::test]
@@ -309,7 +312,9 @@ async fn the_demo_finds_other_ports_and_serves_until_it_is_told_to_end() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut url = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some(opened) = line.trim().strip_prefix("open: ") {
+        if let Some(opened) = line.trim().strip_prefix("open: ")
+            && url.is_empty()
+        {
             opened.clone_into(&mut url);
         }
         if line.contains("until Ctrl-C") {

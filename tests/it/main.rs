@@ -30,6 +30,8 @@ mod patch;
 #[cfg(test)]
 mod product;
 #[cfg(test)]
+mod product_pdf;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod storage;

@@ -442,3 +442,37 @@ async fn nothing_is_left_running_after_the_end() {
     assert!(!std::path::Path::new(&format!("/proc/{process}")).exists());
     assert!(installation.folder().join("data/atelier.db").exists());
 }
+
+const ASKING: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Asks</title></head><body><main><h1>Asks</h1><output id=\"out\"></output></main><script>atelier.askAi('Who?').then((text) => { out.textContent = text; }, (error) => { out.textContent = error.code; });</script></body></html>";
+
+#[tokio::test]
+async fn an_app_asks_a_model_and_its_owner_deletes_it_in_the_gallery() {
+    let server =
+        FakeLlm::start(Script::new().rule(Rule::reply(Reply::text("Ada.")))).await.unwrap();
+    let installation = Installation::new()
+        .with("ANTHROPIC_API_KEY", "test-key")
+        .with("ANTHROPIC_BASE_URL", server.base_url());
+    let mut client = installation.stdio().await;
+    let arguments = json!({"html": ASKING, "app_name": "asks", "mcp_tool_names": ["ask_ai"]});
+    let made = client.call("create_web_app", arguments).await;
+    assert_eq!(made["mcp_tool_names"], json!(["ask_ai"]), "{made}");
+
+    let browser = crate::support::browser::Browser::launch().await;
+    let app = browser.page().await;
+    app.open(made["url"].as_str().unwrap()).await;
+    app.until("document.getElementById('out').textContent === 'Ada.'").await;
+    server.assert_all_matched();
+
+    let list = client.call("list_web_apps", json!({})).await;
+    let gallery = browser.page().await;
+    gallery.open(list["gallery_url"].as_str().unwrap()).await;
+    gallery.click("[data-name=asks] .manage").await;
+    gallery.until("document.querySelectorAll('#versions li').length === 1").await;
+    gallery.click("#delete").await;
+    gallery.click("#delete-now").await;
+    gallery.until("document.querySelectorAll('.card').length === 0").await;
+    let list = client.call("list_web_apps", json!({})).await;
+    assert_eq!(list["web_apps"], json!([]), "{list}");
+    assert_eq!(get(made["url"].as_str().unwrap()).await.0, 404);
+    client.close().await;
+}

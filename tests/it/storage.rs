@@ -161,7 +161,9 @@ contract! {
             attachments_belong_to_a_document
             the_newest_versions_are_kept
             a_version_can_name_its_document
-            a_deleted_document_is_gone;
+            a_deleted_document_is_gone
+            a_new_name_leads_to_the_same_document
+            documents_with_a_picture_are_told;
         page_store:
             what_a_page_stored_is_read_by_every_process
             changes_are_told_since_a_revision

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Tools of the first program that exist by now.
-const KEPT: [&str; 3] = ["create_web_app", "edit_web_app", "list_web_apps"];
+const KEPT: [&str; 5] =
+    ["create_pdf_document", "create_web_app", "edit_pdf_document", "edit_web_app", "list_web_apps"];
 
 async fn registry() -> (Arc<Registry>, TempDir) {
     let folder = TempDir::new().unwrap();

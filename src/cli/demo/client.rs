@@ -33,6 +33,18 @@ pub(super) struct Finished {
     pub(super) played_host: bool,
 }
 
+impl Finished {
+    /// Who wrote it, in words.
+    pub(super) fn author(&self) -> String {
+        if self.played_host {
+            return "no model is configured: the demo played the host's model from examples/ (host completion)"
+                .to_owned();
+        }
+        let model = self.result.get("model_used").and_then(Value::as_str).unwrap_or_default();
+        format!("model: {model}")
+    }
+}
+
 impl Client {
     /// Connects to the server at this address.
     pub(super) async fn connect(address: SocketAddr) -> Result<Self, CommandError> {
@@ -83,9 +95,9 @@ impl Client {
         }
     }
 
-    /// Fetches a page, to prove that it is served.
-    pub(super) async fn fetch(&self, url: &str) -> Result<String, CommandError> {
-        let fetched = async { self.http.get(url).send().await?.error_for_status()?.text().await };
+    /// Fetches what was made, to prove that it is served.
+    pub(super) async fn fetch(&self, url: &str) -> Result<bytes::Bytes, CommandError> {
+        let fetched = async { self.http.get(url).send().await?.error_for_status()?.bytes().await };
         fetched
             .await
             .map_err(|error| CommandError::failed(format!("`{url}` does not open: {error}")))

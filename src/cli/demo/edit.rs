@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::CommandError;
+use super::Made;
 use super::client::Client;
 
 const REQUEST: &str = include_str!("../../../examples/demo/edit.txt");
@@ -10,7 +11,7 @@ const REQUEST: &str = include_str!("../../../examples/demo/edit.txt");
 const BLOCKS: &str = include_str!("../../../examples/demo/edit.patch");
 
 /// Has the app changed, and opens both versions.
-pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
+pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
     let request = REQUEST.trim();
     let arguments = json!({"user_edit_request": request, "app_name": "trip_costs"});
     let finished = client.finish("edit_web_app", arguments, BLOCKS).await?;
@@ -26,7 +27,7 @@ pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
     } else {
         format!("model: {}", field("model_used").as_str().unwrap_or_default())
     };
-    Ok(vec![
+    let lines = vec![
         format!("request: {request}"),
         author,
         format!(
@@ -40,5 +41,6 @@ pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
         ),
         format!("before: {url}v/1/"),
         format!("open: {url}"),
-    ])
+    ];
+    Ok(Made { lines, picture: ("edit", format!("{url}v/{}/thumb.webp", field("version"))) })
 }

@@ -5,9 +5,11 @@
 
 mod client;
 mod edit;
+mod pdf;
 mod web_app;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,6 +37,17 @@ pub(super) struct DemoArguments {
     /// End when everything is made
     #[arg(long)]
     once: bool,
+    /// Keep a picture of each page that is made in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+}
+
+/// What a step made.
+struct Made {
+    /// What there is to say about it.
+    lines: Vec<String>,
+    /// Name of its picture, and where that is.
+    picture: (&'static str, String),
 }
 
 /// One thing that the demo makes.
@@ -42,24 +55,27 @@ pub(super) struct DemoArguments {
 enum Step {
     WebApp,
     Edit,
+    Pdf,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 2] = [Step::WebApp, Step::Edit];
+const STEPS: [Step; 3] = [Step::WebApp, Step::Edit, Step::Pdf];
 
 impl Step {
     const fn title(self) -> &'static str {
         match self {
             Self::WebApp => "A web app, from a request in words",
             Self::Edit => "The same app changed, in blocks that are applied all or not at all",
+            Self::Pdf => "A PDF document, from a request in words",
         }
     }
 
     /// Does it; the lines say what was made.
-    async fn run(self, client: &Client) -> Result<Vec<String>, CommandError> {
+    async fn run(self, client: &Client) -> Result<Made, CommandError> {
         match self {
             Self::WebApp => web_app::make(client).await,
             Self::Edit => edit::make(client).await,
+            Self::Pdf => pdf::make(client).await,
         }
     }
 }
@@ -79,7 +95,7 @@ pub(super) async fn run(
     let served = tokio::spawn(server(&app, address)?.serve(listener, shutdown.clone()));
 
     let made = tokio::select! {
-        made = make_everything(address) => made,
+        made = make_everything(address, arguments.pictures.as_deref()) => made,
         () = shutdown.cancelled() => Ok(()),
     };
     if made.is_ok() && !shutdown.is_cancelled() {
@@ -96,13 +112,24 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make_everything(address: SocketAddr) -> Result<(), CommandError> {
+async fn make_everything(
+    address: SocketAddr,
+    pictures: Option<&Path>,
+) -> Result<(), CommandError> {
     output::result(&format!("Atelier serves MCP at http://{address}/mcp\n"))?;
     let client = Client::connect(address).await?;
     for (index, step) in STEPS.into_iter().enumerate() {
         output::result(&format!("{}. {}", index + 1, step.title()))?;
-        for line in step.run(&client).await? {
+        let Made { lines, picture: (name, url) } = step.run(&client).await?;
+        for line in lines {
             output::result(&format!("   {line}"))?;
+        }
+        if let Some(folder) = pictures {
+            let picture = client.fetch(&url).await?;
+            let path = folder.join(format!("{name}.webp"));
+            tokio::fs::create_dir_all(folder).await?;
+            tokio::fs::write(&path, picture).await?;
+            output::result(&format!("   picture: {}", path.display()))?;
         }
         output::result("")?;
     }

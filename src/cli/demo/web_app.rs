@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::CommandError;
+use super::Made;
 use super::client::Client;
 
 const REQUEST: &str = include_str!("../../../examples/demo/web_app.txt");
@@ -10,24 +11,19 @@ const REQUEST: &str = include_str!("../../../examples/demo/web_app.txt");
 const PAGE: &str = include_str!("../../../examples/demo/web_app.html");
 
 /// Has the app made, and opens it.
-pub(super) async fn make(client: &Client) -> Result<Vec<String>, CommandError> {
+pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
     let request = REQUEST.trim();
     let arguments = json!({"user_request": request, "app_name": "trip_costs"});
     let finished = client.finish("create_web_app", arguments, PAGE).await?;
     let field = |name: &str| finished.result.get(name).and_then(Value::as_str).unwrap_or_default();
     let url = field("url");
     let page = client.fetch(url).await?;
-    let author = if finished.played_host {
-        "no model is configured: the demo played the host's model from examples/ (host completion)"
-            .to_owned()
-    } else {
-        format!("model: {}", field("model_used"))
-    };
     let version = finished.result.get("version").unwrap_or(&Value::Null);
-    Ok(vec![
+    let lines = vec![
         format!("request: {request}"),
-        author,
+        finished.author(),
         format!("app: {}, version {version}, {} bytes served", field("app_name"), page.len()),
         format!("open: {url}"),
-    ])
+    ];
+    Ok(Made { lines, picture: ("app", format!("{url}v/{version}/thumb.webp")) })
 }

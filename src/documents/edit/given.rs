@@ -19,6 +19,7 @@ pub(super) async fn edit(task: &EditTask<'_>, edits: &str) -> Result<Edited, Doc
         prompt: json!(null),
         notes,
         answers: 0,
+        tool_calls: Vec::new(),
     };
     match parse(edits) {
         Reply::NoChange => Ok(edited(None, vec!["`edits` holds no change".to_owned()])),

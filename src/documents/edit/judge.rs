@@ -83,12 +83,10 @@ impl Documents {
         let leaning: Vec<Finding> = new.page.findings.iter().filter(added).cloned().collect();
         run.progress(90.0, Some(100.0), "checking the page");
         let html = &new.page.html;
-        let files = self.page_files(Some(task.document), task.files, html).await?;
-        let checked = self.check(run, html, &files).await?;
+        let checked = self.looked_at(run, task, html).await?;
         // A page without faults needs no comparison.
         let before = if checked.worst() >= Some(Severity::Fault) {
-            let files = self.page_files(Some(task.document), &[], &task.source).await?;
-            self.check(run, &task.source, &files).await?
+            self.looked_at(run, task, &task.source).await?
         } else {
             Checked::off()
         };
@@ -100,6 +98,23 @@ impl Documents {
             before,
             rounds: 0,
         })
+    }
+
+    /// Checks a page as what it is: shown, or printed.
+    async fn looked_at(
+        &self,
+        run: &Run,
+        task: &EditTask<'_>,
+        html: &str,
+    ) -> Result<Checked, Failure> {
+        if let Some(press) = &task.press {
+            return Ok(match self.try_print(run, press, html).await? {
+                Ok(print) => print.checked,
+                Err(endless) => endless,
+            });
+        }
+        let files = self.page_files(Some(task.document), task.files, html).await?;
+        self.check(run, html, &files).await
     }
 
     /// Lets an edited page through, or keeps it as a draft when what is published is better.

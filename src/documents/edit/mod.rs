@@ -19,12 +19,14 @@ mod service;
 
 use std::sync::Arc;
 
-pub use service::{EditResult, EditedDocument};
+pub use service::{EditResult, EditedDocument, EditedPrint};
 
 use super::attachments::CollectedFile;
 use super::html::Page;
 use super::model::Brief;
 use super::patch::{Level, Placed};
+use super::pdf::MadeCall;
+use super::pdf::print::Press;
 use super::publish::Writer;
 use crate::storage::{DocumentId, DocumentKind};
 
@@ -43,8 +45,12 @@ struct EditTask<'a> {
     errors: &'a [String],
     /// Files that the document refers to.
     files: &'a [CollectedFile],
+    /// What is said of the tools that the page may call.
+    tools: &'a str,
     /// Cap on the new page, in bytes.
     page_bytes: usize,
+    /// What it is printed with, when it is.
+    press: Option<Press>,
 }
 
 /// Who says what changes.
@@ -74,6 +80,8 @@ struct Edited {
     notes: Vec<String>,
     /// Answers of the model that it took.
     answers: u32,
+    /// Calls of tools that the model made.
+    tool_calls: Vec<MadeCall>,
 }
 
 /// A page that could be published.

@@ -17,6 +17,7 @@ use crate::documents::generate::{UNFINISHED, date};
 use crate::documents::html::page_from_reply;
 use crate::documents::model::{Brief, words};
 use crate::documents::patch::{Audience, Block, FORMAT, Failures, Placed, Reply, parse};
+use crate::documents::pdf::tool_calls::Toolbox;
 use crate::documents::publish::Writer;
 use crate::documents::service::Documents;
 use crate::documents::verification::rounds::rounds;
@@ -64,6 +65,8 @@ struct Rounds<'a> {
     model: &'a str,
     /// Blocks that matched in earlier answers.
     kept: Vec<Block>,
+    /// What the model may call while it writes.
+    tools: Toolbox,
     answers: u32,
     last: Option<Outcome>,
 }
@@ -79,6 +82,7 @@ impl Documents {
         task: &EditTask<'_>,
         brief: &Brief,
         model: &str,
+        tools: Toolbox,
     ) -> Result<(Edited, Option<Verdict>), Failure> {
         let mut rounds = Rounds {
             documents: self,
@@ -87,6 +91,7 @@ impl Documents {
             brief,
             model,
             kept: Vec::new(),
+            tools,
             answers: 0,
             last: None,
         };
@@ -110,6 +115,7 @@ impl Documents {
             prompt: facts,
             notes,
             answers: rounds.answers,
+            tool_calls: rounds.tools.made,
         };
         Ok((edited, verdict))
     }
@@ -121,10 +127,10 @@ impl Rounds<'_> {
         prompt: RenderedPrompt,
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let expects = Expects::kind(ExpectedKind::EditBlocks);
-        let mut request = Request::new(prompt.system, prompt.user, expects);
+        let mut request = self.question(prompt, expects)?;
         let mut errors = self.task.errors.to_vec();
         for round in 1..=BLOCK_ANSWERS {
-            let said = self.ask(format!("#{round}"), &request, round, &errors).await?;
+            let said = self.ask(&format!("#{round}"), &mut request, round, &errors).await?;
             let (reply, answer) = match said {
                 Said::Text(outcome) => {
                     let text = outcome.text.clone();
@@ -159,9 +165,9 @@ impl Rounds<'_> {
     ) -> Result<(Option<NewPage>, Vec<String>), Failure> {
         let prompt = self.rewrite_prompt()?;
         let expects = Expects::kind(ExpectedKind::Html);
-        let request = Request::new(prompt.system, prompt.user, expects);
+        let mut request = self.question(prompt, expects)?;
         let problems = |problem: String| DocumentError::EditUnusable { problems: vec![problem] };
-        let outcome = match self.ask("#rewrite".to_owned(), &request, ALL_ANSWERS, &errors).await? {
+        let outcome = match self.ask("#rewrite", &mut request, ALL_ANSWERS, &errors).await? {
             Said::Text(outcome) => outcome,
             Said::Nothing => return Err(problems("the last answer was empty".to_owned()).into()),
             Said::Unfinished(error) => return Err(error.into()),
@@ -216,9 +222,9 @@ impl Rounds<'_> {
         let task = EditTask { source: page.page.html.as_str().into(), ..self.task.clone() };
         let prompt = self.prompt(&task, &verdict.repairs)?;
         let expects = Expects::kind(ExpectedKind::EditBlocks);
-        let request = Request::new(prompt.system, prompt.user, expects);
+        let mut request = self.question(prompt, expects)?;
         let step = if round == 1 { "#repair".to_owned() } else { format!("#repair{round}") };
-        let said = match self.ask(step, &request, 1 + round, &verdict.repairs).await {
+        let said = match self.ask(&step, &mut request, 1 + round, &verdict.repairs).await {
             Ok(Said::Text(outcome)) => outcome,
             Ok(Said::Nothing | Said::Unfinished(_)) => return Ok(None),
             Err(Failure::Error(error)) if error.kind != ErrorKind::Cancelled => {
@@ -246,24 +252,44 @@ impl Rounds<'_> {
         Ok(Some((said, repaired, more)))
     }
 
+    /// A question that begins a conversation.
+    fn question(&self, prompt: RenderedPrompt, expects: Expects) -> Result<Request, Failure> {
+        let mut request = Request::new(prompt.system, prompt.user, expects);
+        self.tools
+            .introduce(&self.documents.parts.prompts, &self.run.delimiter(), &mut request)
+            .map_err(DocumentError::from)?;
+        Ok(request)
+    }
+
+    /// One text, after as many calls of tools as the model makes and may make.
     async fn ask(
         &mut self,
-        step: String,
-        request: &Request,
+        step: &str,
+        request: &mut Request,
         attempt: u32,
         errors: &[String],
     ) -> Result<Said, Failure> {
-        let asked = self
-            .run
-            .complete(Ask {
-                step: format!("{}{step}", self.task.steps),
-                model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
-                request: request.clone(),
-                attempt,
-                max_attempts: ALL_ANSWERS,
-                errors: errors.to_vec(),
-            })
-            .await;
+        let mut step = format!("{}{step}", self.task.steps);
+        let asked = loop {
+            let asked = self
+                .run
+                .complete(Ask {
+                    step: step.clone(),
+                    model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
+                    request: request.clone(),
+                    attempt,
+                    max_attempts: ALL_ANSWERS,
+                    errors: errors.to_vec(),
+                })
+                .await;
+            match asked {
+                Ok(outcome) if !outcome.calls.is_empty() && !self.tools.is_empty() => {
+                    request.messages.extend(self.tools.answer(self.run, &step, &outcome).await?);
+                    step.push_str("+calls");
+                }
+                asked => break asked,
+            }
+        };
         self.answers += 1;
         match asked {
             Ok(outcome) => Ok(Said::Text(outcome)),
@@ -392,6 +418,7 @@ impl Rounds<'_> {
             ("request", Value::from(self.brief.request.as_str())),
             ("context", Value::from(self.brief.context.as_deref().unwrap_or_default())),
             ("attachments", Value::from(facts_for_prompt(task.files))),
+            ("tools", Value::from(task.tools)),
             ("today", Value::from(date(self.run.started_at()))),
         ])
     }

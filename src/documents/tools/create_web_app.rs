@@ -56,7 +56,7 @@ pub(crate) struct CreateWebAppParams {
     additional_context: Option<String>,
 }
 
-fn default_context() -> String {
+pub(super) fn default_context() -> String {
     NO_CONTEXT.to_owned()
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct CreateWebAppOutput {
 
 /// A file of the app.
 #[derive(Debug, Serialize, JsonSchema)]
-struct AttachmentOutput {
+pub(super) struct AttachmentOutput {
     /// Name.
     name: String,
     /// Type by its bytes.

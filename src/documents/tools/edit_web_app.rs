@@ -115,6 +115,7 @@ impl EditWebAppParams {
             model: self.model,
             edits: self.edits,
             tool_names: self.mcp_tool_names,
+            page: None,
         }
         .into_call(DocumentKind::WebApp)
     }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::browser::PageSetup;
 use crate::documents::model::{NO_CONTEXT, NO_CONTEXT_FOR_EDIT};
 use crate::documents::patch::{Level, Placed};
 use crate::documents::{EditDocument, EditResult, Writer};
@@ -19,6 +20,7 @@ pub(super) struct EditArguments {
     pub(super) model: String,
     pub(super) edits: Option<String>,
     pub(super) tool_names: Option<Vec<String>>,
+    pub(super) page: Option<PageSetup>,
 }
 
 impl EditArguments {
@@ -54,6 +56,7 @@ impl EditArguments {
             model: self.model,
             edits,
             tool_names: self.tool_names,
+            page: self.page,
         };
         (call, notes)
     }

@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{default_user_number, rfc3339};
-use crate::documents::{AppList, Documents};
+use crate::documents::{DocumentList, Documents};
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
-use crate::storage::Document;
+use crate::storage::{Document, DocumentKind};
 
 const DESCRIPTION: &str = "Lists the web applications that the user has created, newest change first, each with its `app_name` and `url`.";
 
@@ -73,17 +73,17 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
             let documents = Arc::clone(&documents);
             async move {
                 let limit = u32::try_from(params.limit).unwrap_or(u32::MAX);
-                let list = documents
-                    .list_web_apps(&call.context.principal, &params.user_number, limit)
-                    .await?;
+                let (principal, user) = (&call.context.principal, &params.user_number);
+                let list = documents.list(principal, user, DocumentKind::WebApp, limit).await?;
                 Ok(DirectReply::Output(structured(&ListWebAppsOutput::from(list))))
             }
         })
 }
 
-impl From<AppList> for ListWebAppsOutput {
-    fn from(list: AppList) -> Self {
-        let web_apps: Vec<WebAppOutput> = list.apps.into_iter().map(WebAppOutput::from).collect();
+impl From<DocumentList> for ListWebAppsOutput {
+    fn from(list: DocumentList) -> Self {
+        let web_apps: Vec<WebAppOutput> =
+            list.documents.into_iter().map(WebAppOutput::from).collect();
         let message = match (web_apps.len(), list.more) {
             (0, _) => "No web apps yet; `create_web_app` makes one.".to_owned(),
             (1, false) => "1 web app.".to_owned(),

@@ -1,10 +1,13 @@
 //! The tools of documents, one file each.
 
+mod create_pdf_document;
 mod create_web_app;
 mod delete_document;
+mod edit_pdf_document;
 mod edit_web_app;
 mod edits;
 mod list_document_versions;
+mod list_pdf_documents;
 mod list_web_apps;
 mod restore_document_version;
 
@@ -23,6 +26,9 @@ pub fn tools(documents: &Arc<Documents>) -> Vec<Tool> {
         create_web_app::tool(documents),
         edit_web_app::tool(documents),
         list_web_apps::tool(documents),
+        create_pdf_document::tool(documents),
+        edit_pdf_document::tool(documents),
+        list_pdf_documents::tool(documents),
         list_document_versions::tool(documents),
         restore_document_version::tool(documents),
         delete_document::tool(documents),

@@ -62,14 +62,15 @@ impl<'page> Lines<'page> {
 
 fn part(line: &str, column: Option<u64>) -> String {
     let line = line.trim_end();
-    if line.chars().count() <= LETTERS {
+    let letters = line.chars().count();
+    if letters <= LETTERS {
         return line.to_owned();
     }
-    let column = usize::try_from(column.unwrap_or(1)).unwrap_or(1);
+    let column = column.and_then(|column| usize::try_from(column).ok()).unwrap_or(1).min(letters);
     let skipped = column.saturating_sub(LETTERS / 2);
     let shown: String = line.chars().skip(skipped).take(LETTERS).collect();
     let before = if skipped > 0 { "…" } else { "" };
-    let behind = if line.chars().count() > skipped + LETTERS { "…" } else { "" };
+    let behind = if letters - skipped > LETTERS { "…" } else { "" };
     format!("{before}{shown}{behind}")
 }
 

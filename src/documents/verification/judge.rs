@@ -181,7 +181,9 @@ fn is_by_script(request: &FailedRequest) -> bool {
 fn is_icon(url: &str) -> bool {
     let path = url.split(['?', '#']).next().unwrap_or(url).to_ascii_lowercase();
     let file = path.rsplit('/').next().unwrap_or(&path);
-    file.contains("favicon") || file.starts_with("apple-touch-icon") || file.ends_with(".ico")
+    file.contains("favicon")
+        || file.starts_with("apple-touch-icon")
+        || file.rsplit_once('.').is_some_and(|(_, ending)| ending == "ico")
 }
 
 fn console(load: &Load, lines: &Lines<'_>, found: &mut Vec<Finding>) {

@@ -1,10 +1,17 @@
 //! What is wrong with a printed document.
 
+use std::time::Duration;
+
 use super::excerpt::Lines;
 use super::finding::{Finding, Kind};
 use super::judge::{self, during};
+use super::verdict::{CheckState, Checked};
 use crate::browser::Load;
 use crate::browser::check::Look;
+use crate::storage::Sha256Hex;
+
+/// How a document was looked at, in results.
+const PRINT: &str = "print";
 
 /// What is known of a printed document.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +79,32 @@ pub fn judge_pdf(seen: &PdfSeen<'_>) -> Vec<Finding> {
         ));
     }
     judge::merged(vec![found])
+}
+
+/// The check of a printed document, with a picture of its first page.
+pub(crate) fn checked_print(
+    seen: &PdfSeen<'_>,
+    duration: Duration,
+    thumb_sha: Option<Sha256Hex>,
+) -> Checked {
+    Checked {
+        state: CheckState::Done,
+        findings: judge_pdf(seen),
+        viewports: vec![PRINT.to_owned()],
+        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        thumb_sha,
+    }
+}
+
+/// The check of a document that never came to rest, so that it could not be printed.
+pub(crate) fn endless_print(reason: &str, duration: Duration) -> Checked {
+    Checked {
+        state: CheckState::Done,
+        findings: vec![Finding::new(Kind::NeverLoads, reason)],
+        viewports: vec![PRINT.to_owned()],
+        duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        thumb_sha: None,
+    }
 }
 
 #[cfg(test)]

@@ -78,22 +78,12 @@ fn is_named(finding: &Finding, message: &str) -> bool {
 
 /// A finding as the model reads it.
 fn told(finding: &Finding) -> String {
-    let mut text = finding.message.clone();
-    if let Some(place) = &finding.place
-        && !text.contains(place.as_str())
-    {
-        text.push_str(&format!(" ({place})"));
-    }
-    if let Some(count) = finding.count {
-        text.push_str(&format!(", {count} times"));
-    }
-    if let Some(excerpt) = &finding.excerpt {
-        for line in excerpt.lines() {
-            text.push_str("\n  ");
-            text.push_str(line);
-        }
-    }
-    text
+    let place = finding.place.as_ref().filter(|place| !finding.message.contains(place.as_str()));
+    let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    let count = finding.count.map(|count| format!(", {count} times")).unwrap_or_default();
+    let lines = finding.excerpt.iter().flat_map(|excerpt| excerpt.lines());
+    let excerpt: String = lines.map(|line| format!("\n  {line}")).collect();
+    format!("{}{place}{count}{excerpt}", finding.message)
 }
 
 #[cfg(test)]

@@ -86,6 +86,11 @@ impl Checked {
         self.findings.iter().any(|finding| finding.kind.is_unshowable())
     }
 
+    /// The gravest finding, in words.
+    pub(crate) fn reason(&self) -> String {
+        self.findings.first().map(|finding| finding.message.clone()).unwrap_or_default()
+    }
+
     /// The gravest severity.
     pub(crate) fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()

@@ -174,9 +174,7 @@ async fn serve_download(state: &ContentState, document: &Document, version: &Ver
                 page
             } else {
                 // Attachments first: a library is code, in which nothing is replaced.
-                let text =
-                    if files.is_empty() { text.into() } else { inlined(text, &files).into() };
-                with_libraries(text, &libraries).into()
+                with_libraries(&inlined(text, &files), &libraries).into()
             }
         }
         Err(_) => page,
@@ -206,10 +204,10 @@ async fn libraries_of(state: &ContentState, page: &str) -> Result<Libraries, Con
 }
 
 /// The page with its libraries in it as `data:` URIs.
-fn with_libraries(page: String, found: &Libraries) -> String {
+fn with_libraries(page: &str, found: &Libraries) -> String {
     let mut result = String::with_capacity(page.len());
     let mut done = 0;
-    for (range, library) in libraries::references(&page) {
+    for (range, library) in libraries::references(page) {
         let Some((_, content)) = found.get(&library.file()) else { continue };
         result.push_str(page.get(done..range.start).unwrap_or_default());
         push_data(&mut result, library.media_type(), content);

@@ -1,4 +1,5 @@
-//! The content listener: hosted apps, each in an opaque origin, on an address of their own.
+//! The content listener: hosted apps, each in an opaque origin, and PDF documents, on an address of
+//! their own.
 //!
 //! Whoever holds an app's URL may open it: its token is the capability, so it never reaches a log
 //! whole, is never sent as a referrer, and a wrong one is told nothing. The pages are written by
@@ -10,7 +11,7 @@
 //! together from a kept frame and what its visitor stored (`page`, `visitors`, `splice`); what it
 //! stores comes back by `store` and `shared`, and `events` tells it what is new.
 //!
-//! A route below `/a/{token}/` is added in [`router`]; host check, isolation headers, sharing
+//! A route below `/a/{token}/` or `/d/{token}` is added in [`router`]; host check, isolation headers, sharing
 //! headers and preflights come from `guard`.
 
 mod app;
@@ -26,6 +27,7 @@ mod heads;
 mod hosts;
 mod libraries;
 mod page;
+mod pdf;
 mod problem;
 mod reply;
 mod shared;
@@ -146,14 +148,25 @@ impl ContentState {
 
     /// The live web app behind a token.
     async fn web_app(&self, token: &str) -> Result<Arc<Document>, ContentError> {
+        self.document(DocumentKind::WebApp, token).await
+    }
+
+    /// The live PDF document behind a token.
+    async fn pdf(&self, token: &str) -> Result<Arc<Document>, ContentError> {
+        self.document(DocumentKind::Pdf, token).await
+    }
+
+    /// The live document of this kind behind a token: what an app is, is nothing below `/d/`.
+    async fn document(
+        &self,
+        kind: DocumentKind,
+        token: &str,
+    ) -> Result<Arc<Document>, ContentError> {
         if !is_token(token) {
             return Err(ContentError::NotFound);
         }
         let document = self.inner.heads.find(token).await?.ok_or(ContentError::NotFound)?;
-        match document.kind {
-            DocumentKind::WebApp => Ok(document),
-            DocumentKind::Pdf => Err(ContentError::NotFound),
-        }
+        if document.kind == kind { Ok(document) } else { Err(ContentError::NotFound) }
     }
 
     /// A version of a document.
@@ -215,6 +228,14 @@ pub fn router(state: ContentState) -> Router {
         .route("/a/{token}/v/{n}/thumb.webp", get(thumbs::of_version))
         .route("/a/{token}/v/{n}/lib/{file}", get(libraries::of_version))
         .route("/a/{token}/v/{n}/a/{sha}", get(files::of_version))
+        .route("/d/{file}", get(pdf::newest))
+        .route("/d/{token}/raw", get(pdf::newest_source))
+        .route("/d/{token}/download", get(pdf::newest_download))
+        .route("/d/{token}/thumb.webp", get(pdf::newest_thumbnail))
+        .route("/d/{token}/v/{file}", get(pdf::version))
+        .route("/d/{token}/v/{n}/raw", get(pdf::version_source))
+        .route("/d/{token}/v/{n}/download", get(pdf::version_download))
+        .route("/d/{token}/v/{n}/thumb.webp", get(pdf::version_thumbnail))
         .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
         .fallback(|| async { ContentError::NotFound })
         .layer(from_fn_with_state(state.clone(), guard))
@@ -223,7 +244,8 @@ pub fn router(state: ContentState) -> Router {
 
 /// Stands around every route.
 async fn guard(State(state): State<ContentState>, request: Request, next: Next) -> Response {
-    let is_shared = request.uri().path().starts_with("/a/");
+    let path = request.uri().path();
+    let is_shared = path.starts_with("/a/") || path.starts_with("/d/");
     let is_preflight = is_shared && request.method() == Method::OPTIONS;
     let mut response = if !state.inner.hosts.allows(request.uri(), request.headers()) {
         ContentError::HostRefused.into_response()

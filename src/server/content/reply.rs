@@ -159,6 +159,15 @@ fn wanted_range(request: &HeaderMap, total: usize) -> Wanted {
 
 /// `Content-Disposition: attachment` with a name that every file system takes.
 pub(super) fn attachment_disposition(name: &str) -> HeaderValue {
+    disposition("attachment", name)
+}
+
+/// `Content-Disposition: inline`: shown, and saved under this name when it is saved.
+pub(super) fn inline_disposition(name: &str) -> HeaderValue {
+    disposition("inline", name)
+}
+
+fn disposition(kind: &'static str, name: &str) -> HeaderValue {
     let fallback: String = name
         .chars()
         .map(|character| match character {
@@ -167,10 +176,8 @@ pub(super) fn attachment_disposition(name: &str) -> HeaderValue {
         })
         .collect();
     let encoded = percent_encoded(name);
-    HeaderValue::try_from(format!(
-        "attachment; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"
-    ))
-    .unwrap_or_else(|_| HeaderValue::from_static("attachment"))
+    HeaderValue::try_from(format!("{kind}; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"))
+        .unwrap_or_else(|_| HeaderValue::from_static(kind))
 }
 
 /// RFC 8187: everything but unreserved characters as `%XX`.

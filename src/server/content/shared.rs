@@ -50,8 +50,8 @@ pub(super) async fn exchange(
     token: Parameters<String>,
     body: Body,
 ) -> Result<Response, PageProblem> {
-    let _place = state.inner.writes.admit().ok_or_else(PageProblem::busy)?;
     let document = state.web_app(&parameter(token)?).await?;
+    let _place = state.inner.writes.admit(&document.id).ok_or_else(PageProblem::busy)?;
     let Request { token, operation } = read_json(body).await?;
     visitor_of(&state, &document, &token)?;
     let catalog = &state.inner.catalog;

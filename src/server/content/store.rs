@@ -96,8 +96,8 @@ pub(super) async fn exchange(
     token: Parameters<String>,
     body: Body,
 ) -> Result<Response, PageProblem> {
-    let _place = state.inner.writes.admit().ok_or_else(PageProblem::busy)?;
     let document = state.web_app(&parameter(token)?).await?;
+    let _place = state.inner.writes.admit(&document.id).ok_or_else(PageProblem::busy)?;
     let request: Request = read_json(body).await?;
     let visitor = visitor_of(&state, &document, &request.token)?;
     if !is_tab(&request.tab) {

@@ -13,10 +13,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::{Document, StorageResult};
 
-/// How often the catalog is asked: well within the second that a reload may take.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Shortest time between two questions, however much is stored.
+/// Shortest time between two questions to the catalog, however much is stored.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// How much longer when nothing is known to be new: well within the second that a reload may take.
+const FURTHER_PAUSE: Duration = Duration::from_millis(400);
 
 /// How many streams there may be.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +153,7 @@ async fn look_for(
         }
         sleep(SHORTEST_PAUSE).await;
         // Either way it is time to look again.
-        let _ = timeout(PAUSE - SHORTEST_PAUSE, nudge.notified()).await;
+        let _ = timeout(FURTHER_PAUSE, nudge.notified()).await;
     }
 }
 

@@ -12,6 +12,8 @@ use crate::storage::DocumentId;
 
 /// Requests that store, at once. Each may hold a body of two megabytes.
 const REQUESTS: usize = 64;
+/// The same of one app, so that its pages cannot take all places.
+const REQUESTS_PER_APP: usize = 24;
 /// Writes of one app at once. The store has one writer, and others want their turns too.
 const WRITES_PER_APP: usize = 2;
 /// How long a request waits for its turn.
@@ -24,8 +26,15 @@ type Key = (DocumentId, String);
 /// Writes in flight.
 pub(super) struct Writes {
     requests: Arc<Semaphore>,
+    requests_of_apps: Turns<DocumentId>,
     apps: Turns<DocumentId>,
     visitors: Turns<Key>,
+}
+
+/// The place of a request, given back when it is dropped.
+pub(super) struct Place {
+    _app: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
 }
 
 /// The right to store, given back when it is dropped.
@@ -38,14 +47,17 @@ impl Writes {
     pub(super) fn new() -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS)),
+            requests_of_apps: Turns::new(REQUESTS_PER_APP),
             apps: Turns::new(WRITES_PER_APP),
             visitors: Turns::new(1),
         }
     }
 
     /// A place for a request; none when there are too many.
-    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.requests).try_acquire_owned().ok()
+    pub(super) fn admit(&self, document: &DocumentId) -> Option<Place> {
+        let app = self.requests_of_apps.of(document.clone()).try_acquire_owned().ok()?;
+        let all = Arc::clone(&self.requests).try_acquire_owned().ok()?;
+        Some(Place { _app: app, _all: all })
     }
 
     /// Waits for the turn of a visitor, or of everybody who shares (no visitor).
@@ -80,20 +92,19 @@ impl<K: Eq + Hash> Turns<K> {
     }
 
     async fn take(&self, key: K) -> Option<OwnedSemaphorePermit> {
-        let turns = {
-            let mut known = self.lock();
-            match known.get(&key).and_then(Weak::upgrade) {
-                Some(turns) => turns,
-                None => {
-                    // Nobody uses these any more. There are few: one per write in flight.
-                    known.retain(|_, turns| turns.strong_count() > 0);
-                    let turns = Arc::new(Semaphore::new(self.permits));
-                    known.insert(key, Arc::downgrade(&turns));
-                    turns
-                }
-            }
-        };
-        turns.acquire_owned().await.ok()
+        self.of(key).acquire_owned().await.ok()
+    }
+
+    fn of(&self, key: K) -> Arc<Semaphore> {
+        let mut known = self.lock();
+        if let Some(turns) = known.get(&key).and_then(Weak::upgrade) {
+            return turns;
+        }
+        // Some are not used any more. There are few: one per request in flight.
+        known.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(self.permits));
+        known.insert(key, Arc::downgrade(&turns));
+        turns
     }
 
     fn known(&self, key: &K) -> Option<Arc<Semaphore>> {

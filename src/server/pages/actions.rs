@@ -94,8 +94,8 @@ pub(super) async fn versions(
                 "bytes": version.bytes,
                 "current": version.n == document.head,
                 "url": match document.kind {
-                    DocumentKind::WebApp => Some(urls.version(&document.token, version.n)),
-                    DocumentKind::Pdf => None,
+                    DocumentKind::WebApp => urls.version(&document.token, version.n),
+                    DocumentKind::Pdf => urls.pdf_version(&document.token, version.n),
                 },
             })
         })

@@ -137,7 +137,7 @@ impl Card {
         let token = &document.token;
         let (url, download) = match document.kind {
             DocumentKind::WebApp => (urls.app(token), Some(urls.download(token))),
-            DocumentKind::Pdf => (urls.pdf(token), None),
+            DocumentKind::Pdf => (urls.pdf(token), Some(urls.pdf_download(token))),
         };
         let title = document
             .title
@@ -161,7 +161,10 @@ impl Card {
             bytes: document.bytes,
             url,
             download,
-            picture: picture.map(|Picture| urls.thumbnail(token, document.head)),
+            picture: picture.map(|Picture| match document.kind {
+                DocumentKind::WebApp => urls.thumbnail(token, document.head),
+                DocumentKind::Pdf => urls.pdf_thumbnail(token, document.head),
+            }),
             initial: initial(&title),
             hue: document
                 .name

@@ -317,7 +317,7 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     let anna = Visit::new(&hosting, &app.token).await;
     let path = format!("{}storage", anna.path);
     // Bodies that never end hold their places.
-    let mut held: Vec<_> = (0..64)
+    let mut held: Vec<_> = (0..24)
         .map(|_| {
             let endless = Body::from_stream(futures::stream::pending::<
                 Result<bytes::Bytes, std::io::Error>,
@@ -334,6 +334,10 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     }
     let answer = anna.hand_in(&hosting, json!({})).await;
     assert_problem(&answer, StatusCode::SERVICE_UNAVAILABLE, "page_storage_busy");
+    // Other apps have places of their own.
+    let other = hosting.publish("other", PAGE).await;
+    let berta = Visit::new(&hosting, &other.token).await;
+    assert_eq!(berta.hand_in(&hosting, json!({})).await.status, StatusCode::OK);
     drop(held);
     assert_eq!(anna.hand_in(&hosting, json!({})).await.status, StatusCode::OK);
 }

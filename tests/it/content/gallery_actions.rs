@@ -96,8 +96,8 @@ async fn the_owner_renames_restores_and_deletes() {
     let gone = visit.post("rename", with("dice", "new_name", "x")).await;
     assert_eq!(json_of(&gone)["code"], "document_not_found");
 
-    let query = format!("/gallery/versions?kind=web&user=%2B17145986105&name=two_DICE");
-    let versions = hosting.page(&query, &[("cookie", &visit.cookie)]).await;
+    let query = "/gallery/versions?kind=web&user=%2B17145986105&name=two_DICE";
+    let versions = hosting.page(query, &[("cookie", &visit.cookie)]).await;
     let versions = json_of(&versions)["versions"].clone();
     assert_eq!(versions[0]["version"], 2);
     assert_eq!((&versions[0]["current"], &versions[1]["current"]), (&json!(true), &json!(false)));
@@ -262,7 +262,7 @@ async fn a_person_looks_after_apps_and_documents() {
     assert_eq!(choose("kind", "pdf").await, json!(["report"]));
     assert_eq!(page.evaluate("document.getElementById('count').textContent").await, "1 of 4 items");
     let href = page.evaluate("document.querySelector('[data-kind=pdf] .open').href").await;
-    assert!(href.as_str().unwrap().ends_with(".pdf"), "{href}");
+    assert!(href.as_str().unwrap().contains("/d/"), "{href}");
     choose("kind", "").await;
     assert_eq!(choose("sort", "title").await, json!(["bill", "report-source", "plain", "report"]));
     assert_eq!(choose("sort", "oldest").await, json!(["report-source", "report", "bill", "plain"]));
@@ -271,7 +271,7 @@ async fn a_person_looks_after_apps_and_documents() {
     // By keyboard: to the button of a card, into the sheet, and back.
     let told = "document.getElementById('told').textContent";
     let focus = async |selector: &str| {
-        page.evaluate(&format!("document.querySelector({:?}).focus()", selector)).await;
+        page.evaluate(&format!("document.querySelector({selector:?}).focus()")).await;
     };
     let press = async |key: &str| {
         for kind in ["keyDown", "keyUp"] {

@@ -81,8 +81,8 @@ impl Answer {
 
     /// What the scripts of a page are told.
     pub(super) fn bootstrap(&self) -> serde_json::Value {
-        let (_, rest) = self.text().split_once("\n})(").unwrap();
-        let (json, _) = rest.split_once(");</script>").unwrap();
+        let (scripts, _) = self.text().split_once(");</script>").unwrap();
+        let (_, json) = scripts.rsplit_once("\n})(").unwrap();
         serde_json::from_str(json).unwrap()
     }
 
@@ -246,6 +246,30 @@ impl Hosting {
             thumb_sha: None,
         };
         self.catalog.publish_version(&fence, further(new)).await.unwrap().document
+    }
+
+    /// Publishes a version of the local user's PDF document, with a picture.
+    pub(super) async fn publish_pdf(&self, name: &str, pdf: &[u8], html: &str) -> Document {
+        let owner = Owner { principal: "local".into(), user: "+17145986105".to_owned() };
+        let fence = self.job(&owner.principal).await;
+        let new = NewVersion {
+            owner,
+            kind: DocumentKind::Pdf,
+            name: name.to_owned(),
+            document: keys::document_id(),
+            token: keys::content_token().unwrap(),
+            expected_document: None,
+            expected_head: None,
+            blob_sha: self.blobs.put(pdf.to_vec()).await.unwrap(),
+            source_sha: Some(self.blobs.put(html.as_bytes().to_vec()).await.unwrap()),
+            bytes: i64::try_from(pdf.len()).unwrap(),
+            title: None,
+            facts: "{}".to_owned(),
+            attachments: Vec::new(),
+            tool_names: None,
+            thumb_sha: Some(self.blobs.put(b"RIFF....WEBP".to_vec()).await.unwrap()),
+        };
+        self.catalog.publish_version(&fence, new).await.unwrap().document
     }
 
     /// A running job of this principal.

@@ -13,6 +13,7 @@ mod isolation;
 mod libraries;
 mod looks;
 mod page_storage;
+mod pdf;
 mod ports;
 mod storage_shim;
 mod thumbs;

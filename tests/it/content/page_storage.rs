@@ -125,7 +125,7 @@ async fn two_tabs_of_a_visitor_hear_of_each_other() {
     assert_eq!(first.evaluate("heard").await, json!([["n", "1", "2", true]]));
     first.evaluate("localStorage.removeItem('n'); localStorage.setItem('m', 'x')").await;
     second.until("localStorage.getItem('n') === null && localStorage.m === 'x'").await;
-    let expected = json!([["m", null, "x", true], ["n", "2", null, true], ["n", null, "1", true]]);
+    let expected = json!([["m", null, "x", true], ["n", null, "1", true], ["n", "2", null, true]]);
     assert_eq!(second.evaluate("heard.sort()").await, expected, "their order is not promised");
     assert_eq!(second.evaluate("sessionStorage.length").await, 0);
 

@@ -105,3 +105,36 @@ async fn the_model_learns_of_the_named_tools_and_no_others() {
     let made = studio.answer(&both, PAGE).await;
     assert_eq!(made.texts("mcp_tool_names"), ["list_web_apps", "ask_ai"]);
 }
+
+#[tokio::test]
+async fn an_edit_keeps_the_list_or_replaces_it_and_tells_the_model() {
+    let studio = StudioBuilder::new().build().await;
+    let made = named(&studio, json!(["list_web_apps", "ask_ai"])).await;
+    let url = made.text("url").to_owned();
+    let edit = async |further: Value| {
+        let mut arguments = json!({"app_name": "tips", "user_edit_request": "Say Tip instead"});
+        arguments.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        studio.call("edit_web_app", arguments).await
+    };
+    let asked = edit(json!({})).await;
+    assert!(asked.prompt().contains("callTool('list_web_apps'"), "{asked:?}");
+    assert!(asked.prompt().contains("askAi("));
+    let patch =
+        "<<<<<<< SEARCH\n<!DOCTYPE html>\n=======\n<!DOCTYPE html>\n<!-- x -->\n>>>>>>> REPLACE";
+    let edited = studio.answer(&asked, patch).await;
+    assert_eq!(edited.field("version"), 2, "{edited:?}");
+    assert_eq!(stored(&studio, &url).await, ["list_web_apps", "ask_ai"]);
+
+    for (names, code) in [("create_web_app", "tool_not_allowed"), ("ask_aj", "unknown_tool")] {
+        let refused = edit(json!({"mcp_tool_names": [names]})).await;
+        assert_eq!(refused.code(), code);
+    }
+    assert_eq!(stored(&studio, &url).await, ["list_web_apps", "ask_ai"]);
+    let fewer = edit(json!({"mcp_tool_names": ["ask_ai"]})).await;
+    assert!(!fewer.prompt().contains("list_web_apps"), "{fewer:?}");
+    studio.answer(&fewer, "NO CHANGES").await;
+    assert_eq!(stored(&studio, &url).await, ["ask_ai"]);
+    let none = edit(json!({"mcp_tool_names": [], "user_edit_request": ""})).await;
+    assert_eq!(none.text("status"), "success", "{none:?}");
+    assert!(stored(&studio, &url).await.is_empty());
+}

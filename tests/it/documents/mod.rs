@@ -12,6 +12,7 @@ mod edits_given;
 mod edits_product;
 mod embedded;
 mod models;
+mod pdf;
 mod prompts;
 mod scripted;
 mod versions;

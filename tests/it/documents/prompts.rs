@@ -28,9 +28,7 @@ fn rendered_prompts() {
                 ("request", "A tip calculator\nfor groups".into()),
                 ("context", "They met in Rome.".into()),
                 ("attachments", "- `cat.png` (image/png, 70 bytes, 2 × 3 pixels): a/00ff".into()),
-                ("tools", "{\"name\":\"convert\",\"description\":\"Converts money\"}".into()),
-                ("example", "const result = await window.atelier.callTool('convert', {});".into()),
-                ("asks_ai", true.into()),
+                ("tools", "The page may call these tools.\n- one".into()),
                 ("today", "2026-11-21".into()),
             ]
         )
@@ -44,12 +42,19 @@ fn rendered_prompts() {
                 ("context", "".into()),
                 ("attachments", "".into()),
                 ("tools", "".into()),
-                ("example", "".into()),
-                ("asks_ai", false.into()),
                 ("today", "2026-11-21".into()),
             ]
         )
     );
+    let tools = |names: &str, example: &str, asks_ai: bool| {
+        let inputs =
+            [("tools", names.into()), ("example", example.into()), ("asks_ai", asks_ai.into())];
+        rendered("documents/page_tools", &inputs)
+    };
+    let convert = "{\"name\":\"convert\",\"description\":\"Converts money\"}";
+    let example = "const result = await window.atelier.callTool('convert', {});";
+    insta::assert_snapshot!("page_tools_both", tools(convert, example, true));
+    insta::assert_snapshot!("page_tools_ask_alone", tools("{\"name\":\"ask_ai\"}", "", true));
     insta::assert_snapshot!(
         "web_app_repair",
         rendered(
@@ -84,6 +89,7 @@ fn rendered_prompts() {
                 "attachments",
                 if is_printed { "- `cat.png` (image/png, 70 bytes): a/00ff" } else { "" }.into(),
             ),
+            ("tools", if is_printed { "" } else { "The page may call these tools." }.into()),
             ("today", "2026-11-21".into()),
             ("format", atelier::documents::patch::FORMAT.into()),
             ("problems", problems.into()),
@@ -101,8 +107,42 @@ fn rendered_prompts() {
             &[("feedback", "1 edit block could not be applied.".into())]
         )
     );
-    insta::assert_snapshot!("rewrite_app", rendered("documents/rewrite", &edit(false, "")[..7]));
-    insta::assert_snapshot!("rewrite_pdf", rendered("documents/rewrite", &edit(true, "")[..7]));
+    insta::assert_snapshot!("rewrite_app", rendered("documents/rewrite", &edit(false, "")[..8]));
+    insta::assert_snapshot!("rewrite_pdf", rendered("documents/rewrite", &edit(true, "")[..8]));
+    insta::assert_snapshot!(
+        "pdf_full",
+        rendered(
+            "documents/pdf",
+            &[
+                ("request", "A report\nfor the harbour".into()),
+                ("context", "They met in Rome.".into()),
+                ("attachments", "- `cat.png` (image/png, 70 bytes, 2 × 3 pixels): a/00ff".into()),
+                ("paper", "The paper is fixed: 210 mm wide.".into()),
+                ("today", "2026-11-21".into()),
+            ]
+        )
+    );
+    insta::assert_snapshot!(
+        "pdf_bare",
+        rendered(
+            "documents/pdf",
+            &[
+                ("request", "A letter".into()),
+                ("context", "".into()),
+                ("attachments", "".into()),
+                ("paper", "The paper is left to you.".into()),
+                ("today", "2026-11-21".into()),
+            ]
+        )
+    );
+    insta::assert_snapshot!(
+        "pdf_tools",
+        rendered("documents/pdf_tools", &[("tools", "- `count_ships`: Counts ships".into())])
+    );
+    insta::assert_snapshot!(
+        "pdf_repair",
+        rendered("documents/pdf_repair", &[("problems", "- a page is blank".into())])
+    );
     insta::assert_snapshot!(
         "ask_json",
         rendered(

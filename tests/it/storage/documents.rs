@@ -290,3 +290,47 @@ pub(super) async fn a_deleted_document_is_gone(store: &Store) {
     assert_error!(refused, StorageError::Fenced(_));
     assert!(store.other.document_by_token(&again.document.token).await.unwrap().is_some());
 }
+
+pub(super) async fn a_new_name_leads_to_the_same_document(store: &Store) {
+    let catalog = &*store.catalog;
+    let kind = DocumentKind::WebApp;
+    let published = publish(catalog, new_version("One")).await.document;
+    publish(catalog, new_version("two")).await;
+    let pdf = NewVersion { kind: DocumentKind::Pdf, ..new_version("three") };
+    publish(catalog, pdf).await;
+
+    // Names of another kind are free; so is its own, written in another way.
+    for name in ["three", "Three", "four"] {
+        let before = if name == "three" { "ONE" } else { "tHREE" };
+        let renamed = catalog.rename_document(&owner("1"), kind, before, name).await.unwrap();
+        let renamed = renamed.unwrap();
+        assert_eq!((renamed.name.as_str(), &renamed.id), (name, &published.id));
+        assert_eq!((renamed.token, renamed.head), (published.token.clone(), 1));
+        assert_eq!(renamed.updated_at, published.updated_at, "a name is no change");
+    }
+    let found = store.other.document(&owner("1"), kind, "FOUR").await.unwrap().unwrap();
+    assert_eq!(found.id, published.id);
+    assert!(store.other.document(&owner("1"), kind, "one").await.unwrap().is_none());
+
+    let taken = catalog.rename_document(&owner("1"), kind, "four", "TWO").await;
+    assert_error!(taken, StorageError::Conflict(_));
+    let gone = catalog.rename_document(&owner("1"), kind, "one", "five").await.unwrap();
+    assert!(gone.is_none());
+    let foreign = catalog.rename_document(&owner("2"), kind, "four", "five").await.unwrap();
+    assert!(foreign.is_none());
+    // The name that it had is free.
+    let next = publish(catalog, new_version("one")).await;
+    assert_ne!(next.document.id, published.id);
+}
+
+pub(super) async fn documents_with_a_picture_are_told(store: &Store) {
+    let catalog = &*store.catalog;
+    let with_picture = |name| NewVersion { thumb_sha: Some(sha("picture")), ..new_version(name) };
+    publish(catalog, new_version("plain")).await;
+    publish(catalog, with_picture("faded")).await;
+    publish(catalog, new_version("faded")).await;
+    publish(catalog, new_version("shown")).await;
+    let shown = publish(catalog, with_picture("shown")).await.document.id;
+    assert_eq!(store.other.pictured_documents(&alice()).await.unwrap(), [shown]);
+    assert!(store.other.pictured_documents(&bob()).await.unwrap().is_empty());
+}

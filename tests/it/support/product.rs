@@ -261,6 +261,12 @@ pub(crate) fn structured(result: &Value) -> Value {
 
 /// Status and body of a page on loopback.
 pub(crate) async fn get(url: &str) -> (u16, String) {
+    let (status, body) = get_bytes(url).await;
+    (status, String::from_utf8(body).unwrap())
+}
+
+/// Status and body of anything on loopback.
+pub(crate) async fn get_bytes(url: &str) -> (u16, Vec<u8>) {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap();
     let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
@@ -269,8 +275,8 @@ pub(crate) async fn get(url: &str) -> (u16, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let body = bytes.split_off(end + 4);
+    let head = String::from_utf8(bytes).unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
 }

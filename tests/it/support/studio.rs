@@ -21,9 +21,10 @@ use atelier::llm::resolve::Models;
 use atelier::prompts::Prompts;
 use atelier::registry::{CallContext, CallOutcome, Caller, Origin, Tool};
 use atelier::storage::blobs::Blobs;
-use atelier::storage::{Catalog, PrincipalId};
+use atelier::storage::{Catalog, PrincipalId, Version};
 use serde_json::{Value, json};
 
+use super::pdf::Pdf;
 use super::workshop::{Workshop, WorkshopBuilder};
 
 /// A page that a model could write.
@@ -67,6 +68,7 @@ pub(crate) struct StudioBuilder {
     limits: FetchLimits,
     page_bytes: usize,
     link_life: LinkLife,
+    browser: BrowserConfig,
     renderer: Option<(Arc<dyn Renderer>, BrowserConfig)>,
     stores: Option<(Arc<dyn Catalog>, Blobs)>,
     urls: Option<ContentUrls>,
@@ -81,6 +83,8 @@ pub(crate) struct Studio {
     pub(crate) hosts: Arc<Hosts>,
     pub(crate) caller: Caller,
     pub(crate) documents: Arc<Documents>,
+    /// Starts when something is printed, and ends with the studio.
+    pub(crate) chrome: Arc<Chrome>,
 }
 
 impl StudioBuilder {
@@ -94,6 +98,8 @@ impl StudioBuilder {
             limits,
             page_bytes: 2 * 1024 * 1024,
             link_life: LinkLife::Lasting,
+            // A test has a browser to itself, and the machine is busy with other tests.
+            browser: BrowserConfig { deadline_s: 120.0, load_s: 60.0, ..BrowserConfig::default() },
             renderer: None,
             stores: None,
             urls: None,
@@ -158,14 +164,19 @@ impl StudioBuilder {
         self
     }
 
+    /// Changes the settings of Chrome.
+    pub(crate) fn browser(mut self, change: impl FnOnce(&mut BrowserConfig)) -> Self {
+        change(&mut self.browser);
+        self
+    }
+
     /// Builds it.
     pub(crate) async fn build(self) -> Studio {
-        let (catalog, blobs) = match self.stores {
-            Some(stores) => stores,
-            None => {
-                let stores = WorkshopBuilder::new(Vec::new()).build().await;
-                (stores.catalog, stores.blobs)
-            }
+        let (catalog, blobs) = if let Some(stores) = self.stores {
+            stores
+        } else {
+            let stores = WorkshopBuilder::new(Vec::new()).build().await;
+            (stores.catalog, stores.blobs)
         };
         let hosts = Arc::new(Hosts::default());
         let policy = self
@@ -181,6 +192,7 @@ impl StudioBuilder {
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
+        let chrome = Arc::new(Chrome::new(&self.browser, Vec::new()));
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog: Arc::clone(&catalog),
             blobs: blobs.clone(),
@@ -194,6 +206,7 @@ impl StudioBuilder {
                 None => Verifier::off(blobs.clone()),
             },
             tools: caller.clone(),
+            renderer: Arc::clone(&chrome) as _,
         }));
         let mut tools = atelier::documents::tools::tools(&documents);
         tools.extend(atelier::agent::tools::tools(&Arc::new(AskAi::new(prompts))));
@@ -205,7 +218,7 @@ impl StudioBuilder {
             .build()
             .await;
         caller.bind(&workshop.registry);
-        Studio { workshop, hosts, caller, documents }
+        Studio { workshop, hosts, caller, documents, chrome }
     }
 }
 
@@ -302,6 +315,24 @@ impl Studio {
         let list = self.call_as(principal, "list_web_apps", arguments).await;
         let apps = list.field("web_apps").as_array().unwrap_or_else(|| panic!("{list:?}"));
         apps.iter().map(|app| app["app_name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A version of a PDF document with its row, by its URL.
+    pub(crate) async fn pdf(&self, url: &str, version: i64) -> (Pdf, Version) {
+        let file = url.rsplit('/').next().unwrap();
+        let token = file.strip_suffix(".pdf").unwrap_or_else(|| panic!("{url}"));
+        let catalog = &self.workshop.catalog;
+        let document = catalog.document_by_token(token).await.unwrap().unwrap();
+        let version = catalog.version(&document.id, version).await.unwrap().unwrap();
+        let bytes = self.workshop.blobs.get(&version.blob_sha).await.unwrap().to_vec();
+        (Pdf::read(bytes), version)
+    }
+
+    /// The HTML source of a version of a PDF document.
+    pub(crate) async fn source(&self, version: &Version) -> String {
+        let source = version.source_sha.as_ref().expect("a PDF without its source");
+        let bytes = self.workshop.blobs.get(source).await.unwrap().to_vec();
+        String::from_utf8(bytes).unwrap()
     }
 
     /// The bytes of a version, by the app's URL.
