@@ -20,6 +20,7 @@ pub mod llm;
 pub mod page_runtime;
 pub mod prompts;
 pub mod registry;
+pub mod sandbox;
 pub mod server;
 pub mod storage;
 pub mod telemetry;

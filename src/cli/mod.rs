@@ -141,6 +141,10 @@ impl CommandError {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // Before anything else: a helper must not have a second thread.
+    if let Some(code) = crate::sandbox::helper_process() {
+        return code;
+    }
     // Fails when a provider is set already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = match Arguments::try_parse() {

@@ -28,7 +28,10 @@ const ARROWS: [(&str, &[&str]); 22] = [
         ],
     ),
     ("browser", &["config"]),
-    ("cli", &["app", "config", "content_urls", "doctor", "registry", "server", "telemetry"]),
+    (
+        "cli",
+        &["app", "config", "content_urls", "doctor", "registry", "sandbox", "server", "telemetry"],
+    ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
     ("doctor", &["app", "browser", "config", "llm", "server"]),
@@ -59,6 +62,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
+    ("sandbox", &[]),
     (
         "server",
         &[
@@ -80,7 +84,8 @@ const ARROWS: [(&str, &[&str]); 22] = [
 ];
 
 /// Adapters, and the only module outside their own that may name them.
-const ADAPTERS: [[&str; 2]; 3] = [["storage", "sqlite"], ["llm", "genai"], ["llm", "cli"]];
+const ADAPTERS: [[&str; 2]; 4] =
+    [["storage", "sqlite"], ["llm", "genai"], ["llm", "cli"], ["sandbox", "local"]];
 const WIRING: &str = "app";
 
 /// Non-test lines that a file may have.

@@ -1,0 +1,132 @@
+//! Interpreter profiles: which Python, which packages, what is loaded before the first run.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::sandbox::SandboxError;
+
+/// Oldest interpreter that the code inside understands.
+const OLDEST: (u32, u32) = (3, 10);
+const INSTALL: &str = "sudo apt-get install python3";
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What an interpreter says of itself. A shim or a link leads to the program it stands for.
+const QUESTION: &str = "
+import json, os, sys
+print(json.dumps({
+    'executable': os.path.realpath(getattr(sys, '_base_executable', None) or sys.executable),
+    'version': list(sys.version_info[:3]),
+    'prefixes': [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix],
+    'paths': [os.path.realpath(path) for path in sys.path if path and os.path.isdir(path)],
+}))
+";
+
+/// An interpreter that runs may ask for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterpreterProfile {
+    /// Its name.
+    pub name: String,
+    /// A path or a program's name: a system interpreter, or one of a virtual environment, whose
+    /// packages come with it, read-only.
+    pub executable: PathBuf,
+    /// Modules to load before the first run, where they are installed.
+    pub preload: Vec<String>,
+    /// More folders with packages.
+    pub extra_paths: Vec<PathBuf>,
+}
+
+impl InterpreterProfile {
+    /// A profile with the modules that code most often wants.
+    pub fn new(name: impl Into<String>, executable: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            executable: executable.into(),
+            preload: Self::USUAL.map(str::to_owned).to_vec(),
+            extra_paths: Vec::new(),
+        }
+    }
+
+    /// Loaded unless a profile says otherwise; missing ones are passed over.
+    pub const USUAL: [&str; 20] = [
+        "asyncio",
+        "base64",
+        "collections",
+        "csv",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "functools",
+        "hashlib",
+        "itertools",
+        "json",
+        "math",
+        "random",
+        "re",
+        "statistics",
+        "string",
+        "typing",
+        "numpy",
+        "pandas",
+        "matplotlib.pyplot",
+    ];
+}
+
+/// A profile whose interpreter has answered.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub(super) executable: PathBuf,
+    /// Folders that must be readable.
+    pub(super) readable: Vec<PathBuf>,
+    /// For `sys.path`.
+    pub(super) search_paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    executable: PathBuf,
+    version: (u32, u32, u32),
+    prefixes: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
+}
+
+/// Asks the interpreter where it and its packages live.
+pub(super) async fn resolve(profile: &InterpreterProfile) -> Result<Resolved, SandboxError> {
+    let refuse = |reason: String, fix: &str| SandboxError::Interpreter {
+        path: profile.executable.display().to_string(),
+        reason,
+        fix: fix.to_owned(),
+    };
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
+    let asked = tokio::process::Command::new(&profile.executable)
+        .args(["-I", "-B", "-c", QUESTION])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(ANSWER_LIMIT, asked)
+        .await
+        .map_err(|_| refuse("it does not answer".to_owned(), INSTALL))?
+        .map_err(|error| refuse(error.to_string(), INSTALL))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason");
+        return Err(refuse(format!("{} ({last})", output.status), INSTALL));
+    }
+    let answer: Answer = serde_json::from_slice(&output.stdout)
+        .map_err(|error| refuse(format!("an answer that cannot be read: {error}"), INSTALL))?;
+    let (major, minor, patch) = answer.version;
+    if (major, minor) < OLDEST {
+        let reason = format!("version {major}.{minor}.{patch}, at least 3.10 is needed");
+        return Err(refuse(reason, "install a newer Python and name it in `python.interpreter`"));
+    }
+    let mut search_paths = answer.paths;
+    search_paths.extend(profile.extra_paths.iter().cloned());
+    let mut readable = answer.prefixes;
+    readable.extend(search_paths.iter().cloned());
+    readable.retain(|path| path != Path::new("/"));
+    readable.sort();
+    readable.dedup();
+    Ok(Resolved { executable: answer.executable, readable, search_paths })
+}

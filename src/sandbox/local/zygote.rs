@@ -1,0 +1,303 @@
+//! The server's end of a zygote: start it, ask it for workers, learn when they end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::launcher::SUPERVISOR;
+use super::plan::LaunchPlan;
+use super::sys::watch;
+
+/// Longest time for an interpreter to load its modules.
+const READY_LIMIT: Duration = Duration::from_mins(2);
+const MESSAGE_BYTES: usize = 64 << 10;
+/// Kept of what a zygote writes to its standard error.
+const COMPLAINT_BYTES: u64 = 8 << 10;
+const MOST_DESCRIPTORS: usize = 4;
+
+/// A warm interpreter that forks workers.
+#[derive(Debug)]
+pub(super) struct Zygote {
+    control: AsyncFd<OwnedFd>,
+    pending: Mutex<HashMap<u64, Pending>>,
+    next: AtomicU64,
+    dead: CancellationToken,
+}
+
+/// What a zygote says of itself when it is ready.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Ready {
+    pub(super) python: String,
+    #[serde(default)]
+    pub(super) preloaded: Vec<String>,
+    #[serde(default)]
+    pub(super) missing: BTreeMap<String, String>,
+}
+
+/// Why there is no zygote, or no worker.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) step: String,
+    pub(super) message: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.step, self.message)
+    }
+}
+
+impl Refusal {
+    pub(super) fn new(step: &str, message: impl std::fmt::Display) -> Self {
+        Self { step: step.to_owned(), message: message.to_string() }
+    }
+}
+
+/// A worker that was just born.
+#[derive(Debug)]
+pub(super) struct Forked {
+    pub(super) process: OwnedFd,
+    /// The raw wait status, once it has ended and, without namespaces, all its strays too.
+    pub(super) exited: oneshot::Receiver<i32>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    forked: Option<oneshot::Sender<Result<OwnedFd, Refusal>>>,
+    exited: Option<oneshot::Sender<i32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Message {
+    Ready(Ready),
+    Failed { step: String, message: String },
+    Forked { run: u64 },
+    Refused { run: u64, message: String },
+    Exited { run: u64, status: i32 },
+}
+
+impl Zygote {
+    /// Starts one by the plan and waits until it is ready.
+    pub(super) async fn launch(
+        program: &Path,
+        plan: &LaunchPlan,
+        tasks: &TaskTracker,
+    ) -> Result<(Arc<Self>, Ready), Refusal> {
+        let start = |error: io::Error| Refusal::new("start the sandbox's helper", error);
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(|error| start(error.into()))?;
+        rustix::io::ioctl_fionbio(&ours, true).map_err(|error| start(error.into()))?;
+        #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
+        let mut child = tokio::process::Command::new(program)
+            .arg(SUPERVISOR)
+            .env_clear()
+            .current_dir("/")
+            // Keys pressed in the server's terminal are the server's to answer.
+            .process_group(0)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(start)?;
+        let complaints = child.stderr.take();
+        let zygote = Arc::new(Self {
+            control: watch(ours, Interest::READABLE | Interest::WRITABLE).map_err(start)?,
+            pending: Mutex::default(),
+            next: AtomicU64::new(1),
+            dead: CancellationToken::new(),
+        });
+        let (sender, complaint) = oneshot::channel();
+        tasks.spawn(async move {
+            let mut text = Vec::new();
+            if let Some(mut stream) = complaints {
+                let _ = (&mut stream).take(COMPLAINT_BYTES).read_to_end(&mut text).await;
+                // The rest is read too, so that nobody blocks on a full pipe.
+                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            }
+            let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
+            let _ = child.wait().await;
+        });
+        let ready = match tokio::time::timeout(READY_LIMIT, zygote.introduce(plan)).await {
+            Ok(Ok(ready)) => ready,
+            Ok(Err(mut refusal)) => {
+                zygote.close();
+                if let Ok(Ok(text)) = tokio::time::timeout(Duration::from_secs(5), complaint).await
+                    && let Some(last) = text.lines().rev().find(|line| !line.trim().is_empty())
+                {
+                    refusal.message = format!("{} ({last})", refusal.message);
+                }
+                return Err(refusal);
+            }
+            Err(_) => {
+                zygote.close();
+                return Err(Refusal::new("wait for the interpreter", "it does not get ready"));
+            }
+        };
+        let reader = Arc::clone(&zygote);
+        tasks.spawn(async move { reader.listen().await });
+        Ok((zygote, ready))
+    }
+
+    /// Hands over the plan and waits for the first word.
+    async fn introduce(&self, plan: &LaunchPlan) -> Result<Ready, Refusal> {
+        let lost = |error: io::Error| Refusal::new("talk to the sandbox's helper", error);
+        let text = serde_json::to_vec(plan).map_err(|error| lost(error.into()))?;
+        self.send(&text, &[]).await.map_err(lost)?;
+        match self.receive().await.map_err(lost)? {
+            Some((Message::Ready(ready), _)) => Ok(ready),
+            Some((Message::Failed { step, message }, _)) => Err(Refusal { step, message }),
+            Some(_) => Err(Refusal::new("prepare the interpreter", "an answer out of order")),
+            None => Err(Refusal::new("prepare the interpreter", "it ended")),
+        }
+    }
+
+    /// Whether it can still fork.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.dead.is_cancelled()
+    }
+
+    /// Returns when it has ended.
+    pub(super) async fn death(&self) {
+        self.dead.cancelled().await;
+    }
+
+    /// Lets it end, and all its workers with it.
+    pub(super) fn close(&self) {
+        self.dead.cancel();
+        let _ = rustix::net::shutdown(self.control.get_ref(), rustix::net::Shutdown::Both);
+    }
+
+    /// Asks for a worker with these descriptors: channel, output, errors, and its own rule set.
+    pub(super) async fn fork(
+        &self,
+        folder: Option<&Path>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Forked, Refusal> {
+        let run = self.next.fetch_add(1, Ordering::Relaxed);
+        let (forked, process) = oneshot::channel();
+        let (exit, exited) = oneshot::channel();
+        self.lock().insert(run, Pending { forked: Some(forked), exited: Some(exit) });
+        let request = json!({"op": "fork", "run": run, "folder": folder});
+        let lost = |error: String| Refusal::new("fork a worker", error);
+        if let Err(error) = self.send(request.to_string().as_bytes(), descriptors).await {
+            self.lock().remove(&run);
+            return Err(lost(error.to_string()));
+        }
+        let process = process
+            .await
+            .map_err(|_| lost("the interpreter ended".to_owned()))
+            .and_then(|it| it)?;
+        Ok(Forked { process, exited })
+    }
+
+    async fn listen(&self) {
+        loop {
+            let received = tokio::select! {
+                received = self.receive() => received,
+                () = self.dead.cancelled() => break,
+            };
+            let Ok(Some((message, process))) = received else { break };
+            let mut pending = self.lock();
+            match message {
+                Message::Forked { run } => {
+                    let waiting = pending.get_mut(&run).and_then(|entry| entry.forked.take());
+                    if let (Some(waiting), Some(process)) = (waiting, process) {
+                        let _ = waiting.send(Ok(process));
+                    }
+                }
+                Message::Refused { run, message } => {
+                    let waiting = pending.remove(&run).and_then(|entry| entry.forked);
+                    if let Some(waiting) = waiting {
+                        let _ = waiting.send(Err(Refusal::new("fork a worker", message)));
+                    }
+                }
+                Message::Exited { run, status } => {
+                    if let Some(waiting) = pending.remove(&run).and_then(|entry| entry.exited) {
+                        let _ = waiting.send(status);
+                    }
+                }
+                Message::Ready(_) | Message::Failed { .. } => {}
+            }
+        }
+        self.close();
+        // Those who wait learn it from their closed channels.
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(&self, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.control
+            .async_io(Interest::WRITABLE, |control| {
+                let mut space =
+                    [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+                let mut rights = SendAncillaryBuffer::new(&mut space);
+                if !descriptors.is_empty() {
+                    rights.push(SendAncillaryMessage::ScmRights(descriptors));
+                }
+                rustix::net::sendmsg(
+                    control.as_fd(),
+                    &[IoSlice::new(data)],
+                    &mut rights,
+                    SendFlags::NOSIGNAL,
+                )
+                .map(drop)
+                .map_err(io::Error::from)
+            })
+            .await
+    }
+
+    async fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
+        let (data, process) =
+            self.control.async_io(Interest::READABLE, |control| receive(control.as_fd())).await?;
+        if data.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((serde_json::from_slice(&data)?, process)))
+    }
+}
+
+/// One read with at most one descriptor beside it.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut data = vec![0_u8; MESSAGE_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut data)],
+        &mut rights,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    data.truncate(received.bytes);
+    let descriptor = rights.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    Ok((data, descriptor))
+}

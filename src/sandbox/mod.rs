@@ -1,0 +1,66 @@
+//! The port to a place where code of others runs without harm.
+//!
+//! [`Sandbox::start`] takes a [`RunSpec`] and answers with a [`RunHandle`]: a stream of [`Event`]s
+//! (output, tool calls, questions to a model) that ends with one [`Event::Ended`]. Whoever holds the
+//! handle answers the calls; dropping it kills the run.
+//!
+//! What holds for every adapter:
+//! - nothing that the code says is believed: identity, rights and budgets belong to the holder of the
+//!   handle, and the adapter alone counts calls, bytes and time;
+//! - a frame that is forged, broken, too large or late ends its own run at most;
+//! - when `Ended` arrives, no process, mount, file or group of the run is left;
+//! - each outcome says which layers of isolation held ([`IsolationReport`]).
+//!
+//! [`local`] runs real CPython on this machine. What runs inside lies in the folder `sandbox/` and is
+//! part of the program.
+
+mod error;
+mod event;
+mod handle;
+mod outcome;
+mod report;
+mod spec;
+
+#[cfg(target_os = "linux")]
+pub mod local;
+
+use std::process::ExitCode;
+
+use async_trait::async_trait;
+
+pub use error::SandboxError;
+pub use event::{AiQuestion, CallFailure, CallId, Event, Reply, Stream, ToolCall};
+pub use handle::{Command, Replier, RunDriver, RunHandle};
+pub use outcome::{
+    Captured, CodeError, End, Finished, InspectedCall, InspectedImport, Inspection, Outcome,
+    OutputFile, Rendered, SkippedFile, SyntaxProblem, Unfinished,
+};
+pub use report::{IsolationReport, Layer, LayerState, ProfileReport, SandboxReport, Tier};
+pub use spec::{InputFile, RunKind, RunLimits, RunSpec, ToolStub};
+
+/// A place where code runs.
+#[async_trait]
+pub trait Sandbox: Send + Sync {
+    /// Starts a run; returns as soon as it has begun.
+    async fn start(&self, spec: RunSpec) -> Result<RunHandle, SandboxError>;
+
+    /// What this sandbox is made of, and what it lacks; probes when nobody did before.
+    async fn report(&self) -> SandboxReport;
+
+    /// Ends every run and every helper process, and waits until they are gone.
+    async fn close(&self);
+}
+
+/// Does the work of a helper process when this program was started as one; `None` otherwise.
+///
+/// To be called first thing in `main`, while the process has a single thread.
+pub fn helper_process() -> Option<ExitCode> {
+    #[cfg(target_os = "linux")]
+    {
+        local::launcher::run_when_asked()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        None
+    }
+}

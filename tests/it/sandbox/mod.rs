@@ -1,0 +1,11 @@
+//! The sandbox against real interpreters and the real kernel.
+
+mod attacks;
+mod calls;
+mod cases;
+mod leftovers;
+mod limits;
+mod protocol;
+mod semantics;
+mod support;
+mod tiers;

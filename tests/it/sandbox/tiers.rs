@@ -1,0 +1,81 @@
+//! Layers that are missing: named, with the reason and the fix, and refused below the least tier.
+
+use atelier::sandbox::local::{LocalSandbox, LocalSettings};
+use atelier::sandbox::{Layer, LayerState, RunSpec, Sandbox as _, SandboxError, Tier};
+use serde_json::json;
+
+use super::support::{again_as_ordinary_user, run, sandbox_without, settings, user, value};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_masked_layer_is_reported_and_code_still_runs() {
+    for (layer, tier) in [
+        (Layer::CgroupMemory, Tier::NoCgroup),
+        (Layer::Landlock, Tier::NoLandlock),
+        (Layer::PidNamespace, Tier::NoUserns),
+        (Layer::Seccomp, Tier::Process),
+    ] {
+        let sandbox = sandbox_without(&[layer]);
+        let report = sandbox.report().await.isolation;
+        assert_eq!(report.tier, tier, "{report:?}");
+        let LayerState::Missing { reason, fix } = report.layers.get(&layer).unwrap() else {
+            panic!("{layer} holds although it is masked");
+        };
+        assert!(reason.contains("switched off"), "{reason}");
+        assert!(fix.contains(layer.name()), "{fix}");
+        let outcome = run(&sandbox, RunSpec::new("6 * 7")).await;
+        assert_eq!(value(&outcome), &json!(42));
+        assert_eq!(outcome.isolation.tier, tier);
+        sandbox.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn below_the_least_tier_nothing_runs() {
+    let weak =
+        LocalSettings { least: Tier::NoUserns, without: [Layer::Seccomp].into(), ..settings() };
+    let sandbox = LocalSandbox::new(weak.clone());
+    let error = sandbox.start(RunSpec::new("1")).await.unwrap_err();
+    let SandboxError::TooWeak { reached, least, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((*reached, *least), (Tier::Process, Tier::NoUserns));
+    assert_eq!(error.code(), "sandbox_unavailable");
+    assert!(error.hint().contains("seccomp"), "{}", error.hint());
+    sandbox.close().await;
+    // The operator's explicit choice.
+    let sandbox = LocalSandbox::new(LocalSettings { least: Tier::Process, ..weak });
+    assert_eq!(value(&run(&sandbox, RunSpec::new("1")).await), &json!(1));
+    sandbox.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_never_run_as_root() {
+    for sandbox in [sandbox_without(&[]), sandbox_without(&[Layer::UserNamespace])] {
+        let code = "
+import os
+[os.getuid(), os.geteuid(), os.getgroups()]";
+        let outcome = run(&sandbox, RunSpec::new(code)).await;
+        let uid = value(&outcome)[0].as_u64().unwrap();
+        assert_ne!(uid, 0);
+        if !outcome.isolation.holds(Layer::UserNamespace) && user() == 0 {
+            assert_eq!(uid, u64::from(settings().user));
+            assert_eq!(value(&outcome)[2], json!([]));
+        }
+        sandbox.close().await;
+    }
+    again_as_ordinary_user("sandbox::tiers::children_never_run_as_root").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_interpreter_is_named() {
+    let mut wrong = settings();
+    wrong.profiles[0].executable = "/no/such/python".into();
+    let sandbox = LocalSandbox::new(wrong);
+    let error = sandbox.start(RunSpec::new("1")).await.unwrap_err();
+    assert_eq!(error.code(), "python_unavailable");
+    assert!(error.to_string().contains("/no/such/python"), "{error}");
+    let mut spec = RunSpec::new("1");
+    spec.profile = Some("unheard-of".to_owned());
+    let error = sandbox.start(spec).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_arguments");
+    assert!(error.hint().contains("default"), "{}", error.hint());
+    sandbox.close().await;
+}
