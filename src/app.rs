@@ -16,6 +16,7 @@ use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
 use crate::prompts::{PromptError, Prompts};
+use crate::python::{self, PythonCode, PythonParts};
 use crate::registry::{Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
@@ -156,7 +157,9 @@ impl App {
             tools: caller.clone(),
         }));
         let mut tools = documents::tools::tools(&documents);
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));
+        let python = PythonParts { prompts, caller: caller.clone() };
+        tools.extend(python::tools::tools(&Arc::new(PythonCode::new(python))));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);
         let parts = RegistryParts {

@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod llm;
 pub mod page_runtime;
 pub mod prompts;
+pub mod python;
 pub mod registry;
 pub mod server;
 pub mod storage;

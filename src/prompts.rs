@@ -29,7 +29,7 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 7] = [
+const EMBEDDED: [(&str, &str); 10] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/repair", include_str!("../prompts/documents/repair.md.j2")),
     ("documents/edit", include_str!("../prompts/documents/edit.md.j2")),
@@ -37,6 +37,9 @@ const EMBEDDED: [(&str, &str); 7] = [
     ("documents/rewrite", include_str!("../prompts/documents/rewrite.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
+    ("python/create", include_str!("../prompts/python/create.md.j2")),
+    ("python/edit", include_str!("../prompts/python/edit.md.j2")),
+    ("python/repair", include_str!("../prompts/python/repair.md.j2")),
 ];
 
 /// Ending of a prompt's file.

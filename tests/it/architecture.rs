@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "installation_key",
             "jobs",
             "llm",
+            "python",
             "registry",
             "server",
             "storage",
@@ -53,6 +54,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("main", &[]),
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
+    ("python", &["error", "jobs", "llm", "prompts", "registry"]),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     (
         "server",
