@@ -19,6 +19,7 @@ pub mod libraries;
 pub mod llm;
 pub mod page_runtime;
 pub mod prompts;
+pub mod python;
 pub mod registry;
 pub mod sandbox;
 pub mod server;

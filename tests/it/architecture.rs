@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "installation_key",
             "jobs",
             "llm",
+            "python",
             "registry",
             "server",
             "storage",
@@ -61,6 +62,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("main", &[]),
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
+    ("python", &["error", "jobs", "llm", "prompts", "registry"]),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     ("sandbox", &[]),
     (
