@@ -5,11 +5,14 @@ use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 use moka::future::Cache;
+use sha2::{Digest as _, Sha256};
 
 use super::bodies::{Bodies, BodyKey};
 use super::encoding::Encoding;
@@ -18,7 +21,6 @@ use super::splice::SplicedPage;
 use super::visitors::{Acquaintance, Visitor};
 use super::{ContentError, ContentState};
 use crate::page_runtime::{self, Bootstrap, Frame, Root, StoredForPage, StoredForTab};
-use crate::storage::blobs::sha256_hex;
 use crate::storage::{
     Area, Document, Sha256Hex, StorageError, StorageResult, StoredEntry, Version,
 };
@@ -175,9 +177,10 @@ fn pairs(entries: Vec<StoredEntry>) -> Vec<(String, String)> {
     entries.into_iter().filter_map(|entry| Some((entry.name, entry.content?))).collect()
 }
 
-/// Enough of a hash to tell two contents of one page from each other.
+/// Enough of a hash to tell two contents of one page from each other. Made for every request, so
+/// it is not written as hex, which takes longer than the hash.
 fn short_hash(content: impl AsRef<[u8]>) -> String {
-    let mut sha = sha256_hex(content.as_ref()).0;
-    sha.truncate(20);
-    sha
+    let mut text = URL_SAFE_NO_PAD.encode(Sha256::digest(content.as_ref()));
+    text.truncate(20);
+    text
 }

@@ -1,5 +1,10 @@
 //! What pages hand in and are told, over plain HTTP: good and bad requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -316,21 +321,20 @@ async fn too_many_requests_at_once_are_told_to_come_back() {
     let app = hosting.publish("notes", PAGE).await;
     let anna = Visit::new(&hosting, &app.token).await;
     let path = format!("{}storage", anna.path);
-    // Bodies that never end hold their places.
-    let mut held: Vec<_> = (0..24)
-        .map(|_| {
-            let endless = Body::from_stream(futures::stream::pending::<
-                Result<bytes::Bytes, std::io::Error>,
-            >());
-            Box::pin(hosting.post(&path, endless))
-        })
-        .collect();
-    for waiting in &mut held {
-        // As far as it goes without the rest of the body.
-        for _ in 0..50 {
-            assert!(futures::poll!(&mut *waiting).is_pending());
-            tokio::task::yield_now().await;
-        }
+    // Bodies that never end hold their places. A body is asked for when its request has one.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let requests = (0..24).map(|_| {
+        let (asked, mut first) = (Arc::clone(&asked), true);
+        let endless = futures::stream::poll_fn(move |_| {
+            asked.fetch_add(usize::from(std::mem::take(&mut first)), Ordering::SeqCst);
+            Poll::<Option<Result<bytes::Bytes, std::io::Error>>>::Pending
+        });
+        hosting.post(&path, Body::from_stream(endless))
+    });
+    let mut held = Box::pin(futures::future::join_all(requests));
+    while asked.load(Ordering::SeqCst) < 24 {
+        assert!(futures::poll!(&mut held).is_pending());
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let answer = anna.hand_in(&hosting, json!({})).await;
     assert_problem(&answer, StatusCode::SERVICE_UNAVAILABLE, "page_storage_busy");
