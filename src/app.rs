@@ -19,7 +19,6 @@ use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
 use crate::prompts::{PromptError, Prompts};
-use crate::python::{self, PythonCode, PythonParts};
 use crate::registry::{Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
@@ -180,9 +179,7 @@ impl App {
             journal: Journal::new(config.storage.data_dir.join("elixir")),
         }));
         tools.extend(elixir::tools::tools(&elixir));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));
-        let python = PythonParts { prompts, caller: caller.clone() };
-        tools.extend(python::tools::tools(&Arc::new(PythonCode::new(python))));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);
         let parts = RegistryParts {

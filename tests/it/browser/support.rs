@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
 
 /// The configuration of tests: as usual, with times that a busy machine keeps.
 pub(crate) fn config() -> BrowserConfig {
@@ -83,6 +83,7 @@ impl Pdf {
     }
 
     /// Width and height of the first page in whole millimetres.
+    #[expect(clippy::cast_possible_truncation, reason = "paper has few millimetres")]
     pub(crate) fn paper(&self) -> (i64, i64) {
         let page = *self.0.get_pages().values().next().unwrap();
         let page = self.0.get_dictionary(page).unwrap();

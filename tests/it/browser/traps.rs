@@ -39,8 +39,7 @@ impl Traps {
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
         let ports = (port(&web), port(&tls), udp.local_addr().unwrap().port());
-        for (listener, label) in [(Some(web), ""), (web_v6, "v6:"), (Some(tls), "tls:")].into_iter()
-        {
+        for (listener, label) in [(Some(web), ""), (web_v6, "v6:"), (Some(tls), "tls:")] {
             let Some(listener) = listener else { continue };
             let (hits, pages) = (Arc::clone(&hits), Arc::clone(&pages));
             tasks.spawn(async move {
@@ -93,9 +92,7 @@ async fn visit(mut stream: TcpStream, label: &str, hits: Hits, pages: Pages) {
     };
     hits.lock().unwrap().insert(hit);
     if path.contains("redirect") {
-        let target = format!(
-            "HTTP/1.1 302 Found\r\nLocation: /w/redirected\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
+        let target = "HTTP/1.1 302 Found\r\nLocation: /w/redirected\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         let _ = stream.write_all(target.as_bytes()).await;
         return;
     }

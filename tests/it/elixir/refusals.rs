@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::{Forge, tree, user};
 
 /// A definition with one field.
-fn field(field: Value) -> Value {
+fn field(field: impl Into<Value>) -> Value {
+    let field: Value = field.into();
     json!({"module_name": "Thing", "fields": ["title:string", field]})
 }
 

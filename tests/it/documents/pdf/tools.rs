@@ -197,7 +197,7 @@ async fn what_goes_wrong_is_told_to_the_model() {
     let made = harbour.create(&scripted).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
     let requests = scripted.requests.lock().unwrap();
-    let told = results(requests[1].messages.last().unwrap()).to_vec();
+    let told = results(requests[1].messages.last().unwrap());
     for (text, reason) in told.iter().zip([
         "no season `winter`",
         "season",
@@ -220,9 +220,12 @@ async fn calls_have_an_end() {
     let failed = harbour.create(&endless).await;
     assert_eq!(failed.code(), "tool_loop", "{failed:?}");
     assert_eq!(harbour.seasons().len(), 8);
-    let requests = endless.requests.lock().unwrap();
-    assert_eq!(requests.len(), 9);
-    let last = results(requests[8].messages.last().unwrap()).to_vec();
+    let last = {
+        let requests = endless.requests.lock().unwrap();
+        assert_eq!(requests.len(), 9);
+        let told = results(requests[8].messages.last().unwrap());
+        told.iter().map(ToString::to_string).collect::<Vec<String>>()
+    };
     assert!(last[0].ends_with("Write what was asked for now, from what you have."), "{last:?}");
     let many = calls(&vec![("count_ships", json!({"season": "spring"})); 40]);
     // Another request: the same one would go on with what it has paid for.
