@@ -158,7 +158,7 @@ pub(crate) fn singular(word: &str) -> String {
         .iter()
         .find(|ending| last.ends_with(**ending))
         .and_then(|_| last.strip_suffix("es"))
-        .filter(|stem| ["ss", "us", "x", "z", "ch", "sh"].iter().any(|end| stem.ends_with(end)))
+        .filter(|stem| is_sibilant(stem))
     {
         stem.to_owned()
     } else if last.ends_with("ss") || last.ends_with("us") || last.ends_with("is") {
@@ -167,6 +167,13 @@ pub(crate) fn singular(word: &str) -> String {
         last.strip_suffix('s').unwrap_or(last).to_owned()
     };
     format!("{front}{inflected}")
+}
+
+/// Whether a stem takes `es` in the plural: bonus and branch do, house and clause do not.
+fn is_sibilant(stem: &str) -> bool {
+    let latin =
+        stem.len() > 3 && stem.ends_with("us") && !stem.ends_with("ous") && !stem.ends_with("aus");
+    latin || ["ss", "x", "z", "ch", "sh"].iter().any(|end| stem.ends_with(end))
 }
 
 fn irregular(
@@ -333,6 +340,10 @@ mod tests {
             ("database", "databases"),
             ("price", "prices"),
             ("bonus", "bonuses"),
+            ("house", "houses"),
+            ("clause", "clauses"),
+            ("use", "uses"),
+            ("warehouse", "warehouses"),
         ] {
             assert_eq!(plural(one), many);
             assert_eq!(singular(many), one, "{many}");
