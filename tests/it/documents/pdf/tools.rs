@@ -142,11 +142,14 @@ impl Harbour {
 /// The results in a message.
 fn results(message: &Message) -> Vec<&str> {
     assert_eq!(message.role, Role::Tool, "{message:?}");
-    let text = |part: &'_ Part| match part {
-        Part::ToolResult { content, .. } => content.as_str().to_owned(),
-        other => panic!("unexpected {other:?}"),
-    };
-    message.parts.iter().map(|part| Box::leak(text(part).into_boxed_str()) as &str).collect()
+    let mut texts = Vec::new();
+    for part in &message.parts {
+        match part {
+            Part::ToolResult { content, .. } => texts.push(content.as_str()),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    texts
 }
 
 #[tokio::test]
@@ -197,7 +200,7 @@ async fn what_goes_wrong_is_told_to_the_model() {
     let made = harbour.create(&scripted).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
     let requests = scripted.requests.lock().unwrap();
-    let told = results(requests[1].messages.last().unwrap()).to_vec();
+    let told = results(requests[1].messages.last().unwrap());
     for (text, reason) in told.iter().zip([
         "no season `winter`",
         "season",
@@ -220,9 +223,9 @@ async fn calls_have_an_end() {
     let failed = harbour.create(&endless).await;
     assert_eq!(failed.code(), "tool_loop", "{failed:?}");
     assert_eq!(harbour.seasons().len(), 8);
-    let requests = endless.requests.lock().unwrap();
+    let requests = endless.requests.lock().unwrap().clone();
     assert_eq!(requests.len(), 9);
-    let last = results(requests[8].messages.last().unwrap()).to_vec();
+    let last = results(requests[8].messages.last().unwrap());
     assert!(last[0].ends_with("Write what was asked for now, from what you have."), "{last:?}");
     let many = calls(&vec![("count_ships", json!({"season": "spring"})); 40]);
     // Another request: the same one would go on with what it has paid for.
