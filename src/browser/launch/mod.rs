@@ -115,7 +115,12 @@ async fn start(
         StartError::Final(RenderError::ChromeBroken(error.to_string()))
     };
     let user = rustix::process::geteuid();
-    let becomes = user.is_root().then(|| (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)));
+    let group = rustix::process::getegid();
+    let nobody = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    // Root of a container that knows no other user cannot become one, but can be called by
+    // another number in a user namespace of Chrome's own.
+    let is_alone = user.is_root() && !knows_nobody();
+    let becomes = (user.is_root() && !is_alone).then_some(nobody);
     let (profile, folder) = if tier.is_in_namespace {
         (None, PathBuf::from(SCRATCH))
     } else {
@@ -132,18 +137,17 @@ async fn start(
         arguments::environment(&folder).into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let namespaces = if !tier.is_in_namespace {
         Namespaces::None
-    } else if user.is_root() {
+    } else if becomes.is_some() {
         Namespaces::ByRoot
     } else {
-        let group = rustix::process::getegid().as_raw();
-        let user = user.as_raw();
+        let (seen_user, seen_group) = if is_alone { nobody } else { (user, group) };
         Namespaces::ByUser {
-            users: text(format!("{user} {user} 1"))?,
-            groups: text(format!("{group} {group} 1"))?,
+            users: text(format!("{} {} 1", seen_user.as_raw(), user.as_raw()))?,
+            groups: text(format!("{} {} 1", seen_group.as_raw(), group.as_raw()))?,
         }
     };
     let covers = if tier.is_in_namespace {
-        let (user, group) = becomes.unwrap_or((user, rustix::process::getegid()));
+        let (user, group) = if user.is_root() { nobody } else { (user, group) };
         covers(settings, program, user, group)
             .into_iter()
             .map(|(folder, options)| Ok((text(folder)?, text(options)?)))
@@ -191,6 +195,24 @@ async fn start(
         return Err(StartError::Tier(format!("in a network namespace: {complaint}")));
     }
     Err(StartError::Final(RenderError::ChromeBroken(complaint)))
+}
+
+/// Whether this process can become nobody: in some containers there is no user but root.
+#[expect(clippy::disallowed_methods, reason = "a file of the kernel about this process")]
+fn knows_nobody() -> bool {
+    ["/proc/self/uid_map", "/proc/self/gid_map"].into_iter().all(|map| {
+        std::fs::read_to_string(map).is_ok_and(|text| {
+            text.lines().any(|line| {
+                let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+                let (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) =
+                    (numbers.next(), numbers.next(), numbers.next())
+                else {
+                    return false;
+                };
+                (first..first.saturating_add(count)).contains(&u64::from(NOBODY))
+            })
+        })
+    })
 }
 
 fn explain(error: &SpawnError, program: &Path, tier: Tier) -> StartError {

@@ -4,6 +4,7 @@
 
 mod calls;
 mod pages;
+mod pdf;
 mod process;
 mod report;
 
@@ -54,12 +55,14 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let sections = runtime.block_on(async {
-        anyhow::Ok(vec![
+        let mut sections = vec![
             calls::over_stdio(&binary, &python, effort).await?,
             calls::over_http(&binary, &python, effort).await?,
             calls::start_and_memory(&binary, &python, effort).await?,
             pages::against_nginx(&binary, effort).await?,
-        ])
+        ];
+        sections.extend(pdf::against_peers(&root, &binary, effort).await?);
+        anyhow::Ok(sections)
     })?;
     let text = report::render(&sections);
     process::print(&text);
