@@ -92,13 +92,14 @@ async fn dialogs_are_answered_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_that_throw_or_hang_are_reported_as_such() {
     let chrome = chrome();
-    let scripts = ["1 + 1", "nothing.here", "new Promise(() => {})", "({width: innerWidth})"];
+    let scripts = ["1 + 1", "nothing.here", "({width: innerWidth})", "new Promise(() => {})", "2"];
     let report = look_with(&chrome, "<p>x", Arc::new(NoFiles), &scripts).await.unwrap();
     let results = &report.viewports[0].scripts;
     assert_eq!(results[0], Ok(json!(2)));
     assert!(results[1].as_ref().unwrap_err().contains("ReferenceError"), "{results:?}");
-    assert!(results[2].as_ref().unwrap_err().contains("did not end"), "{results:?}");
-    assert_eq!(results[3], Ok(json!({"width": 1280})));
+    assert_eq!(results[2], Ok(json!({"width": 1280})));
+    assert!(results[3].as_ref().unwrap_err().contains("did not end"), "{results:?}");
+    assert_eq!(results.len(), 4, "nothing is asked of a page behind a script without an end");
     chrome.shut_down().await;
 }
 

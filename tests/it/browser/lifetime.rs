@@ -47,8 +47,10 @@ async fn its_end_leaves_no_process_and_no_folder() {
     let before = files_named(&std::env::temp_dir(), ".org.chromium").len();
     let chrome = chrome();
     print(&chrome, "<p>x", json!({})).await.unwrap();
-    let processes = tree(chrome.process_id().await.unwrap());
-    assert!(processes.len() > 3 && processes.iter().copied().all(is_alive), "{processes:?}");
+    // Some of its helpers end by themselves at any time.
+    let processes: Vec<_> =
+        tree(chrome.process_id().await.unwrap()).into_iter().filter(|pid| is_alive(*pid)).collect();
+    assert!(processes.len() > 3, "{processes:?}");
     chrome.shut_down().await;
     until("all processes have ended", || !processes.iter().copied().any(is_alive)).await;
     assert_eq!(files_named(&std::env::temp_dir(), ".org.chromium").len(), before);
