@@ -112,10 +112,7 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make_everything(
-    address: SocketAddr,
-    pictures: Option<&Path>,
-) -> Result<(), CommandError> {
+async fn make_everything(address: SocketAddr, pictures: Option<&Path>) -> Result<(), CommandError> {
     output::result(&format!("Atelier serves MCP at http://{address}/mcp\n"))?;
     let client = Client::connect(address).await?;
     for (index, step) in STEPS.into_iter().enumerate() {
