@@ -45,6 +45,9 @@ pub(crate) enum CheckState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Score {
     blocking: usize,
+    /// Whether nothing is known about it: better than a page that does not work, and no reason to
+    /// give up one that was seen to work, with whatever faults.
+    unknown: bool,
     faults: usize,
     improvements: usize,
     notes: usize,
@@ -70,6 +73,7 @@ impl Checked {
         };
         Score {
             blocking: count(Severity::Blocking),
+            unknown: matches!(self.state, CheckState::Unavailable { .. }),
             faults: count(Severity::Fault) + leaning,
             improvements: count(Severity::Improvement),
             notes: count(Severity::Note),
@@ -214,6 +218,15 @@ mod tests {
         assert!(scores.is_sorted());
         assert!(improvable.score(1) > improvable.score(0), "leaning on other servers counts");
         assert!(noted.score(1) > improvable.score(0));
+    }
+
+    #[test]
+    fn a_page_that_was_not_seen_replaces_only_one_that_does_not_work() {
+        let state = CheckState::Unavailable { reason: "gone".into(), hint: String::new() };
+        let unseen = Checked { state, ..Checked::off() };
+        assert!(unseen.score(0) < checked(&[Kind::BlankPage]).score(0));
+        assert!(unseen.score(0) > checked(&[Kind::Exception; 30]).score(3));
+        assert!(unseen.score(0) < unseen.score(1));
     }
 
     #[test]

@@ -133,7 +133,7 @@ async fn a_repair_that_is_worse_is_not_taken() {
     let stage = Stage::new(&[faulty(), doubly_faulty()]).await;
     let made = stage.create().await;
     assert_eq!(made.text("status"), "warning", "{made:?}");
-    assert_eq!(made.field("verification")["status"], "findings");
+    assert_eq!(made.field("verification")["status"], "findings", "{made:?}");
     assert_eq!(made.field("verification")["rounds"], 1);
     assert_eq!(severities(&made), ["fault"]);
     assert_eq!(stage.studio.page(made.text("url"), 1).await, faulty().trim().as_bytes());
