@@ -5,9 +5,9 @@
 //! are written or none; nothing outside the project's folder is touched; Elixir is never run, unless
 //! the caller asks for verification.
 //!
-//! The flow: JSON -> [`definition`] (what is wanted, checked by itself) -> [`project`] (what is
-//! there, read by syntax) -> [`resource`] (every choice made) -> [`plan`] (all files as they are and
-//! as they will be; [`render`] writes new text, [`edit`] changes existing text) -> [`journal`]
+//! The flow: JSON -> `definition` (what is wanted, checked by itself) -> `project` (what is
+//! there, read by syntax) -> `resource` (every choice made) -> `plan` (all files as they are and
+//! as they will be; `render` writes new text, `edit` changes existing text) -> `journal`
 //! (written under a lock, with what takes it back).
 
 mod definition;

@@ -4,8 +4,8 @@
 //! caller sends is data.
 //!
 //! The flow: a tool -> [`PythonCode`] checks the request and the tools named for the code -> a
-//! prompt from `prompts/python/` -> a model's answer as a step -> [`reply`] takes the one program
-//! out of it -> [`code`] parses and looks at it -> one repair round -> the program with what may
+//! prompt from `prompts/python/` -> a model's answer as a step -> `reply` takes the one program
+//! out of it -> `code` parses and looks at it -> one repair round -> the program with what may
 //! still be wrong.
 
 mod code;

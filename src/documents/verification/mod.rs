@@ -5,8 +5,8 @@
 //! changes what is published, it only says how good that is; without a browser pages are published
 //! unchecked, and the result says so.
 //!
-//! The flow: [`Documents::check`] asks once for each page -> [`Verifier::check`] shows the page with the scripts that every hosted page gets ->
-//! `judge` turns what the browser reports into [`Finding`]s -> [`rounds`] decides what goes back to
+//! The flow: `Documents::check` asks once for each page -> `Verifier::check` shows the page with the scripts that every hosted page gets ->
+//! `judge` turns what the browser reports into [`Finding`]s -> `rounds` decides what goes back to
 //! the model, and which of several candidates is the best -> [`Verification`] is what results say.
 
 pub(super) mod drafts;

@@ -2,7 +2,7 @@
 //!
 //! For each interpreter there is a *zygote*: a process with the usual modules loaded that runs no code
 //! of anybody. It forks *workers*, which put up their fences and wait in a small pool; each serves one
-//! run. See [`launcher`] for the processes in between.
+//! run. See `launcher` for the processes in between.
 //!
 //! | file | holds |
 //! | --- | --- |
