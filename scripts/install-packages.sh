@@ -18,10 +18,14 @@ need() {
 need build-essential cc
 # Prints PDF documents and looks at pages.
 need chromium chromium chromium-browser google-chrome-stable
+# Runs code in the sandbox.
+need python3 python3
 if [ "${1:?build or test}" = test ]; then
     # Reads the PDFs that tests make.
     need poppler-utils pdftotext
     need elixir elixir
+    # Code in the sandbox runs in the system's interpreter and draws figures.
+    if ! /usr/bin/python3 -c 'import matplotlib' 2>/dev/null; then missing+=(python3 python3-matplotlib); fi
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod llm;
 pub mod load;
 pub mod log;
+pub mod python;
 pub mod secret;
 pub mod server;
 pub mod storage;
@@ -46,6 +47,8 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// Python code in the sandbox.
+    pub python: python::PythonConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }

@@ -210,8 +210,13 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 4] =
-    ["storage.data_dir", "browser.chrome", "llm.models_file", "llm.prompts_dir"];
+const PATHS: [&str; 5] = [
+    "storage.data_dir",
+    "browser.chrome",
+    "python.interpreter",
+    "llm.models_file",
+    "llm.prompts_dir",
+];
 
 /// Keys whose values are lists of paths.
 const PATH_LISTS: [&str; 1] = ["elixir.allowed_roots"];

@@ -16,7 +16,9 @@ use super::reply::{self, CallOutcome};
 use super::tool::{Call, DirectReply, Handler, Tool};
 use super::validation;
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
+use crate::jobs::{
+    Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, Submitted, Text, ToolOutput, WaitFor,
+};
 use crate::storage::blobs::sha256_hex;
 use crate::storage::{CallId, CompletionHandle, JobId, NewCall, keys};
 
@@ -40,10 +42,13 @@ impl Registry {
         }
         let span = tracing::info_span!("tool", tool = label, call.id = tracing::field::Empty);
         let (call_id, result) = self.checked_call(name, arguments, context).instrument(span).await;
-        let outcome = match result {
+        let mut outcome = match result {
             Ok(reply) => reply::from_reply(call_id, reply, self.limits.result_bytes),
             Err(error) => reply::from_error(call_id, &error),
         };
+        if let Some(registered) = self.registered(name) {
+            outcome.fill_in(&registered.tool.error_fields);
+        }
         let duration = started.elapsed();
         let label_outcome = outcome.label();
         tracing::info!(
@@ -85,6 +90,18 @@ impl Registry {
             self.job_outcome(self.runner.pending_reply(&context.principal, handle).await);
         outcome.sampling = None;
         outcome
+    }
+
+    /// Hands in a text for a waiting call of this principal and waits for what becomes of it.
+    pub(super) async fn submitted(
+        &self,
+        text: Text,
+        context: CallContext,
+    ) -> Result<CallOutcome, ToolError> {
+        match self.runner.submit(text, context).await? {
+            Submitted::Reply(reply) => Ok(self.job_outcome(Ok(reply))),
+            Submitted::Part { .. } => Err(ToolError::internal("a whole text was taken for a part")),
+        }
     }
 
     fn job_outcome(&self, reply: Result<JobReply, ToolError>) -> CallOutcome {
@@ -255,7 +272,10 @@ impl Registry {
                 Ok(reply)
             }
             Handler::Job(_) => {
-                let permit = self.permit(&context.principal)?;
+                // Code that waits for its calls holds a place already: were theirs counted too, runs
+                // that hold all places would wait for each other for ever. Their grant bounds them.
+                let is_inner = context.origin == Origin::Code && context.depth > 0;
+                let permit = if is_inner { None } else { Some(self.permit(&context.principal)?) };
                 let call_id = call_id.clone();
                 let start =
                     StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };

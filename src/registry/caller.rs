@@ -15,11 +15,11 @@ use tokio::sync::Semaphore;
 
 use super::context::{CallContext, Origin, Rights, TokenAllowance};
 use super::registry::Registry;
-use super::reply::{self, CallOutcome};
+use super::reply::{self, CallOutcome, OpenQuestion};
 use super::tool::Tool;
 use super::validation::json_bytes;
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::ProgressSink;
+use crate::jobs::{ProgressSink, Text};
 
 /// Window of the cap on calls.
 const MINUTE_MS: i64 = 60_000;
@@ -226,6 +226,36 @@ impl Caller {
         ended(outcome, origin, terms.result_bytes)
     }
 
+    /// Hands in the text that an earlier call of [`Self::call`] waits for, and waits for that call's
+    /// end. It counts as no further call: the one that it continues was counted.
+    pub async fn answer(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        question: &OpenQuestion,
+        text: String,
+        context: CallContext,
+    ) -> CallOutcome {
+        let registry = match self.registry() {
+            Ok(registry) => registry,
+            Err(error) => return reply::from_error(None, &error),
+        };
+        let context = narrowed(&grant.terms, allowed, context);
+        let origin = context.origin;
+        let _gone = context.cancel.clone().drop_guard();
+        let text = Text {
+            handle: question.handle.clone(),
+            text,
+            more: false,
+            round: Some(question.round),
+        };
+        let ended = match registry.submitted(text, context).await {
+            Ok(outcome) => ended(outcome, origin, grant.terms.result_bytes),
+            Err(error) => Err(error),
+        };
+        ended.unwrap_or_else(|error| reply::from_error(None, &error))
+    }
+
     /// Counts a call, unless it is one too many.
     async fn count(
         &self,
@@ -279,9 +309,10 @@ fn narrowed(
         .tokens_per_day
         .map(|per_day| TokenAllowance { holder: terms.holder.clone(), per_day });
     let origin = context.origin.narrower(terms.origin);
-    // A key of its own keeps a page's call apart from every other: without one, it would go on
-    // with a job of the owner's that waits or was interrupted and has the same arguments.
-    let idempotency_key = (origin == Origin::Page).then(|| uuid::Uuid::new_v4().to_string());
+    // A key of its own keeps a program's call apart from every other: without one, it would go on
+    // with a job of the owner's, or of its own, that waits or was interrupted and has the same
+    // arguments.
+    let idempotency_key = origin.is_program().then(|| uuid::Uuid::new_v4().to_string());
     CallContext {
         rights,
         origin,

@@ -9,6 +9,9 @@ use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::storage::PrincipalId;
 
+/// Key of the user that calls without a `user_number` are for.
+pub const DEFAULT_USER: &str = "+17145986105";
+
 /// Where a call came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {

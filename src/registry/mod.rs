@@ -19,10 +19,10 @@ mod tool;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolDescription};
-pub use context::{CallContext, Origin, Rights, TokenAllowance};
+pub use context::{CallContext, DEFAULT_USER, Origin, Rights, TokenAllowance};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
-pub use reply::{CallOutcome, SamplingAsk};
+pub use reply::{CallOutcome, OpenQuestion, SamplingAsk};
 pub(crate) use tool::structured;
 pub use tool::{
     Annotations, Call, DirectReply, Forwarding, Handler, InnerTool, Tool, ToolBuilder, Toolset,

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::context::CallContext;
 use super::portable_schema::portable_schema;
@@ -152,6 +152,8 @@ pub struct Tool {
     pub open_to_code: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
+    /// Fields that every error of the tool has beside the usual ones, where it says nothing itself.
+    pub error_fields: Map<String, Value>,
     /// What it does.
     pub handler: Handler,
 }
@@ -194,6 +196,13 @@ impl Tool {
         inner: impl Fn(&Value) -> Option<InnerTool> + Send + Sync + 'static,
     ) -> Self {
         self.forwarding = Some(Arc::new(inner));
+        self
+    }
+
+    /// Says which fields every error of the tool has, also one from before it ran.
+    #[must_use]
+    pub fn error_fields(mut self, fields: Map<String, Value>) -> Self {
+        self.error_fields = fields;
         self
     }
 }
@@ -268,6 +277,7 @@ impl ToolBuilder {
             // What may destroy something needs somebody's decision.
             open_to_code: self.open_to_code && !self.annotations.destructive,
             forwarding: None,
+            error_fields: Map::new(),
             handler,
         }
     }

@@ -70,6 +70,7 @@ impl Door {
                 content: Vec::new(),
                 running_job: None,
                 sampling: None,
+                question: None,
             }
         })
     }

@@ -59,6 +59,7 @@ mod tests {
             ],
             running_job: None,
             sampling: None,
+            question: None,
         }
     }
 

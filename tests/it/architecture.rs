@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "llm",
             "python",
             "registry",
+            "sandbox",
             "server",
             "storage",
         ],
@@ -62,7 +63,10 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("main", &[]),
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
-    ("python", &["error", "jobs", "llm", "prompts", "registry"]),
+    (
+        "python",
+        &["content_urls", "error", "jobs", "llm", "prompts", "registry", "sandbox", "storage"],
+    ),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     ("sandbox", &[]),
     (

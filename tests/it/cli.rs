@@ -280,6 +280,8 @@ async fn the_demo_plays_the_host_when_there_is_no_model() {
         "version 2, 5 blocks applied, 7 lines added, 5 removed",
         ".pdf",
         "2 pages",
+        "4 people, 1267.00 € in all",
+        "called at once: create_web_app in ",
         "client-config",
     ] {
         assert!(finished.stdout.contains(part), "{part}: {finished:?}");

@@ -34,6 +34,8 @@ mod product;
 #[cfg(test)]
 mod product_pdf;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod storage;

@@ -7,5 +7,5 @@ mod leftovers;
 mod limits;
 mod protocol;
 mod semantics;
-mod support;
+pub(crate) mod support;
 mod tiers;

@@ -57,6 +57,8 @@ impl Installation {
             .env("HOME", self.folder.path())
             .env("ATELIER_DATA_DIR", self.data())
             .env("ATELIER_LOG", "warn")
+            // Few tests run code, and every process would start an interpreter.
+            .env("ATELIER_PYTHON__WARM_UP", "false")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
