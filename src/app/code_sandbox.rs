@@ -1,24 +1,35 @@
 //! The sandbox for code, as the configuration wants it.
 
+#[cfg(target_os = "linux")]
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::AppError;
 use crate::config::python::PythonConfig;
-use crate::error::ToolError;
-use crate::sandbox::local::{InterpreterProfile, LocalSandbox, LocalSettings, WorkerLimits};
-use crate::sandbox::{Sandbox, Tier};
+use crate::sandbox::Sandbox;
 
 /// The interpreter of most systems. One that is found by name may be a shim in somebody's home.
+#[cfg(target_os = "linux")]
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 /// Levels of code that runs code, each with places of its own.
+#[cfg(target_os = "linux")]
 const LEVELS: usize = 3;
 
 /// The sandbox of this machine.
+#[cfg(target_os = "linux")]
 pub(super) fn sandbox(config: &PythonConfig) -> Result<Arc<dyn Sandbox>, AppError> {
+    use crate::error::ToolError;
+    use crate::sandbox::local::LocalSandbox;
+
     let settings = settings(config)
         .map_err(|reason| AppError::Tools(ToolError::invalid("invalid_arguments", reason)))?;
     Ok(Arc::new(LocalSandbox::new(settings)))
+}
+
+/// No sandbox: code runs on Linux.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn sandbox(_config: &PythonConfig) -> Result<Arc<dyn Sandbox>, AppError> {
+    Ok(Arc::new(elsewhere::NoSandbox))
 }
 
 /// Runs at a time.
@@ -27,7 +38,11 @@ pub(super) fn concurrent_runs(config: &PythonConfig) -> usize {
     if config.concurrent_runs == 0 { 4 * cores.max(2) } else { config.concurrent_runs }
 }
 
-fn settings(config: &PythonConfig) -> Result<LocalSettings, String> {
+#[cfg(target_os = "linux")]
+fn settings(config: &PythonConfig) -> Result<crate::sandbox::local::LocalSettings, String> {
+    use crate::sandbox::Tier;
+    use crate::sandbox::local::{InterpreterProfile, LocalSettings, WorkerLimits};
+
     let least = if config.allow_unsandboxed {
         Tier::Process
     } else {
@@ -35,7 +50,6 @@ fn settings(config: &PythonConfig) -> Result<LocalSettings, String> {
     };
     let without =
         config.without_layers.iter().map(|layer| layer.parse()).collect::<Result<_, String>>()?;
-    let defaults = LocalSettings::default();
     Ok(LocalSettings {
         least,
         without,
@@ -47,14 +61,43 @@ fn settings(config: &PythonConfig) -> Result<LocalSettings, String> {
             memory_bytes: config.memory_bytes,
             ..WorkerLimits::default()
         },
-        ..defaults
+        ..LocalSettings::default()
     })
 }
 
+#[cfg(target_os = "linux")]
 fn interpreter(config: &PythonConfig) -> PathBuf {
     match &config.interpreter {
         Some(path) => path.clone(),
         None if Path::new(SYSTEM_PYTHON).exists() => PathBuf::from(SYSTEM_PYTHON),
         None => PathBuf::from("python3"),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+
+    use crate::sandbox::{
+        IsolationReport, RunHandle, RunSpec, Sandbox, SandboxError, SandboxReport,
+    };
+
+    /// Refuses every run.
+    pub(super) struct NoSandbox;
+
+    #[async_trait]
+    impl Sandbox for NoSandbox {
+        async fn start(&self, _spec: RunSpec) -> Result<RunHandle, SandboxError> {
+            Err(SandboxError::Start("code is isolated and run on Linux only".to_owned()))
+        }
+
+        async fn report(&self) -> SandboxReport {
+            let isolation = IsolationReport::new(BTreeMap::new());
+            SandboxReport { isolation, profiles: Vec::new() }
+        }
+
+        async fn close(&self) {}
     }
 }

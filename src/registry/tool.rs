@@ -147,9 +147,11 @@ pub struct Tool {
     pub input_schema: Value,
     /// Portable JSON Schema of the structured result; requires only `status`.
     pub output_schema: Value,
-    /// Whether Python code and pages may call it without an operator's setting. Never for a tool
-    /// that may destroy something.
+    /// Whether Python code may call it without an operator's setting. Never for a tool that may
+    /// destroy something.
     pub open_to_code: bool,
+    /// Whether pages may; never where code may not, since anybody who holds a link speaks by a page.
+    pub open_to_pages: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
     /// Fields that every error of the tool has beside the usual ones, where it says nothing itself.
@@ -173,6 +175,7 @@ pub struct ToolBuilder {
     toolset: Toolset,
     annotations: Annotations,
     open_to_code: bool,
+    open_to_pages: bool,
 }
 
 impl Tool {
@@ -185,6 +188,7 @@ impl Tool {
             toolset,
             annotations: Annotations::READ,
             open_to_code: true,
+            open_to_pages: true,
         }
     }
 
@@ -229,6 +233,14 @@ impl ToolBuilder {
         self
     }
 
+    /// Pages may call it only where the operator says so; Python code may, which acts for whoever
+    /// runs it.
+    #[must_use]
+    pub const fn closed_to_pages(mut self) -> Self {
+        self.open_to_pages = false;
+        self
+    }
+
     /// A tool that answers at once.
     pub fn direct<P, F, Fut>(self, output_schema: Value, handler: F) -> Tool
     where
@@ -266,6 +278,8 @@ impl ToolBuilder {
     }
 
     fn finish(self, input_schema: Value, output_schema: Value, handler: Handler) -> Tool {
+        // What may destroy something needs somebody's decision.
+        let open_to_code = self.open_to_code && !self.annotations.destructive;
         Tool {
             name: self.name,
             title: self.title,
@@ -274,8 +288,8 @@ impl ToolBuilder {
             annotations: self.annotations,
             input_schema,
             output_schema: with_common_fields(output_schema),
-            // What may destroy something needs somebody's decision.
-            open_to_code: self.open_to_code && !self.annotations.destructive,
+            open_to_code,
+            open_to_pages: open_to_code && self.open_to_pages,
             forwarding: None,
             error_fields: Map::new(),
             handler,

@@ -103,6 +103,7 @@ pub(super) fn tool(runs: &Arc<PythonRuns>) -> Tool {
     Tool::builder("execute_python_code", "Run Python code", Toolset::Python)
         .description(DESCRIPTION)
         .annotations(ANNOTATIONS)
+        .closed_to_pages()
         .job(move |run, params: ExecutePythonCodeParams| {
             let runs = Arc::clone(&runs);
             async move {

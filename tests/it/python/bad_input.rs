@@ -104,7 +104,7 @@ async fn bad_arguments_are_refused_by_name() {
         (json!({}), "invalid_arguments", "code"),
         (json!({"code": ""}), "code_missing", "`code`"),
         (json!({"code": " \n"}), "code_missing", "`code`"),
-        (json!({"code": 3}), "invalid_arguments", "code"),
+        (json!({"code": [3]}), "invalid_arguments", "code"),
         (json!({"code": "1", "timeout_seconds": 0}), "invalid_arguments", "timeout_seconds"),
         (json!({"code": "1", "timeout_seconds": 301}), "invalid_arguments", "timeout_seconds"),
         (json!({"code": "1", "timeout_seconds": -1}), "invalid_arguments", "timeout_seconds"),

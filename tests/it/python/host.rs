@@ -154,6 +154,23 @@ async fn a_waiting_run_ends_when_it_is_cancelled_or_expires() {
     brief.close().await;
 }
 
+/// Only the process that has the run can go on with it; another one does not run the code again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_not_repeated_by_another_process() {
+    let lab = Lab::new().await;
+    let other = lab.beside().await;
+    let mark = format!("95{}", std::process::id());
+    let asked = lab.run(&marked(&mark)).await;
+    assert_eq!(asked.prompt(), "Go on?", "{asked:?}");
+    let lost = other.answer(&asked, "yes").await;
+    assert_eq!(lost.code(), "interrupted", "{lost:?}");
+    assert!(lost.text("hint").contains("call again"), "{lost:?}");
+    gone(&mark).await;
+    assert_eq!(other.value("1").await, 1);
+    other.close().await;
+    lab.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_ends_with_the_program() {
     let lab = Lab::new().await;

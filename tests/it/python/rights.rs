@@ -1,6 +1,6 @@
 //! What code may do: decided on the server's side, whatever the code says.
 
-use atelier::registry::Rights;
+use atelier::registry::{Origin, Rights};
 use serde_json::{Value, json};
 
 use super::support::{Lab, context, echo, names};
@@ -188,6 +188,29 @@ for n in range(4):
 levels";
     assert_eq!(lab.value(nested).await, json!([1, 1, "python_error", true]));
     lab.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_run_no_code_unless_the_operator_says_so() {
+    let arguments =
+        json!({"app_name": "kept", "html": PAGE, "mcp_tool_names": ["execute_python_code"]});
+    let closed = Lab::new().await;
+    let refused = closed.call("create_web_app", arguments.clone()).await;
+    assert_eq!(refused.code(), "tool_not_allowed", "{refused:?}");
+    closed.close().await;
+    let opened = Lab::with(Vec::new(), |config| {
+        config.server.open_to_pages = vec!["execute_python_code".to_owned()];
+    })
+    .await;
+    let made = opened.call("create_web_app", arguments).await;
+    assert_eq!(made.text("status"), "success", "{made:?}");
+    // What such a page runs may no more than the page.
+    let mut page = context();
+    page.origin = Origin::Page;
+    let code = attempt("create_web_app", &json!({"html": PAGE}));
+    let reply = opened.call_in(page, "execute_python_code", json!({"code": code})).await;
+    assert_eq!(reply.field("result"), "tool_not_allowed", "{reply:?}");
+    opened.close().await;
 }
 
 const PAGE: &str = "<!DOCTYPE html><html lang=\"en\"><head><title>Kept</title></head><body><h1>Kept</h1></body></html>";

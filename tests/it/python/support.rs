@@ -13,9 +13,9 @@ use atelier::jobs::ToolOutput;
 use atelier::llm::resolve::{Models, system_calendar};
 use atelier::registry::{Annotations, CallContext, DirectReply, Origin, Tool, Toolset};
 use atelier::sandbox::local::{LocalSandbox, LocalSettings};
-use atelier::storage::PrincipalId;
 use atelier::storage::blobs::Blobs;
 use atelier::storage::sqlite::SqliteCatalog;
+use atelier::storage::{Catalog, PrincipalId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,14 +39,29 @@ impl Lab {
 
     /// With further tools and a changed configuration.
     pub(crate) async fn with(further_tools: Vec<Tool>, change: impl FnOnce(&mut Config)) -> Self {
+        let catalog = Arc::new(SqliteCatalog::in_memory().await.unwrap());
+        Self::on((catalog, Blobs::in_memory()), further_tools, change).await
+    }
+
+    /// Another process on the same stores.
+    pub(crate) async fn beside(&self) -> Self {
+        let stores = (Arc::clone(&self.app.catalog), self.app.blobs.clone());
+        Self::on(stores, Vec::new(), |_| {}).await
+    }
+
+    async fn on(
+        (catalog, blobs): (Arc<dyn Catalog>, Blobs),
+        further_tools: Vec<Tool>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::default();
         // What a page is made of does not matter here.
         config.browser.verify = false;
         change(&mut config);
         let sandbox = LocalSandbox::new(LocalSettings { running: 64, pool: 2, ..settings() });
         let ports = Ports {
-            catalog: Arc::new(SqliteCatalog::in_memory().await.unwrap()),
-            blobs: Blobs::in_memory(),
+            catalog,
+            blobs,
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             fetcher: Fetcher::new(),
             renderer: Arc::new(Chrome::new(&config.browser, Vec::new())),
