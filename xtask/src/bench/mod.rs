@@ -3,6 +3,7 @@
 //! to `docs/BENCHMARKS.md`.
 
 mod calls;
+mod elixir;
 mod pages;
 mod pdf;
 mod process;
@@ -24,7 +25,7 @@ pub(crate) struct BenchArgs {
     /// Fewer and shorter rounds, to see that everything runs. Writes no report.
     #[arg(long)]
     quick: bool,
-    /// One subject alone: `calls`, `pages` or `pdf`. Writes no report.
+    /// One subject alone: `calls`, `pages`, `pdf` or `elixir`. Writes no report.
     #[arg(long)]
     only: Option<String>,
 }
@@ -75,6 +76,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         }
         if args.wants("pdf") {
             sections.extend(pdf::against_peers(&root, &binary, effort).await?);
+        }
+        if args.wants("elixir") {
+            sections.push(elixir::against_mix(&root, &binary, effort).await?);
         }
         anyhow::Ok(sections)
     })?;
