@@ -19,7 +19,7 @@ mod tool;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolDescription};
-pub use context::{CallContext, Origin, Rights, TokenAllowance};
+pub use context::{CallContext, CallerFolders, Origin, Rights, TokenAllowance};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, SamplingAsk};
