@@ -19,7 +19,7 @@ mod tool;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolDescription};
-pub use context::{CallContext, DEFAULT_USER, Origin, Rights, TokenAllowance};
+pub use context::{CallContext, CallerFolders, DEFAULT_USER, Origin, Rights, TokenAllowance};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, OpenQuestion, SamplingAsk};
