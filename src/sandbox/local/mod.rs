@@ -338,8 +338,10 @@ impl Sandbox for LocalSandbox {
         let isolation = Arc::clone(&profile.isolation);
         let memory = self.settings.limits.memory_bytes;
         let run = Run::new(worker, spec, driver, isolation, memory);
+        let pool = Arc::clone(&profile.pool);
         self.tasks.spawn(async move {
             run.drive().await;
+            pool.run_ended();
             drop(permit);
         });
         Ok(handle)

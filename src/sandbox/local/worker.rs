@@ -22,7 +22,7 @@ use super::frames::Channel;
 use super::kernel_files::process_of;
 use super::plan::LaunchPlan;
 use super::sys::watch;
-use super::zygote::{Refusal, Zygote, receive};
+use super::zygote::{Purpose, Refusal, Zygote, receive};
 use crate::sandbox::Layer;
 
 /// Longest time for a fork to put up its fences.
@@ -75,6 +75,7 @@ impl Worker {
         plan: &LaunchPlan,
         groups: Option<Arc<Groups>>,
         scratch: Scratch<'_>,
+        purpose: Purpose,
     ) -> Result<Self, Refusal> {
         let local = |error: io::Error| Refusal::new("make a worker's descriptors", error);
         let (ours, theirs) = StdUnixStream::pair().map_err(local)?;
@@ -87,7 +88,7 @@ impl Worker {
         };
         let mut descriptors = vec![theirs.as_fd(), stdout_end.as_fd(), stderr_end.as_fd()];
         descriptors.extend(rules.as_ref().map(|rules| rules.as_fd()));
-        let forked = zygote.fork(folder.as_ref().map(TempDir::path), &descriptors).await?;
+        let forked = zygote.fork(folder.as_ref().map(TempDir::path), purpose, &descriptors).await?;
         drop((theirs, stdout_end, stderr_end, rules));
         // From here on, leaving early kills the process: see `Doomed`.
         let process = Doomed(Some(forked.process));

@@ -71,6 +71,15 @@ impl Refusal {
     }
 }
 
+/// What a worker is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It will wait for its run, and may get ready at leisure.
+    Pool,
+    /// Its run is here.
+    Run,
+}
+
 /// A worker that was just born.
 #[derive(Debug)]
 pub(super) struct Forked {
@@ -195,13 +204,18 @@ impl Zygote {
     pub(super) async fn fork(
         &self,
         folder: Option<&Path>,
+        purpose: Purpose,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Forked, Refusal> {
         let run = self.next.fetch_add(1, Ordering::Relaxed);
         let (forked, process) = oneshot::channel();
         let (exit, exited) = oneshot::channel();
         self.lock().insert(run, Pending { forked: Some(forked), exited: Some(exit) });
-        let request = json!({"op": "fork", "run": run, "folder": folder});
+        let request = json!({
+            "run": run,
+            "folder": folder,
+            "idle": purpose == Purpose::Pool,
+        });
         let lost = |error: String| Refusal::new("fork a worker", error);
         if let Err(error) = self.send(request.to_string().as_bytes(), descriptors).await {
             self.lock().remove(&run);
