@@ -42,12 +42,12 @@ def prepare_streams():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def greet(descriptor, report, folder):
-    """The first frame: which fences hold, with the run folder's descriptor beside it."""
+def greet(descriptor, report, handles):
+    """The first frame: which fences hold, with the descriptors that the server keeps beside it."""
     channel = socket.socket(fileno=descriptor)
     rights = []
-    if folder is not None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [folder]))]
+    if handles:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))]
     channel.sendmsg([bridge.pack(report)], rights)
     channel.detach()
 

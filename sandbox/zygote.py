@@ -178,19 +178,24 @@ class Zygote:
             os.dup2(source, target, inheritable=target < CHANNEL)
         os.closerange(FIRST_FREE + 1 if landlock is not None else FIRST_FREE, 1 << 16)
         try:
-            folder, held = self._fence_in(request, FIRST_FREE if landlock is not None else None)
+            handles, held = self._fence_in(request, FIRST_FREE if landlock is not None else None)
         except BaseException as error:
             code = getattr(error, "code", None) or getattr(error, "errno", None) or 0
             report = {"failed": getattr(error, "step", type(error).__name__), "errno": code,
                       "message": str(error)}
-            runner.greet(CHANNEL, report, None)
+            runner.greet(CHANNEL, report, ())
             os._exit(71)
-        runner.greet(CHANNEL, {"held": held}, folder)
-        os.close(folder)
+        runner.greet(CHANNEL, {"held": held}, handles)
+        for descriptor in handles:
+            os.close(descriptor)
         runner.serve(CHANNEL, request["idle"])
 
     def _fence_in(self, request, landlock):
-        """Applies every layer of the plan; returns the run folder and what holds."""
+        """Applies every layer of the plan; returns what the server keeps of it, and what holds.
+
+        The server keeps the run folder, to read it after the run, and the mounts: the kernel takes
+        long to remove those, which must not hold up the end of the process.
+        """
         os.setsid()
         held = ["environment", "rlimits"]
         if self.plan["namespaces"]:
@@ -206,7 +211,9 @@ class Zygote:
         os.mkdir(temporary, 0o700)
         for name, value in (("HOME", folder), ("TMPDIR", temporary), ("PWD", folder)):
             os.environ[name] = value
-        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handles = [os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        if self.plan["namespaces"]:
+            handles.append(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
         limits = self.plan["limits"]
         if not self.plan["namespaces"]:
             limits = {**limits, "processes": limits["processes"] + layers.tasks_of_this_user()}
@@ -224,7 +231,7 @@ class Zygote:
         if self.filters:
             self.filters.apply()
             held.append("seccomp")
-        return descriptor, held
+        return handles, held
 
 
 def _filters(programs):

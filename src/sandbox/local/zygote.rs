@@ -32,6 +32,7 @@ const MESSAGE_BYTES: usize = 64 << 10;
 /// Kept of what a zygote writes to its standard error.
 const COMPLAINT_BYTES: u64 = 8 << 10;
 const MOST_DESCRIPTORS: usize = 4;
+const MOST_RECEIVED: usize = 2;
 
 /// A warm interpreter that forks workers.
 #[derive(Debug)]
@@ -288,19 +289,19 @@ impl Zygote {
     }
 
     async fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
-        let (data, process) =
+        let (data, descriptors) =
             self.control.async_io(Interest::READABLE, |control| receive(control.as_fd())).await?;
         if data.is_empty() {
             return Ok(None);
         }
-        Ok(Some((serde_json::from_slice(&data)?, process)))
+        Ok(Some((serde_json::from_slice(&data)?, descriptors.into_iter().next())))
     }
 }
 
-/// One read with at most one descriptor beside it.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+/// One read with the few descriptors beside it.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut data = vec![0_u8; MESSAGE_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_RECEIVED))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::net::recvmsg(
         socket,
@@ -309,9 +310,11 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<Own
         RecvFlags::CMSG_CLOEXEC,
     )?;
     data.truncate(received.bytes);
-    let descriptor = rights.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    Ok((data, descriptor))
+    let mut descriptors = Vec::new();
+    for message in rights.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok((data, descriptors))
 }
