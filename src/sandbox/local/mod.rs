@@ -10,7 +10,8 @@
 //! | `zygote`, `worker`, `pool` | the server's ends of them |
 //! | `run`, `frames`, `output`, `collect` | one run: its clock, channel, output, files |
 //! | `cgroup`, `host`, `kernel_files` | the machine: groups, what is missing and how to fix it |
-//! | `profile` | interpreters and virtual environments |
+//! | `profile`, `interpreter`, `imports` | interpreters, what they load, which zygote serves a run |
+//! | `scratch` | run folders on disk, where there is no private root |
 
 mod cgroup;
 mod collect;
@@ -18,6 +19,8 @@ mod embedded;
 mod fence;
 mod frames;
 mod host;
+mod imports;
+mod interpreter;
 mod kernel_files;
 pub(super) mod launcher;
 mod output;
@@ -26,6 +29,7 @@ mod pool;
 mod profile;
 mod root;
 mod run;
+mod scratch;
 mod seccomp;
 mod sys;
 mod worker;
@@ -33,7 +37,7 @@ mod zygote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -45,18 +49,13 @@ pub use plan::WorkerLimits;
 pub use profile::InterpreterProfile;
 
 use self::cgroup::Groups;
-use self::host::Findings;
-use self::plan::{LaunchPlan, SeccompPolicy};
-use self::pool::{Pool, PoolSettings};
+use self::interpreter::Interpreter;
 use self::run::Run;
-use self::zygote::{Ready, Refusal};
 use super::{
     IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunSpec, Sandbox, SandboxError,
     SandboxReport, Tier,
 };
 
-/// Address space of a process where no group counts memory. Less breaks libraries that reserve much.
-const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 /// A user that no system uses (between the ranges that systemd hands out).
 const SANDBOX_USER: u32 = 60_978;
 
@@ -101,7 +100,7 @@ impl Default for LocalSettings {
 pub struct LocalSandbox {
     settings: LocalSettings,
     machine: OnceCell<Machine>,
-    profiles: BTreeMap<String, OnceCell<Result<Profile, SandboxError>>>,
+    profiles: BTreeMap<String, OnceCell<Result<Interpreter, SandboxError>>>,
     running: Arc<Semaphore>,
     closed: CancellationToken,
     tasks: TaskTracker,
@@ -112,15 +111,16 @@ struct Machine {
     groups: Option<Arc<Groups>>,
     groups_missing: Option<String>,
     /// Run folders and caches, where there is no private root.
-    scratch: Result<TempDir, String>,
+    scratch: OnceLock<Result<TempDir, String>>,
+    /// Who children become when the server is root.
+    user: Option<u32>,
 }
 
-/// One interpreter in service.
-struct Profile {
-    pool: Arc<Pool>,
-    isolation: Arc<IsolationReport>,
-    ready: Ready,
-    executable: PathBuf,
+impl Machine {
+    fn scratch(&self) -> Result<PathBuf, String> {
+        let made = self.scratch.get_or_init(|| scratch::make(self.user));
+        made.as_ref().map(|folder| folder.path().to_owned()).map_err(String::clone)
+    }
 }
 
 impl LocalSandbox {
@@ -142,19 +142,21 @@ impl LocalSandbox {
         }
     }
 
-    /// Starts the default interpreter and fills its pool.
+    /// Starts the default interpreter and fills its pool; its packages load on behind that.
     pub async fn warm_up(&self) -> Result<(), SandboxError> {
-        self.profile(None).await?.pool.filled().await;
+        let interpreter = self.profile(None).await?;
+        interpreter.filled().await;
+        interpreter.load_packages();
         Ok(())
     }
 
     /// Returns when as many workers of a profile wait as should.
     pub async fn pool_filled(&self, profile: Option<&str>) -> Result<(), SandboxError> {
-        self.profile(profile).await?.pool.filled().await;
+        self.profile(profile).await?.filled().await;
         Ok(())
     }
 
-    async fn profile(&self, name: Option<&str>) -> Result<&Profile, SandboxError> {
+    async fn profile(&self, name: Option<&str>) -> Result<&Interpreter, SandboxError> {
         if self.closed.is_cancelled() {
             return Err(SandboxError::Closed);
         }
@@ -168,87 +170,13 @@ impl LocalSandbox {
         let (Some(wanted), Some(cell)) = (wanted, self.profiles.get(name)) else {
             return Err(unknown(name));
         };
-        let opened = cell.get_or_init(|| self.open(wanted)).await;
+        let opened = cell
+            .get_or_init(|| async {
+                let machine = self.machine().await;
+                Interpreter::open(&self.settings, machine, wanted, &self.closed, &self.tasks).await
+            })
+            .await;
         opened.as_ref().map_err(SandboxError::clone)
-    }
-
-    /// Tries the strongest way first, and weaker ones as the machine refuses.
-    async fn open(&self, wanted: &InterpreterProfile) -> Result<Profile, SandboxError> {
-        let interpreter = profile::resolve(wanted).await?;
-        let machine = self.machine().await;
-        let off = |layer: Layer| self.settings.without.contains(&layer);
-        let mut findings =
-            Findings { groups: machine.groups_missing.clone(), ..Findings::default() };
-        let groups = machine.groups.clone();
-        let mut limits = self.settings.limits.clone();
-        let mut policy = SeccompPolicy::Standard;
-        if groups.is_none() {
-            policy = SeccompPolicy::NoSharedMemory;
-            limits.address_space_bytes.get_or_insert(ADDRESS_SPACE_BYTES);
-        }
-        let mut plan = LaunchPlan {
-            executable: interpreter.executable.clone(),
-            readable: interpreter.readable.clone(),
-            search_paths: interpreter.search_paths.clone(),
-            preload: wanted.preload.clone(),
-            drop_to: rustix::process::geteuid().is_root().then_some(self.settings.user),
-            namespaces: !Layer::NAMESPACES.into_iter().any(off),
-            landlock: !off(Layer::Landlock),
-            seccomp: (!off(Layer::Seccomp)).then_some(policy),
-            cache: None,
-            limits,
-            groups: groups.as_ref().map(|groups| groups.folders()).unwrap_or_default(),
-        };
-        let (pool, ready) = loop {
-            let scratch = match (&plan.namespaces, &machine.scratch) {
-                (true, _) => PathBuf::new(),
-                (false, Ok(folder)) => folder.path().to_owned(),
-                (false, Err(reason)) => return Err(SandboxError::Start(reason.clone())),
-            };
-            plan.cache = (!plan.namespaces).then(|| scratch.join("cache"));
-            let settings = PoolSettings {
-                program: self.settings.program.clone(),
-                plan: plan.clone(),
-                size: self.settings.pool,
-                scratch,
-                groups: groups.clone(),
-            };
-            let opened = Pool::open(settings, self.closed.clone(), self.tasks.clone()).await;
-            match opened {
-                Ok(opened) => break opened,
-                Err(refusal) => weaken(&mut plan, &mut findings, &refusal, wanted)?,
-            }
-        };
-        let states = host::states(&pool.held(), &findings, &self.settings.without);
-        let isolation = IsolationReport::new(states);
-        if isolation.tier < self.settings.least {
-            return Err(self.too_weak(isolation));
-        }
-        tracing::info!(
-            profile = wanted.name,
-            python = ready.python,
-            tier = isolation.tier.name(),
-            "the sandbox is ready"
-        );
-        Ok(Profile {
-            pool,
-            isolation: Arc::new(isolation),
-            ready,
-            executable: interpreter.executable,
-        })
-    }
-
-    fn too_weak(&self, isolation: IsolationReport) -> SandboxError {
-        let missing: Vec<_> =
-            isolation.missing().map(|(layer, reason, _)| format!("{layer} ({reason})")).collect();
-        let fix = isolation.missing().map(|(_, _, fix)| fix.to_owned()).next().unwrap_or_default();
-        SandboxError::TooWeak {
-            reached: isolation.tier,
-            least: self.settings.least,
-            missing: missing.join(", "),
-            fix,
-            report: Box::new(SandboxReport { isolation, profiles: Vec::new() }),
-        }
     }
 
     async fn machine(&self) -> &Machine {
@@ -269,25 +197,10 @@ impl LocalSandbox {
                     Ok(groups) => (Some(Arc::new(groups)), None),
                     Err(reason) => (None, Some(reason)),
                 };
-                Machine { groups, groups_missing, scratch: self.make_scratch() }
+                let user = rustix::process::geteuid().is_root().then_some(self.settings.user);
+                Machine { groups, groups_missing, scratch: OnceLock::new(), user }
             })
             .await
-    }
-
-    /// Run folders on disk: nobody but their owner may list them.
-    fn make_scratch(&self) -> Result<TempDir, String> {
-        let make = || -> std::io::Result<TempDir> {
-            let folder = tempfile::Builder::new().prefix("atelier-sandbox-").tempdir()?;
-            kernel_files::make_folder(&folder.path().join("cache"))?;
-            if rustix::process::geteuid().is_root() {
-                let user = Some(rustix::process::Uid::from_raw(self.settings.user));
-                for path in [folder.path().to_owned(), folder.path().join("cache")] {
-                    rustix::fs::chown(&path, user, None)?;
-                }
-            }
-            Ok(folder)
-        };
-        make().map_err(|error| format!("a folder for runs cannot be made: {error}"))
     }
 
     async fn profile_report(
@@ -304,10 +217,7 @@ impl LocalSandbox {
         };
         match self.profile(Some(&wanted.name)).await {
             Ok(profile) => {
-                report.executable = profile.executable.display().to_string();
-                report.version = Some(profile.ready.python.clone());
-                report.preloaded.clone_from(&profile.ready.preloaded);
-                report.missing.clone_from(&profile.ready.missing);
+                profile.describe(&mut report).await;
                 (report, Some(IsolationReport::clone(&profile.isolation)))
             }
             Err(error) => {
@@ -329,8 +239,8 @@ impl Sandbox for LocalSandbox {
         let profile = self.profile(spec.profile.as_deref()).await?;
         let permit =
             Arc::clone(&self.running).acquire_owned().await.map_err(|_| SandboxError::Closed)?;
-        let worker = profile
-            .pool
+        let pool = Arc::clone(profile.pool_for(&spec).await);
+        let worker = pool
             .take()
             .await
             .map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
@@ -338,7 +248,6 @@ impl Sandbox for LocalSandbox {
         let isolation = Arc::clone(&profile.isolation);
         let memory = self.settings.limits.memory_bytes;
         let run = Run::new(worker, spec, driver, isolation, memory);
-        let pool = Arc::clone(&profile.pool);
         self.tasks.spawn(async move {
             run.drive().await;
             pool.run_ended();
@@ -383,33 +292,4 @@ impl std::fmt::Debug for LocalSandbox {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// Leaves out the layer that was refused, or gives up.
-fn weaken(
-    plan: &mut LaunchPlan,
-    findings: &mut Findings,
-    refusal: &Refusal,
-    wanted: &InterpreterProfile,
-) -> Result<(), SandboxError> {
-    let text = refusal.to_string();
-    if refusal.step == "seccomp" && plan.seccomp.take().is_some() {
-        findings.seccomp = Some(text);
-    } else if refusal.step == "landlock" && plan.landlock {
-        plan.landlock = false;
-        findings.landlock = Some(text);
-    } else if refusal.step.starts_with("start /") {
-        let mut fix = "sudo apt-get install python3".to_owned();
-        if plan.drop_to.is_some() {
-            fix = format!("use an interpreter that every user may execute; {fix}");
-        }
-        let path = wanted.executable.display().to_string();
-        return Err(SandboxError::Interpreter { path, reason: text, fix });
-    } else if plan.namespaces && !refusal.step.starts_with("prepare") {
-        plan.namespaces = false;
-        findings.namespaces = Some(text);
-    } else {
-        return Err(SandboxError::Start(text));
-    }
-    Ok(())
 }

@@ -27,7 +27,7 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 const REFILL_DELAY: Duration = Duration::from_millis(10);
 
 /// What a pool needs to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PoolSettings {
     pub(super) program: PathBuf,
     pub(super) plan: LaunchPlan,
