@@ -6,6 +6,8 @@ mod cases;
 mod leftovers;
 mod limits;
 mod protocol;
+mod secrets;
 mod semantics;
 mod support;
 mod tiers;
+mod traces;
