@@ -37,7 +37,7 @@ mod zygote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -111,15 +111,19 @@ struct Machine {
     groups: Option<Arc<Groups>>,
     groups_missing: Option<String>,
     /// Run folders and caches, where there is no private root.
-    scratch: OnceLock<Result<TempDir, String>>,
+    scratch: Mutex<Option<TempDir>>,
     /// Who children become when the server is root.
     user: Option<u32>,
 }
 
 impl Machine {
     fn scratch(&self) -> Result<PathBuf, String> {
-        let made = self.scratch.get_or_init(|| scratch::make(self.user));
-        made.as_ref().map(|folder| folder.path().to_owned()).map_err(String::clone)
+        let mut made = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = made.as_ref() {
+            return Ok(folder.path().to_owned());
+        }
+        let folder = scratch::make(self.user)?;
+        Ok(made.insert(folder).path().to_owned())
     }
 }
 
@@ -198,7 +202,7 @@ impl LocalSandbox {
                     Err(reason) => (None, Some(reason)),
                 };
                 let user = rustix::process::geteuid().is_root().then_some(self.settings.user);
-                Machine { groups, groups_missing, scratch: OnceLock::new(), user }
+                Machine { groups, groups_missing, scratch: Mutex::default(), user }
             })
             .await
     }
@@ -278,10 +282,17 @@ impl Sandbox for LocalSandbox {
         self.running.close();
         self.tasks.close();
         self.tasks.wait().await;
-        if let Some(groups) = self.machine.get().and_then(|machine| machine.groups.clone()) {
-            // Blocks for a moment at most: every process is gone.
-            let _ = tokio::task::spawn_blocking(move || groups.close()).await;
-        }
+        let Some(machine) = self.machine.get() else { return };
+        let groups = machine.groups.clone();
+        let scratch = machine.scratch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Blocks for a moment at most: every process is gone.
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(scratch);
+            if let Some(groups) = groups {
+                groups.close();
+            }
+        })
+        .await;
     }
 }
 

@@ -26,10 +26,15 @@ def read(path, limit=1 << 20):
     except OSError:
         return b''
 look('environment', repr(dict(os.environ)))
-processes = [entry for entry in os.listdir('/proc') if entry.isdigit()]
+tops = ('/etc', '/home', '/root', '/tmp', '/var/tmp', '/run', '/opt', '/srv', '/dev', '/mnt', '/cache', '.', '..')
+try:
+    processes = [entry for entry in os.listdir('/proc') if entry.isdigit()]
+except PermissionError:
+    processes = [str(process) for process in range(1, 1000)] + [str(os.getppid()), 'self']
 if sys.argv[0] == '-c':
     # The control, in a plain process, which need not read the whole machine.
     processes = [str(os.getppid()), 'self']
+    tops = [entry.path for entry in os.scandir('/tmp') if entry.name.startswith('surroundings')]
 for process in processes:
     for name in ('environ', 'cmdline', 'mountinfo', 'net/unix', 'stack'):
         look(name, read(f'/proc/{process}/{name}'))
@@ -63,14 +68,14 @@ for thing in gc.get_objects():
         for text in list(thing.values()):
             if isinstance(text, (str, bytes)):
                 look('objects', text)
-for top in ('/etc', '/home', '/root', '/tmp', '/var/tmp', '/run', '/opt', '/srv', '/dev/shm', '/mnt', '/cache', '.', '..'):
+for top in tops:
     for folder, folders, names in os.walk(top):
         if folder.count('/') > 2:
             folders.clear()
         for name in names[:200]:
             path = os.path.join(folder, name)
             look('file name', path)
-            if os.path.isfile(path):
+            if os.path.isfile(path) and not os.path.islink(path):
                 look('file', read(path, 1 << 16))
 "#;
 
@@ -91,7 +96,7 @@ fn secret(place: &str) -> String {
 impl Surroundings {
     fn new() -> Self {
         use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::Builder::new().prefix("surroundings").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("surroundings").tempdir_in("/tmp").unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         for mode in [0o644, 0o600] {
             let file = folder.path().join(format!("{mode}"));
@@ -125,7 +130,12 @@ async fn hunt(sandbox: LocalSandbox) {
     let mut own = spec(&format!("kept = open('in.txt').read()\n{HUNT}\nsorted(found)"), 100);
     own.inputs = vec![InputFile { name: "in.txt".to_owned(), bytes: secret("own").into() }];
     let outcome = run(&sandbox, own).await;
-    assert_eq!(value(&outcome), &json!(["file own", "memory own", "objects own"]));
+    let seen = value(&outcome).as_array().unwrap();
+    assert!(seen.contains(&json!("file own")) && seen.contains(&json!("objects own")), "{seen:?}");
+    if outcome.isolation.holds(Layer::PrivateRoot) {
+        assert!(seen.contains(&json!("memory own")), "{seen:?}");
+    }
+    assert!(seen.iter().all(|place| place.as_str().unwrap().ends_with(" own")), "{seen:?}");
     // Outside, a process of the same user finds the server's secrets.
     let seen = outside(&format!("{HUNT}\nprint(sorted(found))")).await;
     for place in ["environment server", "environ server", "net/unix socket", "file file"] {
