@@ -4,7 +4,6 @@
 //! are cheap; the other has the profile's packages loaded too, which takes long and makes each fork
 //! dearer, so it is started when code first imports one, or when the server has time.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use super::host::{self, Findings};
 use super::imports::needs_packages;
 use super::plan::{LaunchPlan, SeccompPolicy};
 use super::pool::{Pool, PoolSettings};
-use super::profile::{self, InterpreterProfile};
+use super::profile::Resolved;
 use super::zygote::{Ready, Refusal};
 use super::{LocalSettings, Machine};
 use crate::sandbox::{
@@ -32,9 +31,8 @@ pub(super) struct Interpreter {
     packages: Option<Arc<Packages>>,
     pub(super) isolation: Arc<IsolationReport>,
     ready: Ready,
-    standard: BTreeSet<String>,
-    absent: Vec<String>,
-    executable: PathBuf,
+    pub(super) resolved: Resolved,
+    closed: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -68,11 +66,10 @@ impl Interpreter {
     pub(super) async fn open(
         settings: &LocalSettings,
         machine: &Machine,
-        wanted: &InterpreterProfile,
+        interpreter: Resolved,
         closed: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Self, SandboxError> {
-        let interpreter = profile::resolve(wanted).await?;
         let off = |layer: Layer| settings.without.contains(&layer);
         let mut findings =
             Findings { groups: machine.groups_missing.clone(), ..Findings::default() };
@@ -114,7 +111,7 @@ impl Interpreter {
             let opened = Pool::open(pool_settings.clone(), closed.clone(), tasks.clone()).await;
             match opened {
                 Ok((pool, ready)) => break (pool, ready, pool_settings),
-                Err(refusal) => weaken(&mut plan, &mut findings, &refusal, wanted)?,
+                Err(refusal) => weaken(&mut plan, &mut findings, &refusal)?,
             }
         };
         let states = host::states(&plain.held(), &findings, &settings.without);
@@ -124,18 +121,18 @@ impl Interpreter {
             return Err(too_weak(settings, isolation));
         }
         tracing::info!(
-            profile = wanted.name,
+            interpreter = %interpreter.executable.display(),
             python = ready.python,
             tier = isolation.tier.name(),
             "the sandbox is ready"
         );
         let packages = (!interpreter.packages.is_empty()).then(|| {
-            let preload = [interpreter.preload, interpreter.packages].concat();
+            let preload = [&interpreter.preload[..], &interpreter.packages[..]].concat();
             let plan = LaunchPlan { preload, ..pool_settings.plan.clone() };
             Arc::new(Packages {
                 settings: PoolSettings { plan, ..pool_settings },
                 opened: OnceCell::new(),
-                closed,
+                closed: closed.clone(),
                 tasks: tasks.clone(),
             })
         });
@@ -144,9 +141,8 @@ impl Interpreter {
             packages,
             isolation: Arc::new(isolation),
             ready,
-            standard: interpreter.standard,
-            absent: interpreter.absent,
-            executable: interpreter.executable,
+            resolved: interpreter,
+            closed,
             tasks: tasks.clone(),
         })
     }
@@ -154,7 +150,7 @@ impl Interpreter {
     /// The workers that serve a run best.
     pub(super) async fn pool_for(&self, spec: &RunSpec) -> &Arc<Pool> {
         let Some(packages) = &self.packages else { return &self.plain };
-        if spec.kind == RunKind::Inspect || !needs_packages(&spec.code, &self.standard) {
+        if spec.kind == RunKind::Inspect || !needs_packages(&spec.code, &self.resolved.standard) {
             return &self.plain;
         }
         // Without that zygote the code loads its packages itself.
@@ -168,6 +164,11 @@ impl Interpreter {
                 let _ = packages.pool().await;
             });
         }
+    }
+
+    /// Ends its zygotes and their workers; for one that serves no run.
+    pub(super) fn retire(&self) {
+        self.closed.cancel();
     }
 
     /// Returns when as many workers wait as should.
@@ -185,11 +186,11 @@ impl Interpreter {
 
     /// Says what it is, with its packages loaded.
     pub(super) async fn describe(&self, report: &mut ProfileReport) {
-        report.executable = self.executable.display().to_string();
+        report.executable = self.resolved.executable.display().to_string();
         report.version = Some(self.ready.python.clone());
         report.preloaded.clone_from(&self.ready.preloaded);
         report.missing.clone_from(&self.ready.missing);
-        for name in &self.absent {
+        for name in &self.resolved.absent {
             report.missing.insert(name.clone(), "it is not installed".to_owned());
         }
         if let Some(packages) = &self.packages {
@@ -227,7 +228,6 @@ fn weaken(
     plan: &mut LaunchPlan,
     findings: &mut Findings,
     refusal: &Refusal,
-    wanted: &InterpreterProfile,
 ) -> Result<(), SandboxError> {
     let text = refusal.to_string();
     if refusal.step == "seccomp" && plan.seccomp.take().is_some() {
@@ -240,7 +240,7 @@ fn weaken(
         if plan.drop_to.is_some() {
             fix = format!("use an interpreter that every user may execute; {fix}");
         }
-        let path = wanted.executable.display().to_string();
+        let path = plan.executable.display().to_string();
         return Err(SandboxError::Interpreter { path, reason: text, fix });
     } else if plan.namespaces && !refusal.step.starts_with("prepare") {
         plan.namespaces = false;

@@ -11,13 +11,16 @@
 //! | `run`, `frames`, `output`, `collect` | one run: its clock, channel, output, files |
 //! | `cgroup`, `host`, `kernel_files` | the machine: groups, what is missing and how to fix it |
 //! | `profile`, `interpreter`, `imports` | interpreters, what they load, which zygote serves a run |
+//! | `header`, `dependencies` | packages that code names, installed outside |
 //! | `scratch` | run folders on disk, where there is no private root |
 
 mod cgroup;
 mod collect;
+mod dependencies;
 mod embedded;
 mod fence;
 mod frames;
+mod header;
 mod host;
 mod imports;
 mod interpreter;
@@ -41,21 +44,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use dependencies::DependencySettings;
 pub use plan::WorkerLimits;
 pub use profile::InterpreterProfile;
 
 use self::cgroup::Groups;
+use self::dependencies::Builder;
 use self::interpreter::Interpreter;
 use self::run::Run;
 use super::{
-    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunSpec, Sandbox, SandboxError,
+    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunKind, RunSpec, Sandbox, SandboxError,
     SandboxReport, Tier,
 };
 
+/// Interpreters with dependencies of code that are kept warm.
+const ENVIRONMENTS: usize = 4;
 /// A user that no system uses (between the ranges that systemd hands out).
 const SANDBOX_USER: u32 = 60_978;
 
@@ -78,6 +85,8 @@ pub struct LocalSettings {
     pub limits: WorkerLimits,
     /// Who children become when the server is root.
     pub user: u32,
+    /// How dependencies that code names are met; `None` refuses such code.
+    pub dependencies: Option<DependencySettings>,
 }
 
 impl Default for LocalSettings {
@@ -92,6 +101,7 @@ impl Default for LocalSettings {
             running: 4 * cores.max(2),
             limits: WorkerLimits::default(),
             user: SANDBOX_USER,
+            dependencies: None,
         }
     }
 }
@@ -100,10 +110,18 @@ impl Default for LocalSettings {
 pub struct LocalSandbox {
     settings: LocalSettings,
     machine: OnceCell<Machine>,
-    profiles: BTreeMap<String, OnceCell<Result<Interpreter, SandboxError>>>,
+    profiles: BTreeMap<String, OnceCell<Result<Arc<Interpreter>, SandboxError>>>,
+    environments: AsyncMutex<Vec<Environment>>,
+    builder: Builder,
     running: Arc<Semaphore>,
     closed: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// An interpreter with the dependencies of some code, in service.
+struct Environment {
+    folder: PathBuf,
+    interpreter: Arc<Interpreter>,
 }
 
 /// What all interpreters share.
@@ -140,6 +158,8 @@ impl LocalSandbox {
             settings,
             machine: OnceCell::new(),
             profiles,
+            environments: AsyncMutex::default(),
+            builder: Builder::default(),
             running,
             closed: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -160,7 +180,7 @@ impl LocalSandbox {
         Ok(())
     }
 
-    async fn profile(&self, name: Option<&str>) -> Result<&Interpreter, SandboxError> {
+    async fn profile(&self, name: Option<&str>) -> Result<&Arc<Interpreter>, SandboxError> {
         if self.closed.is_cancelled() {
             return Err(SandboxError::Closed);
         }
@@ -177,10 +197,55 @@ impl LocalSandbox {
         let opened = cell
             .get_or_init(|| async {
                 let machine = self.machine().await;
-                Interpreter::open(&self.settings, machine, wanted, &self.closed, &self.tasks).await
+                let resolved = profile::resolve(wanted).await?;
+                Interpreter::open(&self.settings, machine, resolved, &self.closed, &self.tasks)
+                    .await
+                    .map(Arc::new)
             })
             .await;
         opened.as_ref().map_err(SandboxError::clone)
+    }
+
+    /// The interpreter that a run wants, with the packages that its code names.
+    async fn interpreter(&self, spec: &RunSpec) -> Result<Arc<Interpreter>, SandboxError> {
+        let plain = Arc::clone(self.profile(spec.profile.as_deref()).await?);
+        let header = if spec.kind == RunKind::Execute { header::read(&spec.code)? } else { None };
+        let Some(header) = header else { return Ok(plain) };
+        let version = &plain.resolved.version;
+        if let Some(wanted) = &header.requires_python
+            && !header::fits(wanted, version)
+        {
+            return Err(dependencies::wrong_python(wanted, version));
+        }
+        if header.dependencies.is_empty() {
+            return Ok(plain);
+        }
+        let settings = self.settings.dependencies.as_ref().ok_or_else(dependencies::not_allowed)?;
+        let executable = &plain.resolved.executable;
+        let folder =
+            self.builder.environment(settings, executable, version, &header.dependencies).await?;
+        let mut environments = self.environments.lock().await;
+        if let Some(at) = environments.iter().position(|known| known.folder == folder) {
+            // The last one was wanted last.
+            let known = environments.remove(at);
+            let interpreter = Arc::clone(&known.interpreter);
+            environments.push(known);
+            return Ok(interpreter);
+        }
+        // One that serves a run is held by it.
+        let idle = |known: &Environment| Arc::strong_count(&known.interpreter) == 1;
+        if environments.len() >= ENVIRONMENTS
+            && let Some(at) = environments.iter().position(idle)
+        {
+            environments.remove(at).interpreter.retire();
+        }
+        let resolved = plain.resolved.with_environment(&folder);
+        let machine = self.machine().await;
+        let opened =
+            Interpreter::open(&self.settings, machine, resolved, &self.closed, &self.tasks).await?;
+        let interpreter = Arc::new(opened);
+        environments.push(Environment { folder, interpreter: Arc::clone(&interpreter) });
+        Ok(interpreter)
     }
 
     async fn machine(&self) -> &Machine {
@@ -240,22 +305,22 @@ impl LocalSandbox {
 impl Sandbox for LocalSandbox {
     async fn start(&self, spec: RunSpec) -> Result<RunHandle, SandboxError> {
         spec.check()?;
-        let profile = self.profile(spec.profile.as_deref()).await?;
+        let interpreter = self.interpreter(&spec).await?;
         let permit =
             Arc::clone(&self.running).acquire_owned().await.map_err(|_| SandboxError::Closed)?;
-        let pool = Arc::clone(profile.pool_for(&spec).await);
+        let pool = Arc::clone(interpreter.pool_for(&spec).await);
         let worker = pool
             .take()
             .await
             .map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
         let (handle, driver) = RunHandle::pair();
-        let isolation = Arc::clone(&profile.isolation);
+        let isolation = Arc::clone(&interpreter.isolation);
         let memory = self.settings.limits.memory_bytes;
         let run = Run::new(worker, spec, driver, isolation, memory);
         self.tasks.spawn(async move {
             run.drive().await;
             pool.run_ended();
-            drop(permit);
+            drop((permit, interpreter));
         });
         Ok(handle)
     }

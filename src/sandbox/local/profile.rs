@@ -80,6 +80,7 @@ impl InterpreterProfile {
 /// A profile whose interpreter has answered.
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
+    pub(super) version: String,
     pub(super) executable: PathBuf,
     /// Folders that must be readable.
     pub(super) readable: Vec<PathBuf>,
@@ -93,6 +94,22 @@ pub(super) struct Resolved {
     pub(super) packages: Vec<String>,
     /// Packages to load that are not installed.
     pub(super) absent: Vec<String>,
+}
+
+impl Resolved {
+    /// The same interpreter with the packages of an environment in place of its own.
+    ///
+    /// Nothing of those is loaded before a run: the zygote runs no code that a run chose.
+    pub(super) fn with_environment(&self, folder: &Path) -> Self {
+        let of_packages = |path: &PathBuf| {
+            path.ends_with("site-packages") || path.ends_with("dist-packages")
+        };
+        let mut new = Self { packages: Vec::new(), absent: Vec::new(), ..self.clone() };
+        new.search_paths.retain(|path| !of_packages(path));
+        new.search_paths.push(folder.to_owned());
+        new.readable.push(folder.to_owned());
+        new
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -147,6 +164,7 @@ pub(super) async fn resolve(profile: &InterpreterProfile) -> Result<Resolved, Sa
     let (packages, absent) =
         others.into_iter().partition(|name| answer.found.contains(top(name)));
     Ok(Resolved {
+        version: format!("{major}.{minor}.{patch}"),
         executable: answer.executable,
         readable,
         search_paths,
