@@ -8,47 +8,15 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::support::{run, sandbox, spec, unfinished, value};
+use super::traces::{descendants, groups_of};
 
 /// Marks this test binary as a server that is about to be killed.
 const VICTIM: &str = "ATELIER_TEST_SANDBOX_VICTIM";
-
-/// Processes below a process, itself excluded.
-fn descendants(root: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut queue = vec![root];
-    while let Some(process) = queue.pop() {
-        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { continue };
-        for thread in threads.filter_map(Result::ok) {
-            let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            let children: Vec<u32> =
-                text.split_whitespace().map(|it| it.parse().unwrap()).collect();
-            found.extend(&children);
-            queue.extend(children);
-        }
-    }
-    found
-}
 
 fn parent_of(process: u32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
     line.trim().parse().unwrap()
-}
-
-fn groups_of(process: u32) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut queue = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
-    while let Some(folder) = queue.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if entry.file_name().to_string_lossy().starts_with(&format!("atelier-{process}-")) {
-                    found.push(entry.path().display().to_string());
-                }
-                queue.push(entry.path());
-            }
-        }
-    }
-    found
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -73,7 +41,7 @@ async fn closing() {
     let outcome = handle.finish().await.unwrap();
     assert_eq!(unfinished(&outcome), &Unfinished::Interrupted);
     assert_eq!(descendants(std::process::id()), Vec::<u32>::new());
-    assert_eq!(groups_of(std::process::id()), Vec::<String>::new());
+    assert_eq!(groups_of(std::process::id()), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

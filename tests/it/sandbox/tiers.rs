@@ -4,7 +4,7 @@ use atelier::sandbox::local::{LocalSandbox, LocalSettings};
 use atelier::sandbox::{Layer, LayerState, RunSpec, Sandbox as _, SandboxError, Tier};
 use serde_json::json;
 
-use super::support::{again_as_ordinary_user, run, sandbox_without, settings, user, value};
+use super::support::{as_every_user, run, sandbox_without, settings, user, value};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_masked_layer_is_reported_and_code_still_runs() {
@@ -48,20 +48,23 @@ async fn below_the_least_tier_nothing_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_never_run_as_root() {
-    for sandbox in [sandbox_without(&[]), sandbox_without(&[Layer::UserNamespace])] {
-        let code = "
-import os
-[os.getuid(), os.geteuid(), os.getgroups()]";
-        let outcome = run(&sandbox, RunSpec::new(code)).await;
-        let uid = value(&outcome)[0].as_u64().unwrap();
-        assert_ne!(uid, 0);
-        if !outcome.isolation.holds(Layer::UserNamespace) && user() == 0 {
-            assert_eq!(uid, u64::from(settings().user));
-            assert_eq!(value(&outcome)[2], json!([]));
+    as_every_user("sandbox::tiers::children_never_run_as_root", async || {
+        for sandbox in [sandbox_without(&[]), sandbox_without(&[Layer::UserNamespace])] {
+            let outcome = run(
+                &sandbox,
+                RunSpec::new("import os\n[os.getuid(), os.geteuid(), os.getgroups()]"),
+            )
+            .await;
+            let uid = value(&outcome)[0].as_u64().unwrap();
+            assert_ne!(uid, 0);
+            if !outcome.isolation.holds(Layer::UserNamespace) && user() == 0 {
+                assert_eq!(uid, u64::from(settings().user));
+                assert_eq!(value(&outcome)[2], json!([]));
+            }
+            sandbox.close().await;
         }
-        sandbox.close().await;
-    }
-    again_as_ordinary_user("sandbox::tiers::children_never_run_as_root").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

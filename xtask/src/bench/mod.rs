@@ -7,6 +7,7 @@ mod elixir;
 mod pages;
 mod pdf;
 mod process;
+mod python;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -25,15 +26,24 @@ pub(crate) struct BenchArgs {
     /// Fewer and shorter rounds, to see that everything runs. Writes no report.
     #[arg(long)]
     quick: bool,
-    /// One subject alone: `calls`, `pages`, `pdf` or `elixir`. Writes no report.
+    /// Only the comparisons of this part; writes no report.
     #[arg(long)]
-    only: Option<String>,
+    only: Option<Part>,
 }
 
-impl BenchArgs {
-    fn wants(&self, subject: &str) -> bool {
-        self.only.as_deref().is_none_or(|only| only == subject)
-    }
+/// Comparisons that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Tool calls, start-up and memory.
+    Calls,
+    /// Hosted pages.
+    Pages,
+    /// PDF documents.
+    Pdf,
+    /// Phoenix code.
+    Elixir,
+    /// Python code.
+    Python,
 }
 
 /// How much is measured.
@@ -47,7 +57,11 @@ struct Effort {
 
 /// Runs all comparisons.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
     let root = workspace_root()?;
+    let wanted = |part| args.only.is_none_or(|only| only == part);
     let binary = match &args.binary {
         Some(path) => path.clone(),
         None => process::build_release(&root)?,
@@ -62,7 +76,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let sections = runtime.block_on(async {
         let mut sections = Vec::new();
-        if args.wants("calls") {
+        if wanted(Part::Calls) {
             let python = match &args.python {
                 Some(path) => path.clone(),
                 None => process::python_with_mcp(&root)?,
@@ -71,14 +85,17 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             sections.push(calls::over_http(&binary, &python, effort).await?);
             sections.push(calls::start_and_memory(&binary, &python, effort).await?);
         }
-        if args.wants("pages") {
+        if wanted(Part::Pages) {
             sections.push(pages::against_nginx(&binary, effort).await?);
         }
-        if args.wants("pdf") {
+        if wanted(Part::Pdf) {
             sections.extend(pdf::against_peers(&root, &binary, effort).await?);
         }
-        if args.wants("elixir") {
+        if wanted(Part::Elixir) {
             sections.push(elixir::against_mix(&root, &binary, effort).await?);
+        }
+        if wanted(Part::Python) {
+            sections.extend(python::against_peers(&root, &binary, effort).await?);
         }
         anyhow::Ok(sections)
     })?;
@@ -89,6 +106,17 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         std::fs::write(&path, report::replace_generated(&path, &text)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// Does the same in an optimised build: the clients, and the sandbox that runs in this process, are
+/// measured too.
+fn in_release() -> anyhow::Result<()> {
+    let status = std::process::Command::new("cargo")
+        .args(["run", "--quiet", "--release", "--locked", "--package", "xtask", "--"])
+        .args(std::env::args_os().skip(1))
+        .status()?;
+    anyhow::ensure!(status.success(), "the benchmark ended with {status}");
     Ok(())
 }
 
