@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::agent::{self, AskAi};
 use crate::browser::{Chrome, Renderer};
@@ -18,8 +19,9 @@ use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
+use crate::mcp_client::{Servers, ServersParts};
 use crate::prompts::{PromptError, Prompts};
-use crate::registry::{Caller, Registry, RegistryParts, Tool};
+use crate::registry::{self, Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -49,6 +51,8 @@ pub struct App {
     pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
+    /// Other MCP servers; they start on first use.
+    pub servers: Servers,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -181,7 +185,14 @@ impl App {
         tools.extend(elixir::tools::tools(&elixir));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(jobs::tools::tools(&runner));
+        tools.extend(registry::tools::tools(&caller));
         tools.extend(further_tools);
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            ..ServersParts::default()
+        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -189,6 +200,7 @@ impl App {
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
             server: config.server.clone(),
+            foreign: Arc::new(servers.clone()),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
@@ -203,6 +215,7 @@ impl App {
             registry,
             renderer,
             caller,
+            servers,
             documents,
             urls,
             key,

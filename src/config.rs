@@ -3,11 +3,13 @@
 
 pub mod auth;
 pub mod browser;
+pub mod catalog;
 pub mod elixir;
 pub mod limits;
 pub mod llm;
 pub mod load;
 pub mod log;
+pub mod mcp_servers;
 pub mod secret;
 pub mod server;
 pub mod storage;
@@ -24,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use data_dir::prepare_data_dir;
 pub use environment::Environment;
-pub use render::render;
+pub use render::{render, render_servers};
 pub use secret::Secret;
 pub use source::{ConfigError, Problem, Source};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// Other MCP servers.
+    pub catalog: catalog::CatalogConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }
