@@ -46,15 +46,16 @@ pub(super) async fn connect(
     let limit = server.start_timeout;
     match tokio::time::timeout(limit, opening).await {
         Ok(opened) => opened,
-        Err(_) => Err(ClientError::StartTimeout {
-            seconds: limit.as_secs_f64(),
-            said: String::new(),
-        }),
+        Err(_) => {
+            Err(ClientError::StartTimeout { seconds: limit.as_secs_f64(), said: String::new() })
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the adapter of servers over HTTP")]
 fn client() -> reqwest::Result<reqwest::Client> {
+    // Fails when a provider is set already, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .connect_timeout(CONNECT)
         // A redirect would carry the headers to somebody else.

@@ -195,7 +195,10 @@ impl Server {
     async fn active(self: &Arc<Self>) -> Result<Arc<Active>, ClientError> {
         let server = Arc::clone(self);
         let start = self.tasks.spawn(async move { server.active_inner().await });
-        start.await.unwrap_or(Err(ClientError::Removed))
+        start.await.unwrap_or_else(|error| {
+            // A defect of ours; the server is not at fault and may work the next time.
+            Err(ClientError::Unreachable(format!("starting it failed inside: {error}")))
+        })
     }
 
     async fn active_inner(self: &Arc<Self>) -> Result<Arc<Active>, ClientError> {

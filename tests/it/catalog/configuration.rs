@@ -131,14 +131,24 @@ fn own_fields_and_those_of_others() {
     }});
     let servers = file(&text.to_string(), &[]);
     let a = &servers.servers["a"];
-    assert_eq!((a.timeout, a.start_timeout), (Duration::from_millis(2_500), Duration::from_secs(9)));
+    assert_eq!(
+        (a.timeout, a.start_timeout),
+        (Duration::from_millis(2_500), Duration::from_secs(9))
+    );
     assert_eq!((a.max_parallel, a.protocol, a.expose), (2, Protocol::Modern, true));
     assert!(!a.passes("anything"), "an empty list allows nothing");
     let roots: Vec<&str> = a.roots.iter().map(|root| root.uri.as_str()).collect();
     assert_eq!(roots, ["file:///srv", "file:///w"]);
     assert_eq!(servers.disabled, ["b"]);
-    assert_eq!(servers.servers["c"].timeout, Duration::from_secs(30), "milliseconds, as others write");
-    assert_eq!(servers.warnings, ["server `a`: unknown key `alowed_tools`; did you mean `allowed_tools`?"]);
+    assert_eq!(
+        servers.servers["c"].timeout,
+        Duration::from_secs(30),
+        "milliseconds, as others write"
+    );
+    assert_eq!(
+        servers.warnings,
+        ["server `a`: unknown key `alowed_tools`; did you mean `allowed_tools`?"]
+    );
 }
 
 #[test]

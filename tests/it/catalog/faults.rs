@@ -192,7 +192,10 @@ async fn equal_odd_and_bare_tools_cost_the_others_nothing() {
     let bench = Bench::new([("scripted", scripted(&["twice"]))]).await;
     bench.works().await;
     let found = bench.result("search_tools", json!({"query": "", "limit": 100})).await;
-    let names: Vec<&str> = found["tools"].as_array().unwrap().iter()
+    let names: Vec<&str> = found["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
         .filter(|tool| tool["server"] == "scripted")
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
@@ -219,7 +222,10 @@ async fn lies_second_answers_and_nonsense_concern_their_call_alone() {
     assert_eq!(error["code"], "upstream_error");
     assert!(error["message"].as_str().unwrap().contains("no such file"));
     let error = bench.error("scripted__refuses", json!({})).await;
-    assert_eq!((&error["code"], &error["upstream_code"]), (&json!("upstream_error"), &json!(-32602)));
+    assert_eq!(
+        (&error["code"], &error["upstream_code"]),
+        (&json!("upstream_error"), &json!(-32602))
+    );
     bench.works().await;
     bench.servers.shut_down().await;
 }
@@ -254,7 +260,8 @@ async fn an_answer_after_a_cancel_is_dropped() {
 async fn nothing_of_a_server_outlives_it() {
     let bench = bench().await;
     let server = bench.result("scripted__where", json!({})).await["result"]["process"].clone();
-    let child = bench.result("scripted__leaves_child", json!({})).await["result"]["process"].clone();
+    let child =
+        bench.result("scripted__leaves_child", json!({})).await["result"]["process"].clone();
     assert!(is_alive(&server) && is_alive(&child));
     bench.servers.shut_down().await;
     until(|| !is_alive(&server) && !is_alive(&child)).await;

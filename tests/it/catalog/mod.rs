@@ -64,7 +64,12 @@ impl Bench {
         Self { workshop, caller, servers }
     }
 
-    pub(crate) async fn call_as(&self, origin: Origin, tool: &str, arguments: Value) -> CallOutcome {
+    pub(crate) async fn call_as(
+        &self,
+        origin: Origin,
+        tool: &str,
+        arguments: Value,
+    ) -> CallOutcome {
         let context = CallContext::new("me".into(), origin);
         self.workshop.registry.call(tool, arguments, context).await
     }

@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use atelier::config::Environment;
-use atelier::config::mcp_servers::{
-    Connection, Protocol, ServerSpec, StdioSpec, base_environment,
-};
+use atelier::config::mcp_servers::{Connection, Protocol, ServerSpec, StdioSpec, base_environment};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -64,8 +62,12 @@ async fn servers_from_npm() {
     assert!(blocks.iter().any(|block| block["type"] == "image"), "{content}");
     let query = json!({"query": "contents of a text file", "limit": 5});
     let found = bench.result("search_tools", query).await;
-    let names: Vec<&str> = found["tools"].as_array().unwrap().iter()
-        .map(|tool| tool["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = found["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"files__read_text_file"), "{names:?}");
     let file = path.join("hello.txt");
     let arguments = json!({"name": "files__read_text_file", "arguments": {"path": file}});
@@ -80,10 +82,15 @@ async fn servers_from_npm() {
 async fn servers_from_pypi() {
     let place = tempfile::tempdir().unwrap();
     let git = |arguments: &[&str]| {
-        let made = std::process::Command::new("git").args(arguments).current_dir(place.path())
-            .env("GIT_AUTHOR_NAME", "A").env("GIT_AUTHOR_EMAIL", "a@example.com")
-            .env("GIT_COMMITTER_NAME", "A").env("GIT_COMMITTER_EMAIL", "a@example.com")
-            .output().unwrap();
+        let made = std::process::Command::new("git")
+            .args(arguments)
+            .current_dir(place.path())
+            .env("GIT_AUTHOR_NAME", "A")
+            .env("GIT_AUTHOR_EMAIL", "a@example.com")
+            .env("GIT_COMMITTER_NAME", "A")
+            .env("GIT_COMMITTER_EMAIL", "a@example.com")
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{made:?}");
     };
     git(&["init", "-q"]);
@@ -94,7 +101,8 @@ async fn servers_from_pypi() {
         ("git", from_pypi("mcp-server-git", &["--repository", path])),
     ])
     .await;
-    let arguments = json!({"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"});
+    let arguments =
+        json!({"source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"});
     let converted = bench.result("time__convert_time", arguments).await;
     assert!(converted.to_string().contains("21:00"), "{converted}");
     let log = bench.result("git__git_log", json!({"repo_path": path})).await;

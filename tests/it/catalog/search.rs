@@ -26,7 +26,11 @@ fn wishes_find_their_tool_among_the_first_five() {
     let each = started.elapsed() / u32::try_from(wishes.len()).unwrap();
     let share = |part: usize| f64::from(found[part]) / f64::from(all[part]);
     let recall = f64::from(found[0] + found[1]) / f64::from(all[0] + all[1]);
-    println!("recall at 5: {recall:.3} (seen {:.3}, held out {:.3}), {each:?} each", share(0), share(1));
+    println!(
+        "recall at 5: {recall:.3} (seen {:.3}, held out {:.3}), {each:?} each",
+        share(0),
+        share(1)
+    );
     assert!(recall >= 0.85, "recall at 5 is {recall:.3}");
     assert!(share(1) >= 0.75, "recall at 5 of the held-out half is {:.3}", share(1));
     // A search is far below this; a quadratic one would not be.
@@ -37,7 +41,8 @@ fn wishes_find_their_tool_among_the_first_five() {
 fn no_wish_has_a_word_of_its_tools_name() {
     for wish in catalog(200).1 {
         let name = words(&wish.name);
-        let shared: Vec<_> = words(&wish.query).into_iter().filter(|word| name.contains(word)).collect();
+        let shared: Vec<_> =
+            words(&wish.query).into_iter().filter(|word| name.contains(word)).collect();
         assert!(shared.is_empty(), "{}: {shared:?}", wish.query);
     }
 }

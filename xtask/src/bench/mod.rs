@@ -3,6 +3,7 @@
 //! to `docs/BENCHMARKS.md`.
 
 mod calls;
+mod catalog;
 mod pages;
 mod pdf;
 mod process;
@@ -59,6 +60,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             calls::over_stdio(&binary, &python, effort).await?,
             calls::over_http(&binary, &python, effort).await?,
             calls::start_and_memory(&binary, &python, effort).await?,
+            catalog::overhead(&binary, &python, effort).await?,
+            catalog::search(effort),
             pages::against_nginx(&binary, effort).await?,
         ];
         sections.extend(pdf::against_peers(&root, &binary, effort).await?);
