@@ -24,7 +24,7 @@ pub mod tools;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolDescription};
-pub use context::{CallContext, Origin, Rights, TokenAllowance};
+pub use context::{CallContext, CallerFolders, Origin, Rights, TokenAllowance};
 pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,
     UnlistedServer, Validators,

@@ -119,6 +119,8 @@ pub(crate) struct StdioClient {
     sampling_answer: Option<Value>,
     /// Sampling requests that arrived.
     pub(crate) sampled: Vec<Value>,
+    /// Folders that the client's user has open.
+    pub(crate) roots: Vec<std::path::PathBuf>,
 }
 
 impl StdioClient {
@@ -135,6 +137,7 @@ impl StdioClient {
             meta: None,
             sampling_answer: None,
             sampled: Vec::new(),
+            roots: Vec::new(),
         }
     }
 
@@ -198,6 +201,15 @@ impl StdioClient {
                 let answer = self.sampling_answer.clone().expect("no answer to sampling was set");
                 let kind = if answer.get("code").is_some() { "error" } else { "result" };
                 self.send(&json!({"jsonrpc": "2.0", "id": message["id"], kind: answer})).await;
+            } else if message["method"] == "roots/list" {
+                let roots: Vec<Value> = self
+                    .roots
+                    .iter()
+                    .map(|root| json!({"uri": format!("file://{}", root.display())}))
+                    .collect();
+                let answer =
+                    json!({"jsonrpc": "2.0", "id": message["id"], "result": {"roots": roots}});
+                self.send(&answer).await;
             } else if message["id"] == json!(id) {
                 return message;
             }

@@ -4,6 +4,7 @@
 
 mod calls;
 mod catalog;
+mod elixir;
 mod pages;
 mod pdf;
 mod process;
@@ -25,6 +26,15 @@ pub(crate) struct BenchArgs {
     /// Fewer and shorter rounds, to see that everything runs. Writes no report.
     #[arg(long)]
     quick: bool,
+    /// One subject alone: `calls`, `pages`, `pdf` or `elixir`. Writes no report.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+impl BenchArgs {
+    fn wants(&self, subject: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == subject)
+    }
 }
 
 /// How much is measured.
@@ -43,10 +53,6 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         Some(path) => path.clone(),
         None => process::build_release(&root)?,
     };
-    let python = match &args.python {
-        Some(path) => path.clone(),
-        None => process::python_with_mcp(&root)?,
-    };
     let effort = if args.quick {
         Effort { rounds: 2, calls_per_round: 50, seconds_per_round: 1, starts: 2 }
     } else {
@@ -56,20 +62,38 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let sections = runtime.block_on(async {
-        let mut sections = vec![
-            calls::over_stdio(&binary, &python, effort).await?,
-            calls::over_http(&binary, &python, effort).await?,
-            calls::start_and_memory(&binary, &python, effort).await?,
-            catalog::overhead(&binary, &python, effort).await?,
-            catalog::search(effort),
-            pages::against_nginx(&binary, effort).await?,
-        ];
-        sections.extend(pdf::against_peers(&root, &binary, effort).await?);
+        let mut sections = Vec::new();
+        if args.wants("calls") {
+            let python = match &args.python {
+                Some(path) => path.clone(),
+                None => process::python_with_mcp(&root)?,
+            };
+            sections.push(calls::over_stdio(&binary, &python, effort).await?);
+            sections.push(calls::over_http(&binary, &python, effort).await?);
+            sections.push(calls::start_and_memory(&binary, &python, effort).await?);
+        }
+        if args.wants("catalog") {
+            let python = match &args.python {
+                Some(path) => path.clone(),
+                None => process::python_with_mcp(&root)?,
+            };
+            sections.push(catalog::overhead(&binary, &python, effort).await?);
+            sections.push(catalog::search(effort));
+        }
+        if args.wants("pages") {
+            sections.push(pages::against_nginx(&binary, effort).await?);
+        }
+        if args.wants("pdf") {
+            sections.extend(pdf::against_peers(&root, &binary, effort).await?);
+        }
+        if args.wants("elixir") {
+            sections.push(elixir::against_mix(&root, &binary, effort).await?);
+        }
         anyhow::Ok(sections)
     })?;
     let text = report::render(&sections);
     process::print(&text);
-    if !args.quick {
+    if !args.quick && args.only.is_none() {
         let path = root.join("docs/BENCHMARKS.md");
         std::fs::write(&path, report::replace_generated(&path, &text)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
