@@ -24,10 +24,11 @@ use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
+use crate::mcp_client::{Servers, ServersParts};
 use crate::prompts::{PromptError, Prompts};
 use crate::python::execute::{FetchedFile, FileSource, PythonRuns, RunParts, RunSettings};
 use crate::python::{self, PythonCode, PythonParts};
-use crate::registry::{Caller, Registry, RegistryParts, Tool};
+use crate::registry::{self, Caller, Registry, RegistryParts, Tool};
 use crate::sandbox::Sandbox;
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
@@ -67,6 +68,8 @@ pub struct App {
     python: Arc<PythonRuns>,
     /// What is started before anybody asks for it.
     warming: TaskTracker,
+    /// Other MCP servers; they start on first use.
+    pub servers: Servers,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -140,7 +143,7 @@ impl App {
             models,
             fetcher: Fetcher::new(),
             renderer,
-            sandbox: code_sandbox::sandbox(&config.python)?,
+            sandbox: code_sandbox::sandbox(&config.python, &folder)?,
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -216,6 +219,7 @@ impl App {
         tools.extend(python::tools::tools(&python_code, &python));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(jobs::tools::tools(&runner));
+        tools.extend(registry::tools::tools(&caller));
         tools.extend(further_tools);
         let mut server = config.server.clone();
         if config.python.may_manage_servers {
@@ -223,6 +227,12 @@ impl App {
                 SERVER_TOOLS.into_iter().filter(|name| tools.iter().any(|tool| tool.name == *name));
             server.open_to_code.extend(there.map(str::to_owned));
         }
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            ..ServersParts::default()
+        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -230,6 +240,7 @@ impl App {
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
             server,
+            foreign: Arc::new(servers.clone()),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
@@ -247,6 +258,7 @@ impl App {
             caller,
             python,
             warming: TaskTracker::new(),
+            servers,
             documents,
             urls,
             key,
@@ -268,6 +280,7 @@ impl App {
     /// Ends everything in order: jobs first, then what they work with. No process is left.
     pub async fn shut_down(&self) {
         self.runner.shut_down().await;
+        self.servers.shut_down().await;
         self.python.close().await;
         self.warming.close();
         self.sandbox.close().await;

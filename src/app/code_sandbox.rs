@@ -1,7 +1,8 @@
 //! The sandbox for code, as the configuration wants it.
 
+use std::path::Path;
 #[cfg(target_os = "linux")]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::AppError;
@@ -17,18 +18,24 @@ const LEVELS: usize = 3;
 
 /// The sandbox of this machine.
 #[cfg(target_os = "linux")]
-pub(super) fn sandbox(config: &PythonConfig) -> Result<Arc<dyn Sandbox>, AppError> {
+pub(super) fn sandbox(
+    config: &PythonConfig,
+    data_dir: &Path,
+) -> Result<Arc<dyn Sandbox>, AppError> {
     use crate::error::ToolError;
     use crate::sandbox::local::LocalSandbox;
 
-    let settings = settings(config)
+    let settings = settings(config, data_dir)
         .map_err(|reason| AppError::Tools(ToolError::invalid("invalid_arguments", reason)))?;
     Ok(Arc::new(LocalSandbox::new(settings)))
 }
 
 /// No sandbox: code runs on Linux.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn sandbox(_config: &PythonConfig) -> Result<Arc<dyn Sandbox>, AppError> {
+pub(super) fn sandbox(
+    _config: &PythonConfig,
+    _data_dir: &Path,
+) -> Result<Arc<dyn Sandbox>, AppError> {
     Ok(Arc::new(elsewhere::NoSandbox))
 }
 
@@ -39,9 +46,14 @@ pub(super) fn concurrent_runs(config: &PythonConfig) -> usize {
 }
 
 #[cfg(target_os = "linux")]
-fn settings(config: &PythonConfig) -> Result<crate::sandbox::local::LocalSettings, String> {
+fn settings(
+    config: &PythonConfig,
+    data_dir: &Path,
+) -> Result<crate::sandbox::local::LocalSettings, String> {
     use crate::sandbox::Tier;
-    use crate::sandbox::local::{InterpreterProfile, LocalSettings, WorkerLimits};
+    use crate::sandbox::local::{
+        DependencySettings, InterpreterProfile, LocalSettings, WorkerLimits,
+    };
 
     let least = if config.allow_unsandboxed {
         Tier::Process
@@ -61,6 +73,13 @@ fn settings(config: &PythonConfig) -> Result<crate::sandbox::local::LocalSetting
             memory_bytes: config.memory_bytes,
             ..WorkerLimits::default()
         },
+        dependencies: config.allow_dependencies.then(|| DependencySettings {
+            uv: config.uv.clone(),
+            find_links: config.wheels.clone(),
+            index: config.package_index.clone(),
+            offline: config.only_local_wheels,
+            ..DependencySettings::new(data_dir.join("packages"))
+        }),
         ..LocalSettings::default()
     })
 }

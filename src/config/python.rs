@@ -37,6 +37,16 @@ pub struct PythonConfig {
     pub concurrent_calls: usize,
     /// Whether code may create, start and stop MCP servers.
     pub may_manage_servers: bool,
+    /// Whether code may name packages (PEP 723), which `uv` then installs as wheels.
+    pub allow_dependencies: bool,
+    /// The program `uv`.
+    pub uv: PathBuf,
+    /// Folders with wheels, beside the package index.
+    pub wheels: Vec<PathBuf>,
+    /// Address of the package index; absent: that of `uv`.
+    pub package_index: Option<String>,
+    /// Wheels come from the folders alone.
+    pub only_local_wheels: bool,
     /// Whether figures stand in results as pictures, beside their links.
     pub inline_images: bool,
 }
@@ -105,6 +115,11 @@ impl Default for PythonConfig {
             ai_calls: 100,
             concurrent_calls: 16,
             may_manage_servers: false,
+            allow_dependencies: false,
+            uv: PathBuf::from("uv"),
+            wheels: Vec::new(),
+            package_index: None,
+            only_local_wheels: false,
             inline_images: true,
         }
     }

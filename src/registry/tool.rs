@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::context::CallContext;
 use super::portable_schema::portable_schema;
+use super::reply::CallOutcome;
 use crate::error::ToolError;
 use crate::jobs::{Failure, JobReply, Run, ToolOutput};
 use crate::storage::CallId;
@@ -99,6 +100,8 @@ pub enum DirectReply {
     Output(ToolOutput),
     /// The state or result of a job, passed through.
     Job(JobReply),
+    /// The outcome of another call, which is recorded under its own id.
+    Outcome(Box<CallOutcome>),
 }
 
 type DirectHandler =

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -22,6 +22,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "installation_key",
             "jobs",
             "llm",
+            "mcp_client",
             "python",
             "registry",
             "sandbox",
@@ -61,6 +62,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("libraries", &[]),
     ("llm", &["config"]),
     ("main", &[]),
+    ("mcp_client", &["config", "error", "jobs", "registry", "storage"]),
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
     (

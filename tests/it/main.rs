@@ -12,6 +12,8 @@ mod browser;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;
@@ -43,5 +45,8 @@ mod storage;
 mod support;
 #[cfg(test)]
 mod tool_schemas;
+#[cfg(test)]
+#[path = "../fixtures/tool_search/set.rs"]
+mod tool_set;
 #[cfg(test)]
 mod transport;

@@ -258,7 +258,9 @@ fn stub(tool: ToolDescription) -> ToolStub {
 
 fn unable(error: SandboxError) -> ToolError {
     let kind = match &error {
-        SandboxError::UnknownProfile { .. } | SandboxError::InvalidSpec(_) => ErrorKind::Invalid,
+        SandboxError::UnknownProfile { .. }
+        | SandboxError::Dependencies { .. }
+        | SandboxError::InvalidSpec(_) => ErrorKind::Invalid,
         SandboxError::TooWeak { .. }
         | SandboxError::Interpreter { .. }
         | SandboxError::Start(_)

@@ -135,6 +135,9 @@ mod tests {
             description: "Makes \"it\".\nReally \\ \u{0}\"\"\".".to_owned(),
             input_schema: schema,
             output_schema: json!({}),
+            title: None,
+            annotations: crate::registry::Hints::default(),
+            server: None,
         };
         let tools = [
             tool(

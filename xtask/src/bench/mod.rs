@@ -3,6 +3,7 @@
 //! to `docs/BENCHMARKS.md`.
 
 mod calls;
+mod catalog;
 mod elixir;
 mod pages;
 mod pdf;
@@ -40,6 +41,8 @@ enum Part {
     Pages,
     /// PDF documents.
     Pdf,
+    /// Tools of other MCP servers.
+    Catalog,
     /// Phoenix code.
     Elixir,
     /// Python code.
@@ -84,6 +87,14 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             sections.push(calls::over_stdio(&binary, &python, effort).await?);
             sections.push(calls::over_http(&binary, &python, effort).await?);
             sections.push(calls::start_and_memory(&binary, &python, effort).await?);
+        }
+        if wanted(Part::Catalog) {
+            let python = match &args.python {
+                Some(path) => path.clone(),
+                None => process::python_with_mcp(&root)?,
+            };
+            sections.push(catalog::overhead(&binary, &python, effort).await?);
+            sections.push(catalog::search(effort));
         }
         if wanted(Part::Pages) {
             sections.push(pages::against_nginx(&binary, effort).await?);
