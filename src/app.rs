@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
+use crate::agent::workflows::Workflows;
 use crate::agent::{self, Agent, AskAi};
 use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
@@ -189,7 +190,9 @@ impl App {
             runs: Runs::new(config.storage.data_dir.join("runs")),
         }));
         let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts)), &engine));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        let workflows = Workflows::new(config.agent.workflows.clone());
+        tools.extend(agent::tools::engine_tools(&engine, &workflows, &urls));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);
         let parts = RegistryParts {

@@ -1,6 +1,7 @@
 //! The resolved configuration: what the program runs with, after defaults, file, `.env`,
 //! environment and flags. Nothing else reads the environment.
 
+pub mod agent;
 pub mod auth;
 pub mod browser;
 pub mod elixir;
@@ -46,6 +47,8 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// Workflows and chat.
+    pub agent: agent::AgentConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }

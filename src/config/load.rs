@@ -22,6 +22,8 @@ use super::source::{ConfigError, Problem, Source};
 pub struct Flags {
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// `--workflows`.
+    pub workflows: Option<PathBuf>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// `--listen`.
@@ -115,6 +117,10 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, Config
             )
         })?;
     }
+    if config.agent.workflows.is_none() {
+        let beside = file.as_ref().map(|file| file.with_file_name("workflows.json"));
+        config.agent.workflows = beside.filter(|path| path.is_file());
+    }
     if config.elixir.allowed_roots.is_empty() {
         config.elixir.allowed_roots.extend(working_project(environment));
     }
@@ -178,6 +184,9 @@ fn flag_layer(flags: &Flags) -> Layer {
     if let Some(path) = &flags.data_dir {
         layer.flag("storage.data_dir", path.to_string_lossy().into_owned().into(), "--data-dir");
     }
+    if let Some(path) = &flags.workflows {
+        layer.flag("agent.workflows", path.to_string_lossy().into_owned().into(), "--workflows");
+    }
     if let Some(address) = flags.listen {
         layer.flag("server.listen", address.to_string().into(), "--listen");
     }
@@ -210,8 +219,8 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 4] =
-    ["storage.data_dir", "browser.chrome", "llm.models_file", "llm.prompts_dir"];
+const PATHS: [&str; 5] =
+    ["storage.data_dir", "browser.chrome", "llm.models_file", "llm.prompts_dir", "agent.workflows"];
 
 /// Keys whose values are lists of paths.
 const PATH_LISTS: [&str; 1] = ["elixir.allowed_roots"];

@@ -7,7 +7,7 @@ use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
 const ARROWS: [(&str, &[&str]); 24] = [
-    ("agent", &["error", "jobs", "llm", "prompts", "registry", "storage"]),
+    ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
         &[
@@ -31,7 +31,19 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("browser", &["config"]),
     (
         "cli",
-        &["app", "config", "content_urls", "doctor", "registry", "sandbox", "server", "telemetry"],
+        &[
+            "agent",
+            "app",
+            "config",
+            "content_urls",
+            "doctor",
+            "error",
+            "jobs",
+            "registry",
+            "sandbox",
+            "server",
+            "telemetry",
+        ],
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
@@ -68,6 +80,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     (
         "server",
         &[
+            "agent",
             "app",
             "config",
             "content_urls",
