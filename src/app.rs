@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
@@ -21,8 +22,9 @@ use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
+use crate::mcp_client::{Servers, ServersParts};
 use crate::prompts::{PromptError, Prompts};
-use crate::registry::{Caller, Registry, RegistryParts, Tool};
+use crate::registry::{self, Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -54,6 +56,8 @@ pub struct App {
     pub caller: Caller,
     /// Runs of workflows and chats.
     pub agent: Agent,
+    /// Other MCP servers; they start on first use.
+    pub servers: Servers,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -194,7 +198,14 @@ impl App {
         let workflows = Workflows::new(config.agent.workflows.clone());
         tools.extend(agent::tools::engine_tools(&engine, &workflows, &urls));
         tools.extend(jobs::tools::tools(&runner));
+        tools.extend(registry::tools::tools(&caller));
         tools.extend(further_tools);
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            ..ServersParts::default()
+        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -202,6 +213,7 @@ impl App {
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
             server: config.server.clone(),
+            foreign: Arc::new(servers.clone()),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
@@ -216,6 +228,7 @@ impl App {
             registry,
             renderer,
             caller,
+            servers,
             documents,
             agent,
             urls,

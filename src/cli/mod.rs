@@ -48,6 +48,9 @@ struct CommonArguments {
     /// Configuration file [default: atelier/atelier.toml in the XDG configuration folder]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
+    /// File that names other MCP servers [default: mcp_servers.json beside the configuration file]
+    #[arg(long, global = true, value_name = "PATH")]
+    mcp_servers: Option<PathBuf>,
     /// Data folder [default: atelier in the XDG data folder]
     #[arg(long, global = true, value_name = "PATH")]
     data_dir: Option<PathBuf>,
@@ -235,6 +238,7 @@ fn flags(arguments: &Arguments) -> Flags {
         config: common.config.clone(),
         data_dir: common.data_dir.clone(),
         workflows: common.workflows.clone(),
+        mcp_servers: common.mcp_servers.clone(),
         log_level: common.log_level.clone(),
         log_format: common.log_format,
         ..Flags::default()

@@ -188,6 +188,7 @@ impl Beside {
     /// the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
         app.runner.shut_down().await;
+        app.servers.shut_down().await;
         app.renderer.shut_down().await;
         for listener in self.listeners {
             listener.stop().await;

@@ -120,6 +120,7 @@ async fn carry_out(
     let call = json!({"name": arguments.name, "query": arguments.query, "parameters": parameters});
     let outcome = app.registry.call("run_workflow", call, context).await;
     app.runner.shut_down().await;
+    app.servers.shut_down().await;
     app.renderer.shut_down().await;
     if arguments.json || outcome.is_error {
         output::json(&outcome.structured)?;

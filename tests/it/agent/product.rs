@@ -92,6 +92,86 @@ async fn the_elixir_workflow_runs_by_the_command_line_and_shows_its_trace() {
     assert_eq!(wrong.code, Some(2));
 }
 
+/// The seed's example as it stands there: external servers over stdio, one of them a script of
+/// Elixir's own, a workflow of the file, and a query that names the project.
+#[tokio::test]
+async fn the_elixir_workflow_runs_with_external_servers() {
+    let installation = installation();
+    let path = project(&installation);
+    let program = env!("CARGO_BIN_EXE_atelier");
+    let data = installation.folder().join("other-data").to_string_lossy().into_owned();
+    let roots = installation.folder().to_string_lossy().into_owned();
+    installation.write(
+        "mcp_servers.json",
+        &json!({"mcpServers": {
+            "elixir_ecto_gen_tool": {
+                "command": ["elixir", super::elixir_server::script()],
+                "env": {"ECTO_GENERATOR_ROOTS": roots},
+            },
+            "elixir_migration_gen_tool": {
+                "command": program,
+                "args": ["elixir", "serve-migration"],
+                "env": {"ATELIER_DATA_DIR": data, "ATELIER_ELIXIR__ALLOWED_ROOTS": roots},
+            },
+        }})
+        .to_string(),
+    );
+    installation.write(
+        "workflows.json",
+        &json!({"elixir_crud_generator": {
+            "llm_model": "gemini-2.5-pro-preview-05-06",
+            "mcp_servers_used": ["elixir_ecto_gen_tool", "elixir_migration_gen_tool"],
+            "initial_prompt_template": "You are an Elixir/Phoenix code generation assistant. {user_query}",
+            "max_conversation_turns": 10,
+        }})
+        .to_string(),
+    );
+    let arguments = json!({"schema_definition": definition(), "target_project_path": path});
+    let schema_tool = "elixir_ecto_gen_tool__generate_ecto_schema";
+    let migration_tool = "elixir_migration_gen_tool__generate_ecto_migration";
+    let script = Script::new()
+        .rule(
+            Rule::reply(Reply::tool_call("c1", schema_tool, arguments.clone()))
+                .on_tools([schema_tool, migration_tool])
+                .on_user_text("^You are an Elixir")
+                .times(1),
+        )
+        .rule(
+            Rule::reply(Reply::tool_call("c2", migration_tool, arguments))
+                .on_tool_result("schemas/user.ex")
+                .times(1),
+        )
+        .rule(
+            Rule::reply(Reply::text(
+                "I have generated the Ecto schema at …/user.ex and the migration.",
+            ))
+            .on_tool_result("create_users"),
+        );
+    let server = FakeLlm::start(script).await.unwrap();
+    let file = |name: &str| installation.folder().join(name).to_string_lossy().into_owned();
+    let (servers, workflows) = (file("mcp_servers.json"), file("workflows.json"));
+    let installation = with_model(installation, &server)
+        .with("ATELIER_MCP_SERVERS", servers)
+        .with("ATELIER_WORKFLOWS", workflows);
+    let query = format!("{QUERY} Project path is {path}");
+    let done = installation
+        .run(&["workflow", "run", "elixir_crud_generator", "--query", &query, "--json"])
+        .await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let result = done.json();
+    assert_eq!(
+        result["answer"], "I have generated the Ecto schema at …/user.ex and the migration.",
+        "{done:?}"
+    );
+    let tools: Vec<_> = result["tool_calls"].as_array().unwrap().iter().collect();
+    assert_eq!(tools[0]["tool"], schema_tool);
+    assert_eq!((&tools[0]["ok"], &tools[1]["ok"]), (&json!(true), &json!(true)));
+    server.assert_all_matched();
+    let schema = format!("{path}/lib/my_phoenix_app/schemas/user.ex");
+    assert!(std::fs::read_to_string(schema).unwrap().contains("field :age, :integer"));
+    assert_eq!(std::fs::read_dir(format!("{path}/priv/repo/migrations")).unwrap().count(), 1);
+}
+
 #[tokio::test]
 async fn workflows_of_a_file_are_listed_checked_and_run() {
     let installation = Installation::new();
