@@ -319,3 +319,105 @@ async fn with_no_model_the_host_takes_each_step() {
     assert_eq!(migrations, 1);
     client.close().await;
 }
+
+/// Turns of the run that is killed again and again.
+const TURNS: usize = 4;
+
+/// One run that is killed up to three times; returns how often it was.
+async fn killed_run(seed: u64) -> usize {
+    let page = |n: usize| {
+        format!(
+            "<!DOCTYPE html><html><head><title>{n}</title></head><body><h1>App {n}</h1></body></html>"
+        )
+    };
+    let mut script = Script::new();
+    for n in 1..=TURNS {
+        let call = Reply::tool_call(
+            format!("c{n}"),
+            "create_web_app",
+            json!({"user_number": "1", "app_name": format!("app-{n}"), "html": page(n)}),
+        );
+        let rule = Rule::reply(call).fault(fake_llm::Fault::StallHeaders { millis: Some(120) });
+        script = script.rule(if n == 1 {
+            rule.on_user_text("Make four apps")
+        } else {
+            rule.on_tool_result(format!("app-{}\\b", n - 1))
+        });
+    }
+    let script = script.rule(
+        Rule::reply(Reply::text("All four are there.")).on_tool_result(format!("app-{TURNS}\\b")),
+    );
+    // The first rule would answer later questions too, since the user's words stay the last text.
+    let mut script = script;
+    script.rules.rotate_left(1);
+    let server = FakeLlm::start(script).await.unwrap();
+    let installation = with_model(Installation::new(), &server)
+        .with("ATELIER_LIMITS__LEASE_S", "0.4")
+        .with("ATELIER_LIMITS__ANSWER_BUDGET_S", "0.05")
+        .with("ATELIER_BROWSER__VERIFY", "false");
+    installation.write(
+        "workflows.json",
+        &json!({"apps": {"tools": ["create_web_app"], "initial_prompt_template": "{{ query }}"}})
+            .to_string(),
+    );
+    let file = installation.folder().join("workflows.json").to_string_lossy().into_owned();
+    let installation = installation.with("ATELIER_WORKFLOWS", file);
+    let mut client = installation.stdio().await;
+    let started =
+        client.call("run_workflow", json!({"name": "apps", "query": "Make four apps."})).await;
+    let job = started["job_id"].clone();
+    assert!(job.is_string(), "{started}");
+    let mut kills = 0;
+    let mut state = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    let result = loop {
+        if kills < 3 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            // The moment is the test's subject, so it is a time and no condition.
+            tokio::time::sleep(Duration::from_millis((state >> 33) % 700)).await;
+            client.kill().await;
+            kills += 1;
+            client = installation.stdio().await;
+            continue;
+        }
+        let result = client.call("get_job", json!({"job_id": job, "wait_seconds": 1})).await;
+        if result["status"] != "running" && result["code"] != "interrupted" {
+            break result;
+        }
+    };
+    assert_eq!(result["answer"], "All four are there.", "seed {seed}: {result}");
+    let asked = server.model_requests().len();
+    assert!(
+        (TURNS + 1..=TURNS + 1 + kills).contains(&asked),
+        "seed {seed}: {asked} questions for {} answers and {kills} kills",
+        TURNS + 1
+    );
+    let apps = client.call("list_web_apps", json!({"user_number": "1"})).await;
+    let versions: Vec<_> = apps["web_apps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|app| (app["app_name"].as_str().unwrap().to_owned(), app["version"].clone()))
+        .collect();
+    assert_eq!(versions.len(), TURNS, "seed {seed}: {versions:?}");
+    assert!(versions.iter().all(|(_, version)| *version == json!(1)), "seed {seed}: {versions:?}");
+    client.close().await;
+    kills
+}
+
+#[tokio::test]
+async fn kills_at_random_points_repeat_nothing() {
+    for seed in 1..=2 {
+        killed_run(seed).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "soak: 200 kills take many minutes"]
+async fn two_hundred_kills_repeat_nothing() {
+    let mut kills = 0;
+    let mut seed = 100;
+    while kills < 200 {
+        kills += killed_run(seed).await;
+        seed += 1;
+    }
+}
