@@ -10,7 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
-use crate::agent::{self, AskAi};
+use crate::agent::engine::{Engine, EngineParts};
+use crate::agent::runs::Runs;
+use crate::agent::workflows::Workflows;
+use crate::agent::{self, Agent, AskAi};
 use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
@@ -68,6 +71,8 @@ pub struct App {
     python: Arc<PythonRuns>,
     /// What is started before anybody asks for it.
     warming: TaskTracker,
+    /// Runs of workflows and chats.
+    pub agent: Agent,
     /// Other MCP servers; they start on first use.
     pub servers: Servers,
     /// Documents, for what is no tool.
@@ -217,7 +222,15 @@ impl App {
         }));
         tools.extend(elixir::tools::tools(&elixir));
         tools.extend(python::tools::tools(&python_code, &python));
+        let engine = Arc::new(Engine::new(EngineParts {
+            caller: caller.clone(),
+            prompts: Arc::clone(&prompts),
+            runs: Runs::new(config.storage.data_dir.join("runs")),
+        }));
+        let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        let workflows = Workflows::new(config.agent.workflows.clone());
+        tools.extend(agent::tools::engine_tools(&engine, &workflows, &urls));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(registry::tools::tools(&caller));
         tools.extend(further_tools);
@@ -260,6 +273,7 @@ impl App {
             warming: TaskTracker::new(),
             servers,
             documents,
+            agent,
             urls,
             key,
             metrics,

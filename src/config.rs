@@ -1,6 +1,7 @@
 //! The resolved configuration: what the program runs with, after defaults, file, `.env`,
 //! environment and flags. Nothing else reads the environment.
 
+pub mod agent;
 pub mod auth;
 pub mod browser;
 pub mod catalog;
@@ -51,6 +52,8 @@ pub struct Config {
     pub elixir: elixir::ElixirConfig,
     /// Python code in the sandbox.
     pub python: python::PythonConfig,
+    /// Workflows and chat.
+    pub agent: agent::AgentConfig,
     /// Other MCP servers.
     pub catalog: catalog::CatalogConfig,
     /// What is logged.

@@ -155,6 +155,11 @@ impl ContentUrls {
         self.hosted_file(token, &percent_decode_str(name).decode_utf8().ok()?)
     }
 
+    /// The trace of a run.
+    pub fn trace(&self, run: &str) -> String {
+        format!("{}/t/{run}", self.bases().content)
+    }
+
     /// The link that opens the gallery of a principal, when there is a gallery.
     pub fn gallery(&self, principal: &str) -> Option<String> {
         let bases = self.bases();

@@ -9,6 +9,7 @@ mod output;
 mod runtime;
 mod serve;
 mod tools;
+mod workflow;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -53,6 +54,9 @@ struct CommonArguments {
     /// Data folder [default: atelier in the XDG data folder]
     #[arg(long, global = true, value_name = "PATH")]
     data_dir: Option<PathBuf>,
+    /// File of workflows [default: workflows.json beside the configuration file]
+    #[arg(long, global = true, value_name = "PATH")]
+    workflows: Option<PathBuf>,
     /// Log level, or a filter such as `info,atelier::llm=debug`
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -89,6 +93,8 @@ enum Command {
     ClientConfig(client_config::ClientConfigArguments),
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
+    #[command(subcommand)]
+    Workflow(workflow::WorkflowCommand),
     /// Look at the configuration
     #[command(subcommand, after_help = "Example:\n  atelier config check")]
     Config(config_check::ConfigCommand),
@@ -176,6 +182,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Tools(_)
         | Command::Call(_)
         | Command::ClientConfig(_)
+        | Command::Workflow(_)
         | Command::Config(_) => false,
     };
     let resolved = || {
@@ -216,6 +223,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| elixir::run(command, config, shutdown))
         }
+        Command::Workflow(command) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| workflow::run(command, config, shutdown))
+        }
         Command::ClientConfig(arguments) => client_config::run(&arguments, &flags),
         Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved()?),
     }
@@ -226,6 +237,7 @@ fn flags(arguments: &Arguments) -> Flags {
     let mut flags = Flags {
         config: common.config.clone(),
         data_dir: common.data_dir.clone(),
+        workflows: common.workflows.clone(),
         mcp_servers: common.mcp_servers.clone(),
         log_level: common.log_level.clone(),
         log_format: common.log_format,
@@ -247,6 +259,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Call(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
+        | Command::Workflow(_)
         | Command::Config(_) => return flags,
     };
     flags.toolsets.clone_from(&tools.toolsets);

@@ -146,6 +146,7 @@ impl Beside {
             hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
             frame_ancestors: app.config.server.frame_ancestors.clone(),
             streams: StreamLimits::default(),
+            runs: app.agent.engine().runs().clone(),
             calls: CallParts {
                 caller: app.caller.clone(),
                 principals: Principals::new(&app.config.auth),

@@ -23,6 +23,8 @@ use super::source::{ConfigError, Problem, Source};
 pub struct Flags {
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// `--workflows`.
+    pub workflows: Option<PathBuf>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// `--listen`.
@@ -119,6 +121,10 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, Config
                 "name a folder: `--data-dir PATH` or `ATELIER_DATA_DIR`",
             )
         })?;
+    }
+    if config.agent.workflows.is_none() {
+        let beside = file.as_ref().map(|file| file.with_file_name("workflows.json"));
+        config.agent.workflows = beside.filter(|path| path.is_file());
     }
     if config.elixir.allowed_roots.is_empty() {
         config.elixir.allowed_roots.extend(working_project(environment));
@@ -218,6 +224,9 @@ fn flag_layer(flags: &Flags) -> Layer {
     if let Some(path) = &flags.data_dir {
         layer.flag("storage.data_dir", path.to_string_lossy().into_owned().into(), "--data-dir");
     }
+    if let Some(path) = &flags.workflows {
+        layer.flag("agent.workflows", path.to_string_lossy().into_owned().into(), "--workflows");
+    }
     if let Some(address) = flags.listen {
         layer.flag("server.listen", address.to_string().into(), "--listen");
     }
@@ -254,12 +263,13 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "storage.data_dir",
     "browser.chrome",
     "python.interpreter",
     "llm.models_file",
     "llm.prompts_dir",
+    "agent.workflows",
     "catalog.servers_file",
 ];
 

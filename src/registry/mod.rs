@@ -23,7 +23,7 @@ mod tool;
 pub mod tools;
 mod validation;
 
-pub use caller::{Caller, Grant, Terms, ToolDescription};
+pub use caller::{Caller, Grant, Terms, ToolDescription, ToolHints, Within};
 pub use context::{CallContext, CallerFolders, DEFAULT_USER, Origin, Rights, TokenAllowance};
 pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,

@@ -110,12 +110,12 @@ impl Registry {
         self.tools
             .values()
             .map(|registered| &registered.tool)
-            .filter(move |tool| self.offers(tool) && allows(rights, tool))
+            .filter(move |tool| !tool.internal && self.offers(tool) && allows(rights, tool))
     }
 
     /// An offered tool by its name.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
-        self.registered(name).map(|registered| &registered.tool)
+        self.registered(name).map(|registered| &registered.tool).filter(|tool| !tool.internal)
     }
 
     /// The tools of other servers that stand in the tool list themselves, as far as these rights
@@ -157,6 +157,9 @@ impl Registry {
     fn offers(&self, tool: &Tool) -> bool {
         let server = &self.server;
         let named = |list: &[String], name: &str| list.iter().any(|entry| entry == name);
+        if tool.internal {
+            return true;
+        }
         if named(&server.exclude_tools, tool.name) {
             return false;
         }
@@ -227,7 +230,7 @@ impl Registry {
     fn nearest_tools(&self, name: &str) -> Vec<String> {
         let shown: String = name.chars().take(64).collect();
         let own = self.tools.values().map(|registered| &registered.tool);
-        let own = own.filter(|tool| self.offers(tool)).map(|tool| tool.name);
+        let own = own.filter(|tool| !tool.internal && self.offers(tool)).map(|tool| tool.name);
         let known = self.foreign.known();
         // A name without a server's is hardly meant for another server's tool.
         let foreign = known.tools.values().filter(|_| may_be_foreign(name));

@@ -155,6 +155,9 @@ pub struct Tool {
     pub open_to_code: bool,
     /// Whether pages may; never where code may not, since anybody who holds a link speaks by a page.
     pub open_to_pages: bool,
+    /// Whether it is no tool for clients: a job that the program itself starts, under the origin
+    /// [`Origin::Workflow`](super::Origin::Workflow). It is never listed.
+    pub internal: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
     /// Fields that every error of the tool has beside the usual ones, where it says nothing itself.
@@ -193,6 +196,14 @@ impl Tool {
             open_to_code: true,
             open_to_pages: true,
         }
+    }
+
+    /// Hides the tool from everybody but the program itself.
+    #[must_use]
+    pub const fn internal(mut self) -> Self {
+        self.internal = true;
+        self.open_to_code = false;
+        self
     }
 
     /// Says that the tool passes its calls on, and to which tool: that one's rights are checked
@@ -293,6 +304,7 @@ impl ToolBuilder {
             output_schema: with_common_fields(output_schema),
             open_to_code,
             open_to_pages: open_to_code && self.open_to_pages,
+            internal: false,
             forwarding: None,
             error_fields: Map::new(),
             handler,

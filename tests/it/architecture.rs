@@ -7,7 +7,7 @@ use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
 const ARROWS: [(&str, &[&str]); 25] = [
-    ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
+    ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
         &[
@@ -33,7 +33,19 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("browser", &["config"]),
     (
         "cli",
-        &["app", "config", "content_urls", "doctor", "registry", "sandbox", "server", "telemetry"],
+        &[
+            "agent",
+            "app",
+            "config",
+            "content_urls",
+            "doctor",
+            "error",
+            "jobs",
+            "registry",
+            "sandbox",
+            "server",
+            "telemetry",
+        ],
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
@@ -74,6 +86,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
     (
         "server",
         &[
+            "agent",
             "app",
             "config",
             "content_urls",
