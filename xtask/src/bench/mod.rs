@@ -26,7 +26,7 @@ pub(crate) struct BenchArgs {
     /// Fewer and shorter rounds, to see that everything runs. Writes no report.
     #[arg(long)]
     quick: bool,
-    /// One subject alone: `calls`, `pages`, `pdf` or `elixir`. Writes no report.
+    /// One subject alone: `calls`, `catalog`, `pages`, `pdf` or `elixir`. Writes no report.
     #[arg(long)]
     only: Option<String>,
 }
