@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::agent::{self, AskAi};
+use crate::agent::engine::{Engine, EngineParts};
+use crate::agent::runs::Runs;
+use crate::agent::{self, Agent, AskAi};
 use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
@@ -49,6 +51,8 @@ pub struct App {
     pub renderer: Arc<dyn Renderer>,
     /// Calls tools from inside the program.
     pub caller: Caller,
+    /// Runs of workflows and chats.
+    pub agent: Agent,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -179,7 +183,13 @@ impl App {
             journal: Journal::new(config.storage.data_dir.join("elixir")),
         }));
         tools.extend(elixir::tools::tools(&elixir));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        let engine = Arc::new(Engine::new(EngineParts {
+            caller: caller.clone(),
+            prompts: Arc::clone(&prompts),
+            runs: Runs::new(config.storage.data_dir.join("runs")),
+        }));
+        let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts)), &engine));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);
         let parts = RegistryParts {
@@ -204,6 +214,7 @@ impl App {
             renderer,
             caller,
             documents,
+            agent,
             urls,
             key,
             metrics,

@@ -16,7 +16,7 @@ use url::Url;
 
 use self::probe::Probe;
 use self::providers::Providers;
-use super::guard::{Guard, Limits};
+use super::guard::{Guard, Limits, Written};
 use super::models::{Found, ModelTable, Provider, TableError};
 use super::{ClientModels, LanguageModel, LlmError, LlmErrorCode, Outcome, Request, Route};
 use crate::config::llm::LlmConfig;
@@ -237,7 +237,7 @@ impl Models {
         steps
     }
 
-    /// Asks a model under the guard's rules. `written` is told the size of the answer so far.
+    /// Asks a model under the guard's rules. `written` is told how the answer grows.
     ///
     /// # Errors
     /// Why no complete answer came.
@@ -246,7 +246,7 @@ impl Models {
         model: &dyn LanguageModel,
         request: &Request,
         cancel: &CancellationToken,
-        written: &(dyn Fn(usize) + Send + Sync),
+        written: Written<'_>,
     ) -> Result<Outcome, LlmError> {
         let row = self.providers.table().row(model.model_id());
         let price = row

@@ -125,7 +125,13 @@ impl Registry {
         arguments: &Value,
         context: &CallContext,
     ) -> Result<&Registered, ToolError> {
-        let registered = self.registered(name).ok_or_else(|| self.unknown_tool(name))?;
+        let registered = self
+            .registered(name)
+            .filter(|registered| {
+                !registered.tool.internal
+                    || (context.origin == Origin::Workflow && context.depth == 0)
+            })
+            .ok_or_else(|| self.unknown_tool(name))?;
         self.check_rights(&registered.tool, &context.rights, context.origin)?;
         let limit = self.limits.argument_bytes;
         if validation::json_bytes(arguments) > limit {
@@ -301,9 +307,13 @@ impl JobExecutor for Registry {
         };
         // Rights are those of whoever runs it now: a resumed call may have lost them.
         let context = run.context();
-        let checked = self
-            .check_rights(&registered.tool, &context.rights, context.origin)
-            .and_then(|()| self.check_inner(&registered.tool, &arguments, context));
+        let covered = if registered.tool.internal {
+            Ok(())
+        } else {
+            self.check_rights(&registered.tool, &context.rights, context.origin)
+        };
+        let checked =
+            covered.and_then(|()| self.check_inner(&registered.tool, &arguments, context));
         if let Err(error) = checked {
             return Box::pin(std::future::ready(Err(error.into())));
         }

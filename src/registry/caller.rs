@@ -14,12 +14,14 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::context::{CallContext, Origin, Rights, TokenAllowance};
+use super::references::Resolver;
 use super::registry::Registry;
 use super::reply::{self, CallOutcome};
-use super::tool::Tool;
-use super::validation::json_bytes;
+use super::tool::{Annotations, Handler, Tool, Toolset};
+use super::validation::{self, json_bytes};
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::ProgressSink;
+use crate::storage::{CallId, PrincipalId};
 
 /// Window of the cap on calls.
 const MINUTE_MS: i64 = 60_000;
@@ -41,6 +43,34 @@ pub struct ToolDescription {
     pub input_schema: Value,
     /// JSON Schema of its result.
     pub output_schema: Value,
+}
+
+/// What is known of a tool of this program beyond its description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToolHints {
+    /// Hints for clients; they are true.
+    pub annotations: Annotations,
+    /// Its group.
+    pub toolset: Toolset,
+    /// It runs as a durable job: the same call under the same key goes on where it was.
+    pub is_job: bool,
+}
+
+/// Circumstances of a call inside a durable run.
+#[derive(Debug, Clone)]
+pub struct Within {
+    /// Circumstances of the run.
+    pub context: CallContext,
+    /// The same in every attempt of the run, and of no other call.
+    pub key: String,
+    /// Where the call's progress goes.
+    pub progress: ProgressSink,
+}
+
+/// How an inner call is told from others, and whom it tells.
+struct Keyed {
+    key: Option<String>,
+    progress: ProgressSink,
 }
 
 /// What a program may call, and how much. Its counts live as long as the value, so a grant is kept
@@ -134,6 +164,65 @@ impl Caller {
         Ok(tool.into())
     }
 
+    /// What is known of a tool beyond its description; `None`: it belongs to another server, or
+    /// to nobody.
+    pub fn hints(&self, name: &str) -> Option<ToolHints> {
+        let registry = self.registry().ok()?;
+        let tool = registry.tool(name)?;
+        Some(ToolHints {
+            annotations: tool.annotations,
+            toolset: tool.toolset,
+            is_job: matches!(tool.handler, Handler::Job(_)),
+        })
+    }
+
+    /// The whole result of an earlier call of this principal.
+    ///
+    /// # Errors
+    /// `unknown_reference`, with the calls that there are; the store's.
+    pub async fn result(&self, principal: &PrincipalId, call: &CallId) -> Result<Value, ToolError> {
+        let registry = self.registry()?;
+        let resolver = Resolver {
+            catalog: registry.catalog.as_ref(),
+            blobs: &registry.blobs,
+            principal,
+            bytes: registry.limits.argument_bytes,
+        };
+        resolver.result(call).await
+    }
+
+    /// Puts lenient forms of arguments right and checks them, as every call of this program does,
+    /// by the schema of a tool of any server.
+    ///
+    /// # Errors
+    /// `invalid_arguments` with each fault and its place.
+    pub fn repaired(tool: &str, schema: &Value, mut arguments: Value) -> Result<Value, ToolError> {
+        validation::normalise(&mut arguments, schema);
+        // A schema that is none cannot judge; the server of the tool will.
+        if let Ok(validator) = jsonschema::validator_for(schema) {
+            validation::check(tool, &validator, &arguments)?;
+        }
+        Ok(arguments)
+    }
+
+    /// Calls a tool as a part of a durable run: as [`Self::call`], under a key by which the same
+    /// call is known when the run goes on after a crash, and with its progress told.
+    pub async fn call_within(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        name: &str,
+        arguments: Value,
+        inside: Within,
+    ) -> CallOutcome {
+        let Within { context, key, progress } = inside;
+        let keyed = Keyed { key: Some(key), progress };
+        match self.checked_call(grant, allowed, name, arguments, (context, keyed)).await {
+            Ok(outcome) => outcome,
+            Err(error) => reply::from_error(None, &error),
+        }
+    }
+
     /// Calls a tool under a grant and waits for its end. `allowed` are the names that the program
     /// may call at this moment; `None`: all that the context's rights cover. Never fails:
     /// everything that goes wrong is an outcome with `is_error`. When the returned future is
@@ -146,7 +235,8 @@ impl Caller {
         arguments: Value,
         context: CallContext,
     ) -> CallOutcome {
-        match self.checked_call(grant, allowed, name, arguments, context).await {
+        let keyed = Keyed { key: None, progress: ProgressSink::none() };
+        match self.checked_call(grant, allowed, name, arguments, (context, keyed)).await {
             Ok(outcome) => outcome,
             Err(error) => reply::from_error(None, &error),
         }
@@ -158,11 +248,11 @@ impl Caller {
         allowed: Option<&BTreeSet<String>>,
         name: &str,
         arguments: Value,
-        context: CallContext,
+        (context, keyed): (CallContext, Keyed),
     ) -> Result<CallOutcome, ToolError> {
         let terms = &grant.terms;
         let registry = self.registry()?;
-        let context = narrowed(terms, allowed, context);
+        let context = narrowed(terms, allowed, context, keyed);
         if context.depth > terms.depth {
             return Err(ToolError::new(
                 ErrorKind::Limit,
@@ -270,6 +360,7 @@ fn narrowed(
     terms: &Terms,
     allowed: Option<&BTreeSet<String>>,
     context: CallContext,
+    keyed: Keyed,
 ) -> CallContext {
     let rights = match allowed {
         Some(names) => context.rights.narrowed_to(names),
@@ -281,13 +372,18 @@ fn narrowed(
     let origin = context.origin.narrower(terms.origin);
     // A key of its own keeps a page's call apart from every other: without one, it would go on
     // with a job of the owner's that waits or was interrupted and has the same arguments.
-    let idempotency_key = (origin == Origin::Page).then(|| uuid::Uuid::new_v4().to_string());
+    let idempotency_key = match origin {
+        Origin::Page => Some(uuid::Uuid::new_v4().to_string()),
+        Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
+            keyed.key
+        }
+    };
     CallContext {
         rights,
         origin,
         idempotency_key,
-        // Progress of inner calls says nothing about the outer one.
-        progress: ProgressSink::none(),
+        // Progress of inner calls says nothing about the outer one, unless that one asks for it.
+        progress: keyed.progress,
         cancel: context.cancel.child_token(),
         // The allowance of whoever is outside counts for all that happens inside.
         tokens: context.tokens.or(own),

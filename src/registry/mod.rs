@@ -18,7 +18,7 @@ mod rights;
 mod tool;
 mod validation;
 
-pub use caller::{Caller, Grant, Terms, ToolDescription};
+pub use caller::{Caller, Grant, Terms, ToolDescription, ToolHints, Within};
 pub use context::{CallContext, Origin, Rights, TokenAllowance};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};

@@ -99,12 +99,12 @@ impl Registry {
         self.tools
             .values()
             .map(|registered| &registered.tool)
-            .filter(move |tool| self.offers(tool) && allows(rights, tool))
+            .filter(move |tool| !tool.internal && self.offers(tool) && allows(rights, tool))
     }
 
     /// An offered tool by its name.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
-        self.registered(name).map(|registered| &registered.tool)
+        self.registered(name).map(|registered| &registered.tool).filter(|tool| !tool.internal)
     }
 
     pub(super) fn registered(&self, name: &str) -> Option<&Registered> {
@@ -115,6 +115,9 @@ impl Registry {
     fn offers(&self, tool: &Tool) -> bool {
         let server = &self.server;
         let named = |list: &[String], name: &str| list.iter().any(|entry| entry == name);
+        if tool.internal {
+            return true;
+        }
         if named(&server.exclude_tools, tool.name) {
             return false;
         }
@@ -175,7 +178,7 @@ impl Registry {
         let mut near: Vec<(f32, &'static str)> = self
             .tools
             .values()
-            .filter(|registered| self.offers(&registered.tool))
+            .filter(|registered| !registered.tool.internal && self.offers(&registered.tool))
             .map(|registered| {
                 let known = registered.tool.name;
                 (similar::TextDiff::from_chars(name, known).ratio(), known)

@@ -150,6 +150,9 @@ pub struct Tool {
     /// Whether Python code and pages may call it without an operator's setting. Never for a tool
     /// that may destroy something.
     pub open_to_code: bool,
+    /// Whether it is no tool for clients: a job that the program itself starts, under the origin
+    /// [`Origin::Workflow`](super::Origin::Workflow). It is never listed.
+    pub internal: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
     /// What it does.
@@ -184,6 +187,14 @@ impl Tool {
             annotations: Annotations::READ,
             open_to_code: true,
         }
+    }
+
+    /// Hides the tool from everybody but the program itself.
+    #[must_use]
+    pub const fn internal(mut self) -> Self {
+        self.internal = true;
+        self.open_to_code = false;
+        self
     }
 
     /// Says that the tool passes its calls on, and to which tool: that one's rights are checked
@@ -267,6 +278,7 @@ impl ToolBuilder {
             output_schema: with_common_fields(output_schema),
             // What may destroy something needs somebody's decision.
             open_to_code: self.open_to_code && !self.annotations.destructive,
+            internal: false,
             forwarding: None,
             handler,
         }

@@ -7,7 +7,7 @@ use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
 const ARROWS: [(&str, &[&str]); 24] = [
-    ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
+    ("agent", &["error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
         &[

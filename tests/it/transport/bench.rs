@@ -223,6 +223,7 @@ fn ask(gate: &Arc<Gate>) -> Tool {
                         step: "llm#1".to_owned(),
                         model: None,
                         request: Request::new("Be brief.", params.text, expects),
+                        as_text: None,
                         attempt: 1,
                         max_attempts: 1,
                         errors: Vec::new(),
