@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
 use crate::agent::{self, Agent, AskAi};
@@ -53,6 +54,8 @@ pub struct App {
     pub caller: Caller,
     /// Runs of workflows and chats.
     pub agent: Agent,
+    /// Conversations.
+    pub chat: Arc<Chat>,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -189,7 +192,7 @@ impl App {
             runs: Runs::new(config.storage.data_dir.join("runs")),
         }));
         let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts)), &engine));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts))), &engine));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);
         let parts = RegistryParts {
@@ -203,6 +206,15 @@ impl App {
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
         caller.bind(&registry);
+        let chat = Arc::new(Chat::new(ChatParts {
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            agent: agent.clone(),
+            registry: Arc::clone(&registry),
+            caller: caller.clone(),
+            models: Arc::clone(&models),
+            prompts,
+        }));
         let config = Arc::new(config);
         Ok(Arc::new(Self {
             config,
@@ -215,6 +227,7 @@ impl App {
             caller,
             documents,
             agent,
+            chat,
             urls,
             key,
             metrics,

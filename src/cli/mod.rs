@@ -1,5 +1,6 @@
 //! The command line: arguments in, one exit code out (0 done, 1 failed, 2 wrong usage).
 
+mod chat;
 mod client_config;
 mod config_check;
 mod demo;
@@ -83,6 +84,7 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     Tools(tools::ToolsArguments),
     Call(tools::CallArguments),
+    Chat(chat::ChatArguments),
     ClientConfig(client_config::ClientConfigArguments),
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
@@ -172,6 +174,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Config(_) => false,
     };
@@ -209,6 +212,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| tools::call(arguments, config, shutdown))
         }
+        Command::Chat(arguments) => {
+            let config = resolved()?.config;
+            runtime::run_interactive(|interrupts| chat::run(arguments, config, interrupts))
+        }
         Command::Elixir(command) => {
             let config = resolved()?.config;
             runtime::run(|shutdown| elixir::run(command, config, shutdown))
@@ -241,6 +248,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
         | Command::Config(_) => return flags,

@@ -31,7 +31,17 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("browser", &["config"]),
     (
         "cli",
-        &["app", "config", "content_urls", "doctor", "registry", "sandbox", "server", "telemetry"],
+        &[
+            "agent",
+            "app",
+            "config",
+            "content_urls",
+            "doctor",
+            "registry",
+            "sandbox",
+            "server",
+            "telemetry",
+        ],
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
@@ -68,6 +78,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     (
         "server",
         &[
+            "agent",
             "app",
             "config",
             "content_urls",

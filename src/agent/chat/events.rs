@@ -110,8 +110,11 @@ pub(super) fn ending(events: &[Event]) -> Option<(TurnState, String)> {
 /// All that was said, in order.
 pub(super) fn words(events: &[Event]) -> String {
     let mut parts: Vec<String> = Vec::new();
+    let mut is_summary = false;
     for event in compact(events.to_vec()) {
         match event.kind {
+            EventKind::TurnStarted { kind, .. } => is_summary = kind == "summary",
+            EventKind::TurnFinished { .. } | EventKind::Text { .. } if is_summary => {}
             EventKind::TurnFinished { text, .. } | EventKind::Text { delta: text, .. } => {
                 parts.push(text);
             }
