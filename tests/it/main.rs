@@ -12,6 +12,8 @@ mod browser;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+mod chat;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;

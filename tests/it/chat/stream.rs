@@ -111,7 +111,7 @@ async fn a_reload_in_mid_answer_and_a_second_tab_show_the_same() {
         tab.until("document.querySelector('.note.stopped') !== null").await;
         until_answered(tab, 1).await;
     }
-    page.click("button:has(+ *) , .meta button:last-child").await;
+    page.click(".meta button:last-child").await;
     page.until("document.querySelector('.reply .prose')?.textContent === 'Done.'").await;
     until_answered(&page, 1).await;
     assert_eq!(page.evaluate("document.querySelector('.count').textContent").await, "2 of 2");
