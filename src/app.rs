@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
+use crate::agent::workflows::Workflows;
 use crate::agent::{self, Agent, AskAi};
 use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
@@ -21,8 +23,9 @@ use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
+use crate::mcp_client::{Servers, ServersParts};
 use crate::prompts::{PromptError, Prompts};
-use crate::registry::{Caller, Registry, RegistryParts, Tool};
+use crate::registry::{self, Caller, Registry, RegistryParts, Tool};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -56,6 +59,8 @@ pub struct App {
     pub agent: Agent,
     /// Conversations.
     pub chat: Arc<Chat>,
+    /// Other MCP servers; they start on first use.
+    pub servers: Servers,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -192,9 +197,18 @@ impl App {
             runs: Runs::new(config.storage.data_dir.join("runs")),
         }));
         let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts))), &engine));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));
+        let workflows = Workflows::new(config.agent.workflows.clone());
+        tools.extend(agent::tools::engine_tools(&engine, &workflows, &urls));
         tools.extend(jobs::tools::tools(&runner));
+        tools.extend(registry::tools::tools(&caller));
         tools.extend(further_tools);
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            ..ServersParts::default()
+        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -202,6 +216,7 @@ impl App {
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
             server: config.server.clone(),
+            foreign: Arc::new(servers.clone()),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
@@ -225,6 +240,7 @@ impl App {
             registry,
             renderer,
             caller,
+            servers,
             documents,
             agent,
             chat,

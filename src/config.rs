@@ -1,13 +1,16 @@
 //! The resolved configuration: what the program runs with, after defaults, file, `.env`,
 //! environment and flags. Nothing else reads the environment.
 
+pub mod agent;
 pub mod auth;
 pub mod browser;
+pub mod catalog;
 pub mod elixir;
 pub mod limits;
 pub mod llm;
 pub mod load;
 pub mod log;
+pub mod mcp_servers;
 pub mod secret;
 pub mod server;
 pub mod storage;
@@ -24,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use data_dir::prepare_data_dir;
 pub use environment::Environment;
-pub use render::render;
+pub use render::{render, render_servers};
 pub use secret::Secret;
 pub use source::{ConfigError, Problem, Source};
 
@@ -46,6 +49,10 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// Workflows and chat.
+    pub agent: agent::AgentConfig,
+    /// Other MCP servers.
+    pub catalog: catalog::CatalogConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }

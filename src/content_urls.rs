@@ -112,6 +112,11 @@ impl ContentUrls {
         format!("{}/d/{token}/thumb.webp?v={n}", self.bases().content)
     }
 
+    /// The trace of a run.
+    pub fn trace(&self, run: &str) -> String {
+        format!("{}/t/{run}", self.bases().content)
+    }
+
     /// The link that opens the gallery of a principal, when there is a gallery.
     pub fn gallery(&self, principal: &str) -> Option<String> {
         let bases = self.bases();

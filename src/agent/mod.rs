@@ -17,6 +17,7 @@ pub mod runs;
 mod service;
 pub mod tools;
 pub mod trace;
+pub mod workflows;
 
 pub use ask::{AskAi, Question};
 pub use error::AskError;

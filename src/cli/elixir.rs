@@ -151,6 +151,7 @@ pub(super) async fn run(
     let context = tools::context(&app, shutdown);
     let outcome = app.registry.call(tool, Value::Object(arguments), context).await;
     app.runner.shut_down().await;
+    app.servers.shut_down().await;
     output::json(&outcome.structured)?;
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -10,6 +10,7 @@ mod output;
 mod runtime;
 mod serve;
 mod tools;
+mod workflow;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -48,9 +49,15 @@ struct CommonArguments {
     /// Configuration file [default: atelier/atelier.toml in the XDG configuration folder]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
+    /// File that names other MCP servers [default: mcp_servers.json beside the configuration file]
+    #[arg(long, global = true, value_name = "PATH")]
+    mcp_servers: Option<PathBuf>,
     /// Data folder [default: atelier in the XDG data folder]
     #[arg(long, global = true, value_name = "PATH")]
     data_dir: Option<PathBuf>,
+    /// File of workflows [default: workflows.json beside the configuration file]
+    #[arg(long, global = true, value_name = "PATH")]
+    workflows: Option<PathBuf>,
     /// Log level, or a filter such as `info,atelier::llm=debug`
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -88,6 +95,8 @@ enum Command {
     ClientConfig(client_config::ClientConfigArguments),
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
+    #[command(subcommand)]
+    Workflow(workflow::WorkflowCommand),
     /// Look at the configuration
     #[command(subcommand, after_help = "Example:\n  atelier config check")]
     Config(config_check::ConfigCommand),
@@ -176,6 +185,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Call(_)
         | Command::Chat(_)
         | Command::ClientConfig(_)
+        | Command::Workflow(_)
         | Command::Config(_) => false,
     };
     let resolved = || {
@@ -220,6 +230,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| elixir::run(command, config, shutdown))
         }
+        Command::Workflow(command) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| workflow::run(command, config, shutdown))
+        }
         Command::ClientConfig(arguments) => client_config::run(&arguments, &flags),
         Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved()?),
     }
@@ -230,6 +244,8 @@ fn flags(arguments: &Arguments) -> Flags {
     let mut flags = Flags {
         config: common.config.clone(),
         data_dir: common.data_dir.clone(),
+        workflows: common.workflows.clone(),
+        mcp_servers: common.mcp_servers.clone(),
         log_level: common.log_level.clone(),
         log_format: common.log_format,
         ..Flags::default()
@@ -251,6 +267,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
+        | Command::Workflow(_)
         | Command::Config(_) => return flags,
     };
     flags.toolsets.clone_from(&tools.toolsets);

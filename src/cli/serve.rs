@@ -161,6 +161,7 @@ impl Beside {
             hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
             frame_ancestors: app.config.server.frame_ancestors.clone(),
             streams: StreamLimits::default(),
+            runs: app.agent.engine().runs().clone(),
             calls: CallParts {
                 caller: app.caller.clone(),
                 principals: Principals::new(&app.config.auth),
@@ -208,6 +209,7 @@ impl Beside {
     /// the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
         app.runner.shut_down().await;
+        app.servers.shut_down().await;
         app.renderer.shut_down().await;
         for listener in self.listeners {
             listener.stop().await;

@@ -100,12 +100,14 @@ impl Checks<'_> {
         ] {
             self.seconds(key, seconds, f64::MIN_POSITIVE, "more than 0");
         }
+        self.seconds("catalog.idle_s", config.catalog.idle_s, 0.0, "0 or more");
         self.seconds("limits.shutdown_grace_s", limits.shutdown_grace_s, 0.0, "0 or more");
         for (key, count) in [
             ("limits.concurrent_calls", limits.concurrent_calls),
             ("limits.argument_bytes", limits.argument_bytes),
             ("limits.result_bytes", limits.result_bytes),
             ("limits.page_bytes", limits.page_bytes),
+            ("catalog.shown_bytes", config.catalog.shown_bytes),
             ("limits.page_concurrent_calls", limits.page_concurrent_calls),
             ("browser.documents_per_start", config.browser.documents_per_start),
         ] {

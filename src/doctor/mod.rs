@@ -9,6 +9,7 @@ mod model;
 mod ports;
 mod probe;
 mod python;
+mod servers;
 mod storage;
 
 use std::fmt;
@@ -119,6 +120,7 @@ pub async fn examine(resolved: &Resolved) -> Report {
     checks.push(chrome);
     checks.extend(python);
     checks.push(elixir);
+    checks.push(servers::check(&config.catalog.servers));
     Report::from(checks)
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 use super::context::{CallContext, Origin};
+use super::foreign_call::{METRIC_LABEL, may_be_foreign};
 use super::references::{self, Resolver};
 use super::registry::{Registered, Registry};
 use super::reply::{self, CallOutcome};
@@ -18,7 +19,7 @@ use super::validation;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
 use crate::storage::blobs::sha256_hex;
-use crate::storage::{CallId, CompletionHandle, JobId, NewCall, keys};
+use crate::storage::{CallId, CompletionHandle, JobId, NewCall, PrincipalId, keys};
 
 /// How often a new call id is tried before the store must be at fault.
 const CALL_ID_TRIES: usize = 16;
@@ -27,19 +28,29 @@ const INLINE_BYTES: usize = 16 * 1024;
 /// Argument that names the user.
 const USER_ARGUMENT: &str = "user_number";
 /// Argument by which a person agrees.
-const CONFIRM_ARGUMENT: &str = "confirm";
+pub(super) const CONFIRM_ARGUMENT: &str = "confirm";
 
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
     pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
         let started = Instant::now();
         // Only known names become labels; anything else would let callers fill the metrics.
-        let label = self.registered(name).map_or("unknown", |registered| registered.tool.name);
+        let own = self.registered(name);
+        let is_foreign = own.is_none() && may_be_foreign(name);
+        let label = match own {
+            Some(registered) => registered.tool.name,
+            None if is_foreign => METRIC_LABEL,
+            None => "unknown",
+        };
         if let Some(observer) = &self.observer {
             observer.started(label);
         }
         let span = tracing::info_span!("tool", tool = label, call.id = tracing::field::Empty);
-        let (call_id, result) = self.checked_call(name, arguments, context).instrument(span).await;
+        let (call_id, result) = if is_foreign {
+            Box::pin(self.call_foreign(name, arguments, context)).instrument(span).await
+        } else {
+            self.checked_call(name, arguments, context).instrument(span).await
+        };
         let outcome = match result {
             Ok(reply) => reply::from_reply(call_id, reply, self.limits.result_bytes),
             Err(error) => reply::from_error(call_id, &error),
@@ -133,6 +144,16 @@ impl Registry {
             })
             .ok_or_else(|| self.unknown_tool(name))?;
         self.check_rights(&registered.tool, &context.rights, context.origin)?;
+        self.admit_arguments(arguments, context).await?;
+        Ok(registered)
+    }
+
+    /// Refuses arguments that are too large, and calls that are too many.
+    pub(super) async fn admit_arguments(
+        &self,
+        arguments: &Value,
+        context: &CallContext,
+    ) -> Result<(), ToolError> {
         let limit = self.limits.argument_bytes;
         if validation::json_bytes(arguments) > limit {
             return Err(ToolError::new(
@@ -157,11 +178,21 @@ impl Registry {
                 return Err(error);
             }
         }
-        Ok(registered)
+        Ok(())
+    }
+
+    /// Replaces references by values of this principal's results.
+    pub(super) fn resolver<'a>(&'a self, principal: &'a PrincipalId) -> Resolver<'a> {
+        Resolver {
+            catalog: self.catalog.as_ref(),
+            blobs: &self.blobs,
+            principal,
+            bytes: self.limits.argument_bytes,
+        }
     }
 
     /// Writes a direct call down with its result, under another id when the first one is taken.
-    async fn record_direct(
+    pub(super) async fn record_direct(
         &self,
         tool: &str,
         call_id: &mut CallId,
@@ -195,7 +226,7 @@ impl Registry {
         }
     }
 
-    async fn reserve_call_id(
+    pub(super) async fn reserve_call_id(
         &self,
         tool: &str,
         context: &CallContext,
@@ -219,13 +250,10 @@ impl Registry {
     ) -> Result<DirectReply, ToolError> {
         let tool = &registered.tool;
         let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
-        let resolver = Resolver {
-            catalog: self.catalog.as_ref(),
-            blobs: &self.blobs,
-            principal: &context.principal,
-            bytes: self.limits.argument_bytes,
-        };
+        let resolver = self.resolver(&context.principal);
         let mut arguments = match context.origin {
+            // The inner call replaces them: what is inserted must not be scanned again.
+            _ if tool.forwarding.is_some() => arguments,
             // A page speaks for whoever holds its link, who must not read the owner's results.
             Origin::Page => references::refuse(arguments)?,
             Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
@@ -297,6 +325,9 @@ impl JobExecutor for Registry {
         arguments: Value,
     ) -> BoxFuture<'static, Result<ToolOutput, Failure>> {
         let Some(registered) = self.registered(tool) else {
+            if may_be_foreign(tool) {
+                return self.execute_foreign(run);
+            }
             // Another process on the same data folder may offer it: nothing paid for is lost.
             let error = ToolError::new(
                 ErrorKind::Unavailable,

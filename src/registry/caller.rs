@@ -14,6 +14,8 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::context::{CallContext, Origin, Rights, TokenAllowance};
+use super::foreign::{ForeignTool, Hints, UnlistedServer};
+use super::foreign_call::may_be_foreign;
 use super::references::Resolver;
 use super::registry::Registry;
 use super::reply::{self, CallOutcome};
@@ -41,8 +43,17 @@ pub struct ToolDescription {
     pub description: String,
     /// JSON Schema of its arguments.
     pub input_schema: Value,
-    /// JSON Schema of its result.
+    /// JSON Schema of its result; of a tool of another server, that of the field `result`, and
+    /// null when the server gives none.
     pub output_schema: Value,
+    /// Title for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What is claimed about its effects (MCP `annotations`).
+    pub annotations: Hints,
+    /// The other server that it belongs to; absent for our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// What is known of a tool of this program beyond its description.
@@ -141,11 +152,29 @@ impl Caller {
     /// The tools that these rights cover and that are open to calls from there, ordered by name.
     pub fn tools(&self, rights: &Rights, origin: Origin) -> Vec<ToolDescription> {
         let Ok(registry) = self.registry() else { return Vec::new() };
-        registry
+        let own = registry
             .tools(rights)
             .filter(|tool| registry.check_rights(tool, rights, origin).is_ok())
-            .map(ToolDescription::from)
-            .collect()
+            .map(ToolDescription::from);
+        let foreign = registry.known_foreign(rights, origin);
+        own.chain(foreign.map(|tool| ToolDescription::from(&*tool))).collect()
+    }
+
+    /// Starts the other servers whose tools are not known yet, so that [`Self::tools`] names them
+    /// too, and returns after a bounded time. Says which could not be asked.
+    pub async fn learn(&self) -> Vec<UnlistedServer> {
+        match self.registry() {
+            Ok(registry) => registry.foreign.learn().await,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Starts the other servers that these names belong to, so that [`Self::check`] knows them.
+    /// What fails here is said by the check.
+    pub async fn learn_named<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let Ok(registry) = self.registry() else { return };
+        let foreign = names.into_iter().filter(|name| may_be_foreign(name));
+        futures::future::join_all(foreign.map(|name| registry.foreign.find(name))).await;
     }
 
     /// Whether a tool may be called from there with these rights.
@@ -159,9 +188,63 @@ impl Caller {
         origin: Origin,
     ) -> Result<ToolDescription, ToolError> {
         let registry = self.registry()?;
-        let tool = registry.tool(name).ok_or_else(|| registry.unknown_tool(name))?;
-        registry.check_rights(tool, rights, origin)?;
-        Ok(tool.into())
+        if let Some(tool) = registry.tool(name) {
+            registry.check_rights(tool, rights, origin)?;
+            return Ok(tool.into());
+        }
+        let known = registry.foreign.known();
+        let tool = known.tools.get(name).filter(|tool| registry.offers_foreign(tool));
+        let tool = tool.ok_or_else(|| registry.unknown_tool(name))?;
+        registry.check_foreign(tool, rights, origin)?;
+        Ok((&**tool).into())
+    }
+
+    /// [`Self::check`] for a tool whose server may have to be started first.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`], and why the server cannot be started.
+    pub async fn describe(
+        &self,
+        name: &str,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<ToolDescription, ToolError> {
+        let registry = self.registry()?;
+        if registry.tool(name).is_none() {
+            registry.check_foreign_name(name, rights)?;
+            registry.foreign_tool(name).await?;
+        }
+        self.check(name, rights, origin)
+    }
+
+    /// The tools that fit a query best, of those that may be called from there.
+    ///
+    /// # Errors
+    /// When there is no registry.
+    pub async fn search(
+        &self,
+        query: &str,
+        limit: usize,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<Vec<ToolDescription>, ToolError> {
+        let index = self.registry()?.search_index().await;
+        let ranked = index.search(query);
+        let allowed = ranked.filter_map(|name| self.check(name, rights, origin).ok());
+        Ok(allowed.take(limit).collect())
+    }
+
+    /// Passes a call on in the caller's own circumstances: nothing is narrowed, nothing granted.
+    pub async fn forward(
+        &self,
+        name: &str,
+        arguments: Value,
+        context: CallContext,
+    ) -> CallOutcome {
+        match self.registry() {
+            Ok(registry) => Box::pin(registry.call(name, arguments, context)).await,
+            Err(error) => reply::from_error(None, &error),
+        }
     }
 
     /// What is known of a tool beyond its description; `None`: it belongs to another server, or
@@ -279,7 +362,8 @@ impl Caller {
         }
         // What can be refused for good is refused before it counts.
         if registry.tool(name).is_none() {
-            return Err(registry.unknown_tool(name));
+            registry.check_foreign_name(name, &context.rights)?;
+            registry.foreign_tool(name).await?;
         }
         let Ok(place) = Arc::clone(&grant.places).try_acquire_owned() else {
             return Err(later(
@@ -460,6 +544,28 @@ impl From<&Tool> for ToolDescription {
             description: tool.description.to_owned(),
             input_schema: tool.input_schema.clone(),
             output_schema: tool.output_schema.clone(),
+            title: Some(tool.title.to_owned()),
+            annotations: Hints {
+                read_only_hint: Some(tool.annotations.read_only),
+                destructive_hint: Some(tool.annotations.destructive),
+                idempotent_hint: Some(tool.annotations.idempotent),
+                open_world_hint: Some(tool.annotations.open_world),
+            },
+            server: None,
+        }
+    }
+}
+
+impl From<&ForeignTool> for ToolDescription {
+    fn from(tool: &ForeignTool) -> Self {
+        Self {
+            name: tool.name.clone(),
+            description: tool.description.clone(),
+            input_schema: tool.input_schema.clone(),
+            output_schema: tool.output_schema.clone().unwrap_or_default(),
+            title: tool.title.clone(),
+            annotations: tool.hints,
+            server: Some(tool.server.clone()),
         }
     }
 }

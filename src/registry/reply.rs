@@ -79,6 +79,7 @@ pub(super) fn from_reply(
 ) -> CallOutcome {
     match reply {
         DirectReply::Output(output) => finished(call_id, output, result_bytes),
+        DirectReply::Outcome(outcome) => *outcome,
         DirectReply::Job(JobReply::Done { call_id, output }) => {
             finished(Some(call_id), output, result_bytes)
         }
@@ -186,7 +187,10 @@ fn finished(call_id: Option<CallId>, output: ToolOutput, result_bytes: usize) ->
     }
     object.extend(fields);
     let mut structured = Value::Object(object);
-    cut_to_fit(&mut structured, call_id.as_ref(), result_bytes);
+    // Of a result of another server, each caller gets as much as it can use.
+    if !super::shown::is_foreign(&structured) {
+        cut_to_fit(&mut structured, call_id.as_ref(), result_bytes);
+    }
     CallOutcome {
         call_id,
         is_error: false,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::context::CallContext;
+use super::reply::CallOutcome;
 use super::portable_schema::portable_schema;
 use crate::error::ToolError;
 use crate::jobs::{Failure, JobReply, Run, ToolOutput};
@@ -99,6 +100,8 @@ pub enum DirectReply {
     Output(ToolOutput),
     /// The state or result of a job, passed through.
     Job(JobReply),
+    /// The outcome of another call, which is recorded under its own id.
+    Outcome(Box<CallOutcome>),
 }
 
 type DirectHandler =

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::metrics::InFlight;
 use crate::app::App;
-use crate::error::ToolError;
-use crate::registry::{CallContext, CallOutcome, Rights, Tool};
+use crate::error::{ErrorKind, ToolError};
+use crate::registry::{CallContext, CallOutcome, Origin, Rights, SERVER_DIVIDER, Tool};
 
 /// The way into the registry.
 pub(super) struct Door {
@@ -49,6 +49,17 @@ impl Door {
     pub(super) fn tool(&self, name: &str, rights: &Rights) -> Option<&Tool> {
         let tool = self.app.registry.tool(name)?;
         self.app.registry.tools(rights).any(|offered| offered.name == tool.name).then_some(tool)
+    }
+
+    /// Whether another server has a tool of this name that these rights cover; may start it.
+    pub(super) async fn is_foreign(&self, name: &str, rights: &Rights) -> bool {
+        let caller = &self.app.caller;
+        name.contains(SERVER_DIVIDER)
+            && match caller.describe(name, rights, Origin::Client).await {
+                Ok(_) => true,
+                // That a server does not start is told by the call.
+                Err(error) => error.kind == ErrorKind::Unavailable,
+            }
     }
 
     /// Calls a tool. Whatever happens in it, there is an outcome: a request without an answer

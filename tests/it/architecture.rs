@@ -7,7 +7,7 @@ use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
 const ARROWS: [(&str, &[&str]); 24] = [
-    ("agent", &["error", "jobs", "llm", "prompts", "registry", "storage"]),
+    ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
         &[
@@ -37,6 +37,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "config",
             "content_urls",
             "doctor",
+            "error",
+            "jobs",
             "registry",
             "sandbox",
             "server",

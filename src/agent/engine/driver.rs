@@ -23,7 +23,7 @@ use crate::jobs::{Ask, Failure, Run};
 use crate::llm::guard::Growth;
 use crate::llm::{Outcome, Part, Role, Route};
 use crate::prompts::Prompts;
-use crate::registry::{Caller, Origin, Toolset};
+use crate::registry::{Caller, Origin, SERVER_DIVIDER, Toolset};
 use crate::storage::blobs::sha256_hex;
 
 /// Longest wait for a person's word.
@@ -193,8 +193,27 @@ impl Engine {
                 FrozenOrigin::Person
             }
         };
+        self.learn(&request).await;
         let tools = self.tools(run, &request)?;
         Ok(FrozenPlan { format: FORMAT, request, tools, model, origin })
+    }
+
+    /// Starts the other servers whose tools the run may call, so that they are known.
+    async fn learn(&self, request: &RunRequest) {
+        let choice = &request.tools;
+        if choice.nothing {
+            return;
+        }
+        let caller = &self.parts.caller;
+        let of_servers = choice.servers.iter().map(|server| format!("{server}{SERVER_DIVIDER}"));
+        let named = choice.names.iter().filter(|name| name.contains(SERVER_DIVIDER)).cloned();
+        let names: Vec<String> = of_servers.chain(named).collect();
+        if names.is_empty() && choice.names.is_empty() {
+            // What could not be asked is no part of the run; its servers say why in the log.
+            caller.learn().await;
+        } else {
+            caller.learn_named(names.iter().map(String::as_str)).await;
+        }
     }
 
     /// The tools of a run, as they are now.
@@ -213,21 +232,29 @@ impl Engine {
                 if hints.is_some_and(|hints| hints.toolset == Toolset::Jobs) {
                     return None;
                 }
-                let server = match &hints {
-                    Some(_) => None,
-                    None => tool.name.split_once("__").map(|(server, _)| server.to_owned()),
-                };
                 let annotations = hints.map(|hints| hints.annotations);
+                // What other servers claim about repeating is not relied on; what they say that
+                // they destroy is.
+                let claimed = tool.annotations;
+                let is_harmless = claimed.is_read_only() || claimed.destructive_hint == Some(false);
+                let claims = if claimed.is_destructive() {
+                    Some(true)
+                } else {
+                    is_harmless.then_some(false)
+                };
                 Some(FrozenTool {
                     alias: alias(&tool.name),
                     name: tool.name,
                     description: tool.description,
                     schema: tool.input_schema,
-                    server,
+                    server: tool.server,
                     reads_only: annotations.is_some_and(|hints| hints.read_only),
                     idempotent: annotations.is_some_and(|hints| hints.idempotent),
                     resumes: hints.is_some_and(|hints| hints.is_job),
-                    destructive: annotations.map(|hints| hints.destructive),
+                    destructive: match annotations {
+                        Some(own) => Some(own.destructive),
+                        None => claims,
+                    },
                 })
             })
             .collect();

@@ -35,6 +35,7 @@ mod splice;
 mod store;
 mod streams;
 mod thumbs;
+mod traces;
 mod visitors;
 mod writes;
 
@@ -54,6 +55,7 @@ pub(crate) use error::message_page;
 pub use hosts::{AllowedHosts, names_loopback};
 pub use streams::StreamLimits;
 
+use crate::agent::runs::Runs;
 use crate::content_urls::ContentUrls;
 use crate::installation_key::InstallationKey;
 use crate::storage::blobs::Blobs;
@@ -94,6 +96,7 @@ struct Inner {
     streams: Streams,
     versions: Cache<(DocumentId, i64), Arc<Version>>,
     attachments: Cache<(DocumentId, Sha256Hex), Arc<Attachment>>,
+    runs: Runs,
 }
 
 /// What a [`ContentState`] is made of.
@@ -114,13 +117,24 @@ pub struct ContentParts {
     pub streams: StreamLimits,
     /// What pages call tools with.
     pub calls: CallParts,
+    /// Runs whose traces are shown.
+    pub runs: Runs,
 }
 
 impl ContentState {
     /// A state with empty caches.
     pub fn new(parts: ContentParts) -> Self {
-        let ContentParts { catalog, blobs, urls, key, hosts, frame_ancestors, streams, calls } =
-            parts;
+        let ContentParts {
+            catalog,
+            blobs,
+            urls,
+            key,
+            hosts,
+            frame_ancestors,
+            streams,
+            calls,
+            runs,
+        } = parts;
         let rows = Arc::clone(&catalog);
         let ask = move |token: String| {
             let rows = Arc::clone(&rows);
@@ -142,6 +156,7 @@ impl ContentState {
             streams: Streams::new(Arc::new(look), streams),
             versions: Cache::new(KEPT_ROWS),
             attachments: Cache::new(KEPT_ROWS),
+            runs,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -236,6 +251,7 @@ pub fn router(state: ContentState) -> Router {
         .route("/d/{token}/v/{n}/raw", get(pdf::version_source))
         .route("/d/{token}/v/{n}/download", get(pdf::version_download))
         .route("/d/{token}/v/{n}/thumb.webp", get(pdf::version_thumbnail))
+        .route("/t/{file}", get(traces::trace))
         .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
         .fallback(|| async { ContentError::NotFound })
         .layer(from_fn_with_state(state.clone(), guard))
