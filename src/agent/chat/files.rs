@@ -77,7 +77,9 @@ pub(super) fn stored_file(file: &ChatFile, text: Option<&str>) -> Result<StoredF
             let label = name.replace(['"', '<', '>'], "'");
             data_block(&format!("{shown}{cut}"), &label, &delimiter)
         }
-        None => format!("[The user attached {name:?} ({media_type}, {bytes} bytes), which you cannot see. Say so.]"),
+        None => format!(
+            "[The user attached {name:?} ({media_type}, {bytes} bytes), which you cannot see. Say so.]"
+        ),
     };
     Ok(StoredFile {
         sha: file.sha.as_str().to_owned(),

@@ -20,7 +20,8 @@ impl Chat {
         turns: &[Turn],
         last: &str,
     ) -> Result<Vec<Message>, ToolError> {
-        let by_id: HashMap<&str, &Turn> = turns.iter().map(|turn| (turn.id.as_str(), turn)).collect();
+        let by_id: HashMap<&str, &Turn> =
+            turns.iter().map(|turn| (turn.id.as_str(), turn)).collect();
         let mut later = Vec::new();
         let mut at = by_id.get(last).copied();
         let mut messages = Vec::new();

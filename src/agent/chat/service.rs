@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::events::{compact, ending, words};
 use super::files::{shown_name, sniff};
 use super::history::files_of;
-use crate::agent::engine::{
-    ApprovalBy, Decision, RunLimits, RunRequest, ToolChoice, readable,
-};
+use crate::agent::engine::{ApprovalBy, Decision, RunLimits, RunRequest, ToolChoice, readable};
 use crate::agent::event::Event;
 use crate::agent::runs::{Follower, RunId, now_ms};
 use crate::agent::service::Agent;
@@ -18,7 +16,7 @@ use crate::error::{ErrorKind, ToolError};
 use crate::llm::ClientModels;
 use crate::llm::resolve::{Choice as ModelChoice, Models};
 use crate::prompts::Prompts;
-use crate::registry::{CallContext, Caller, Origin, Registry, Rights, ToolDescription};
+use crate::registry::{CallContext, Caller, Origin, Registry, Rights, ToolDescription, Toolset};
 use crate::storage::blobs::Blobs;
 use crate::storage::{
     CallId, Catalog, ChatFile, Conversation, JobState, NewTurn, PrincipalId, Turn, TurnState,
@@ -182,11 +180,9 @@ impl Chat {
     pub async fn ways(&self) -> Ways {
         let models = self.parts.models.reachable_ids();
         match self.parts.models.choose(None, &client_models()).await {
-            Ok(ModelChoice::Model { model, .. }) => Ways {
-                default_model: Some(model.model_id().to_owned()),
-                models,
-                problem: None,
-            },
+            Ok(ModelChoice::Model { model, .. }) => {
+                Ways { default_model: Some(model.model_id().to_owned()), models, problem: None }
+            }
             Ok(ModelChoice::Sampling | ModelChoice::Host) => {
                 Ways { default_model: None, models, problem: Some("nobody can answer".to_owned()) }
             }
@@ -196,7 +192,13 @@ impl Chat {
 
     /// The tools that an answer may use.
     pub fn tools(&self, person: &Person) -> Vec<ToolDescription> {
-        self.parts.caller.tools(&person.rights, Origin::Workflow)
+        let caller = &self.parts.caller;
+        let mut tools = caller.tools(&person.rights, Origin::Workflow);
+        // The loop waits for jobs by itself.
+        tools.retain(|tool| {
+            caller.hints(&tool.name).is_none_or(|hints| hints.toolset != Toolset::Jobs)
+        });
+        tools
     }
 
     /// Says something: a new turn, whose answer begins at once and goes on by itself.
@@ -235,10 +237,8 @@ impl Chat {
         }
         messages.push(self.user_message(&say.text, &files).await?);
         let run = RunId::new()?;
-        let said = Said {
-            conversation: say.conversation.clone().unwrap_or_else(new_id),
-            turn: new_id(),
-        };
+        let said =
+            Said { conversation: say.conversation.clone().unwrap_or_else(new_id), turn: new_id() };
         let new = NewTurn {
             principal: principal.clone(),
             title: say.conversation.is_none().then(|| title_of(&say.text, &files)),

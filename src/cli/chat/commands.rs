@@ -32,7 +32,9 @@ impl Terminal {
             }
             "/open" => self.open(rest).await?,
             "/save" => self.save(rest).await?,
-            _ => self.screen.line(&format!("error: there is no `{name}`\nhint: /help lists what there is"))?,
+            _ => self
+                .screen
+                .line(&format!("error: there is no `{name}`\nhint: /help lists what there is"))?,
         }
         Ok(Then::GoOn)
     }
@@ -45,7 +47,9 @@ impl Terminal {
                 let mark = if chosen == Some(model.as_str()) { "*" } else { " " };
                 self.screen.line(&format!("{mark} {model}"))?;
             }
-            if let Some(chosen) = chosen.filter(|chosen| !ways.models.iter().any(|one| one == chosen)) {
+            if let Some(chosen) =
+                chosen.filter(|chosen| !ways.models.iter().any(|one| one == chosen))
+            {
                 self.screen.line(&format!("* {chosen}"))?;
             }
             return Ok(());
@@ -130,7 +134,8 @@ impl Terminal {
 
     async fn save(&mut self, file: &str) -> Result<(), CommandError> {
         let Some(id) = &self.conversation else {
-            self.screen.line("error: there is no conversation yet\nhint: say something, or /open one")?;
+            self.screen
+                .line("error: there is no conversation yet\nhint: say something, or /open one")?;
             return Ok(());
         };
         if file.is_empty() {

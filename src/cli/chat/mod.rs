@@ -247,8 +247,7 @@ impl Terminal {
             {
                 let decision = self.approve().await?;
                 let place = (*at, *position);
-                let decided =
-                    chat.decide(&principal, turn, place, arguments_sha, &decision).await;
+                let decided = chat.decide(&principal, turn, place, arguments_sha, &decision).await;
                 if let Err(error) = decided {
                     self.refused(&error)?;
                 }

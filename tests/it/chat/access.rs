@@ -172,10 +172,8 @@ async fn an_app_cannot_speak_in_the_chat_of_who_looks_at_it() {
     let house = House::with(Script::new().reply(Reply::text("Hello."))).await;
     let client = house.client("local").await;
     let html = "<!doctype html><html lang=\"en\"><title>App</title><p>app</p></html>";
-    let context = atelier::registry::CallContext::new(
-        "local".into(),
-        atelier::registry::Origin::Client,
-    );
+    let context =
+        atelier::registry::CallContext::new("local".into(), atelier::registry::Origin::Client);
     let made = house.app.registry.call("create_web_app", json!({"html": html}), context).await;
     let app = made.structured["url"].as_str().unwrap().to_owned();
     let browser = Browser::launch().await;

@@ -18,8 +18,9 @@ async fn edits_and_retries_are_branches_and_nothing_is_lost() {
     let (conversation, first) = client.talk(json!({"text": "one apple"})).await;
     let (_, second) =
         client.talk(json!({"conversation": conversation, "parent": first, "text": "two"})).await;
-    let (_, edited) =
-        client.talk(json!({"conversation": conversation, "parent": first, "text": "two pears"})).await;
+    let (_, edited) = client
+        .talk(json!({"conversation": conversation, "parent": first, "text": "two pears"}))
+        .await;
     let asked = house.asked().pop().unwrap();
     assert!(asked.contains("one apple") && asked.contains("You said: one apple."), "{asked}");
     assert!(!asked.contains("\"two\""), "the other branch is not told: {asked}");
@@ -64,7 +65,8 @@ async fn conversations_are_found_renamed_saved_and_deleted() {
     assert_eq!(find("1_0%25").await, Vec::<String>::new());
 
     let path = format!("/chat/api/conversations/{pears}");
-    let renamed = client.post(&format!("{path}/rename"), &json!({"title": "Green\u{202e} ones\n"})).await;
+    let renamed =
+        client.post(&format!("{path}/rename"), &json!({"title": "Green\u{202e} ones\n"})).await;
     assert_eq!(renamed.status, 200);
     assert_eq!(client.get(&path).await.json()["title"], "Green ones");
     let empty = client.post(&format!("{path}/rename"), &json!({"title": " \u{200b}"})).await;
@@ -112,7 +114,10 @@ async fn the_chosen_model_and_tools_are_those_of_the_answer() {
 
     let unknown = json!({"text": "d", "choice": {"model": "../x"}});
     assert_eq!(client.post("/chat/api/turns", &unknown).await.code(), "invalid_model");
-    assert_eq!(client.post("/chat/api/turns", &json!({"text": " \n"})).await.code(), "empty_message");
+    assert_eq!(
+        client.post("/chat/api/turns", &json!({"text": " \n"})).await.code(),
+        "empty_message"
+    );
     let long = json!({"text": "x".repeat(400_001)});
     assert_eq!(client.post("/chat/api/turns", &long).await.code(), "message_too_long");
 }

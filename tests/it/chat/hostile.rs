@@ -56,9 +56,8 @@ async fn whatever_models_and_tools_write_is_shown_and_does_nothing() {
     let calls = Reply::text("Calling.")
         .and_tool_call("c1", "hostile", json!({"note": "<script>window.pwned = 8</script>"}))
         .and_tool_call("c2", "elsewhere", json!({}));
-    let script = Script::new()
-        .rule(Rule::reply(calls).times(1))
-        .rule(Rule::reply(Reply::text(WORDS)));
+    let script =
+        Script::new().rule(Rule::reply(calls).times(1)).rule(Rule::reply(Reply::text(WORDS)));
     let house = House::with_tools(script, vec![hostile(), elsewhere()]).await;
     let browser = Browser::launch().await;
     let page = browser.page().await;

@@ -14,15 +14,12 @@ use crate::support::product::Installation;
 const APP: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Tea timer</title>\
 <style>body{font:1.2rem system-ui;display:grid;place-items:center;min-height:90vh;margin:0;background:#fff7ed;color:#7c2d12}button{font:inherit;padding:.8rem 1.6rem;border:0;border-radius:1rem;background:#c2410c;color:#fff}</style></head>\n\
 <body><main>\n<h1>Tea timer</h1>\n<p>Four minutes.</p>\n<button>Start</button>\n</main></body></html>";
-const EDIT: &str = "<<<<<<< SEARCH\n<p>Four minutes.</p>\n=======\n<p>Three minutes.</p>\n>>>>>>> REPLACE\n";
+const EDIT: &str =
+    "<<<<<<< SEARCH\n<p>Four minutes.</p>\n=======\n<p>Three minutes.</p>\n>>>>>>> REPLACE\n";
 const PAPER: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tea</title></head><body><h1>How to make tea</h1><p>Boil the water, wait three minutes.</p></body></html>";
 
 fn script() -> Script {
-    let usage = Usage {
-        input_tokens: Some(1200),
-        output_tokens: Some(340),
-        ..Usage::default()
-    };
+    let usage = Usage { input_tokens: Some(1200), output_tokens: Some(340), ..Usage::default() };
     let call = |tool: &str, arguments| {
         Rule::reply(Reply::text("I will do that.").and_tool_call("c", tool, arguments))
     };
@@ -77,9 +74,21 @@ async fn an_app_is_made_changed_and_printed_about() {
     type_and_send(&page, "Make a tea timer.").await;
     until_answered(&page, 1).await;
     page.until("document.querySelector('.card.app iframe') !== null").await;
-    assert_eq!(page.evaluate("document.querySelector('.card .small').textContent").await, "App · version 1");
-    assert_eq!(page.evaluate("document.querySelector('.card iframe').sandbox.value").await, "allow-scripts allow-forms allow-modals");
-    assert_eq!(page.evaluate("[...document.querySelectorAll('.prose strong, .prose li, .prose td')].length").await, 7);
+    assert_eq!(
+        page.evaluate("document.querySelector('.card .small').textContent").await,
+        "App · version 1"
+    );
+    assert_eq!(
+        page.evaluate("document.querySelector('.card iframe').sandbox.value").await,
+        "allow-scripts allow-forms allow-modals"
+    );
+    assert_eq!(
+        page.evaluate(
+            "[...document.querySelectorAll('.prose strong, .prose li, .prose td')].length"
+        )
+        .await,
+        7
+    );
     page.click(".call summary").await;
     page.until("document.querySelectorAll('.call[open] pre').length === 2 && document.querySelector('.whole') !== null").await;
     let result = page.evaluate("document.querySelectorAll('.call[open] pre')[1].textContent").await;
@@ -94,7 +103,11 @@ async fn an_app_is_made_changed_and_printed_about() {
     type_and_send(&page, "three minutes instead").await;
     until_answered(&page, 2).await;
     page.until("document.querySelectorAll('.card.app').length === 2").await;
-    assert_eq!(page.evaluate("[...document.querySelectorAll('.card.app .small')].at(-1).textContent").await, "App · version 2");
+    assert_eq!(
+        page.evaluate("[...document.querySelectorAll('.card.app .small')].at(-1).textContent")
+            .await,
+        "App · version 2"
+    );
 
     page.look(1280, 800, Scheme::Light).await;
     type_and_send(&page, "And a PDF about tea.").await;
@@ -102,9 +115,16 @@ async fn an_app_is_made_changed_and_printed_about() {
     page.until("document.querySelector('.card.document') !== null").await;
     let facts = page.evaluate("[...document.querySelectorAll('.facts')].at(-1).textContent").await;
     let facts = facts.as_str().unwrap();
-    assert!(facts.contains("claude-sonnet-5-5") && facts.contains("tokens") && facts.contains('$'), "{facts}");
-    page.evaluate("document.querySelector('.card.document').scrollIntoView({ block: 'center' })").await;
-    page.until("!document.querySelector('.sheet img') || document.querySelector('.sheet img').complete").await;
+    assert!(
+        facts.contains("claude-sonnet-5-5") && facts.contains("tokens") && facts.contains('$'),
+        "{facts}"
+    );
+    page.evaluate("document.querySelector('.card.document').scrollIntoView({ block: 'center' })")
+        .await;
+    page.until(
+        "!document.querySelector('.sheet img') || document.querySelector('.sheet img').complete",
+    )
+    .await;
     look(&page, "pdf").await;
 
     // Deleting asks first; the arguments stand there.
@@ -117,19 +137,22 @@ async fn an_app_is_made_changed_and_printed_about() {
     look(&page, "approval").await;
     page.click(".approval .danger").await;
     until_answered(&page, 4).await;
-    let state = page.evaluate("[...document.querySelectorAll('.call .state')].at(-1).textContent").await;
+    let state =
+        page.evaluate("[...document.querySelectorAll('.call .state')].at(-1).textContent").await;
     assert!(state.as_str().unwrap().contains("declined"), "{state}");
     let listed = installation.run(&["call", "list_web_apps", "{}"]).await.json();
     assert_eq!(listed["web_apps"][0]["app_name"], "tea-timer", "it is still there");
 
     // A reload shows the same conversation.
-    let before = page.evaluate("document.querySelector('#turns').innerText.replace(/\\s+/g, ' ')").await;
+    let before =
+        page.evaluate("document.querySelector('#turns').innerText.replace(/\\s+/g, ' ')").await;
     let address = page.evaluate("location.href").await;
     page.open("about:blank").await;
     page.open(address.as_str().unwrap()).await;
     until_answered(&page, 4).await;
     page.until("document.querySelectorAll('.card').length === 3").await;
-    let after = page.evaluate("document.querySelector('#turns').innerText.replace(/\\s+/g, ' ')").await;
+    let after =
+        page.evaluate("document.querySelector('#turns').innerText.replace(/\\s+/g, ' ')").await;
     assert_eq!(after, before);
     press(&page, "Escape").await;
     assert_eq!(page.complaints(), Vec::<String>::new());

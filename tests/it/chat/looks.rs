@@ -52,7 +52,11 @@ async fn everything_is_reached_by_keys_and_spoken_in_sentences() {
         let spoken = spoken.as_str().unwrap().trim();
         assert!(spoken.ends_with(['.', '!']), "only whole sentences are spoken: {heard}");
     }
-    assert_eq!(page.evaluate("document.querySelectorAll('[aria-live], [role=status], [role=log]').length").await, 2);
+    assert_eq!(
+        page.evaluate("document.querySelectorAll('[aria-live], [role=status], [role=log]').length")
+            .await,
+        2
+    );
     assert_eq!(page.evaluate(focused).await, "message", "the focus stays");
 
     // The arrow brings the last message back, and sending it again is a branch.
@@ -69,7 +73,10 @@ async fn everything_is_reached_by_keys_and_spoken_in_sentences() {
     page.until(&format!("{nav} === 'visible'")).await;
     assert_eq!(page.evaluate(focused).await, "new");
     page.screenshot("chat-list-phone").await;
-    assert_eq!(page.evaluate("document.querySelector('#conversations a').textContent").await, "hello");
+    assert_eq!(
+        page.evaluate("document.querySelector('#conversations a').textContent").await,
+        "hello"
+    );
     press(&page, "Escape").await;
     page.until(&format!("{nav} === 'hidden'")).await;
     assert_eq!(page.evaluate(focused).await, "menu");

@@ -348,7 +348,8 @@ pub(super) async fn press(page: &Page, key: &str) {
         _ => panic!("{key}"),
     };
     for kind in ["keyDown", "keyUp"] {
-        let mut event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+        let mut event =
+            json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
         if kind == "keyDown" && key == "Enter" {
             event["text"] = json!("\r");
         }

@@ -74,9 +74,21 @@ async fn a_conversation_in_plain_lines() {
     let script = Script::new()
         .rule(Rule::reply(Reply::text("It is declined, then.")).on_tool_result("declined"))
         .rule(Rule::reply(Reply::text("It is gone.")).on_tool_result("\"version\""))
-        .rule(Rule::reply(Reply::tool_call("a", "create_web_app", json!({"app_name": "tea", "html": html}))).on_user_text("make"))
-        .rule(Rule::reply(Reply::tool_call("b", "delete_document", json!({"app_name": "tea"}))).on_user_text("away"))
-        .rule(Rule::reply(Reply::text("Plain \u{1b}[31mred\u{1b}[0m and \u{202e}turned\u{202c} **words**.")));
+        .rule(
+            Rule::reply(Reply::tool_call(
+                "a",
+                "create_web_app",
+                json!({"app_name": "tea", "html": html}),
+            ))
+            .on_user_text("make"),
+        )
+        .rule(
+            Rule::reply(Reply::tool_call("b", "delete_document", json!({"app_name": "tea"})))
+                .on_user_text("away"),
+        )
+        .rule(Rule::reply(Reply::text(
+            "Plain \u{1b}[31mred\u{1b}[0m and \u{202e}turned\u{202c} **words**.",
+        )));
     let llm = FakeLlm::start(script).await.unwrap();
     let mut talk = Talk::begin(&llm);
     talk.type_line("hello").await;
@@ -152,5 +164,8 @@ async fn without_a_model_it_says_what_to_do() {
         .with("ATELIER_LLM__LLAMACPP_BASE_URL", "http://127.0.0.1:9");
     let finished = installation.run(&["chat"]).await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("no model can answer") && finished.stderr.contains("hint: set a key"));
+    assert!(
+        finished.stderr.contains("no model can answer")
+            && finished.stderr.contains("hint: set a key")
+    );
 }

@@ -75,11 +75,7 @@ impl IntoResponse for Refusal {
 type Answer = Result<Response, Refusal>;
 
 /// `GET /chat/api/state`: who can answer, and which tools there are.
-pub(super) async fn state(
-    State(state): State<ChatState>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Answer {
+pub(super) async fn state(State(state): State<ChatState>, uri: Uri, headers: HeaderMap) -> Answer {
     let person = access::check(&state, &uri, &headers).await?;
     let tools: Vec<Value> = state
         .chat
@@ -287,8 +283,11 @@ pub(super) async fn file(
     let person = access::check(&state, &uri, &headers).await?;
     let (file, bytes) = state.chat.file(&person.principal, &id).await?;
     let is_picture = file.media_type.starts_with("image/");
-    let media_type =
-        if file.media_type == "text/plain" { "text/plain; charset=utf-8" } else { &file.media_type };
+    let media_type = if file.media_type == "text/plain" {
+        "text/plain; charset=utf-8"
+    } else {
+        &file.media_type
+    };
     let name = (!is_picture).then_some(file.name.as_str());
     Ok(inert(bytes, media_type, name))
 }
@@ -356,7 +355,8 @@ fn inert(bytes: Bytes, media_type: &str, name: Option<&str>) -> Response {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(INERT));
     if let Some(name) = name {
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC);
-        if let Ok(value) = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{encoded}")) {
+        if let Ok(value) = HeaderValue::try_from(format!("attachment; filename*=UTF-8''{encoded}"))
+        {
             headers.insert(CONTENT_DISPOSITION, value);
         }
     }

@@ -5,8 +5,8 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
-use super::access::{self, Access};
 use super::ChatState;
+use super::access::{self, Access};
 use crate::server::pages::access as gallery_access;
 use crate::server::pages::error::PagesError;
 use crate::server::pages::gallery::picture_origin;
@@ -113,7 +113,8 @@ mod tests {
         assert!(bytes + PAGE.len() < 150_000, "{bytes}");
         let all = ASSETS.iter().map(|(.., content)| *content).chain([PAGE]);
         for content in all {
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("]
+            {
                 assert!(!content.contains(word), "{word}");
             }
             for part in content.split("from \"./").skip(1) {

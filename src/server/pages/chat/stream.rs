@@ -91,7 +91,10 @@ impl Teller {
         stream::unfold(Some(self), async |teller| {
             let mut teller = teller?;
             if !std::mem::replace(&mut teller.begun, true) {
-                return Some((Ok(Event::default().retry(RETRY).comment("following")), Some(teller)));
+                return Some((
+                    Ok(Event::default().retry(RETRY).comment("following")),
+                    Some(teller),
+                ));
             }
             let next = tokio::select! {
                 next = teller.follower.next() => next,

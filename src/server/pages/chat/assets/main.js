@@ -112,8 +112,17 @@ async function load(id) {
   leave();
   const kept = page.id === id;
   page.id = id;
-  page.views = shown.turns.map((turn) => new TurnView(turn, actions));
-  turns.replaceChildren(...page.views.map((view) => view.root));
+  const before = new Map(page.views.map((view) => [view.turn.id, view]));
+  page.views = shown.turns.map((turn) => {
+    const old = before.get(turn.id);
+    const same = old?.isOver && turn.state !== "running" && String(old.turn.siblings) === String(turn.siblings);
+    return same ? old : new TurnView(turn, actions);
+  });
+  // What stands in its place is not moved: a preview would begin anew.
+  page.views.forEach(({ root }, at) => {
+    if (turns.children[at] !== root) turns.insertBefore(root, turns.children[at] ?? null);
+  });
+  while (turns.childElementCount > page.views.length) turns.lastElementChild.remove();
   title(shown.title);
   byId("actions").hidden = false;
   byId("welcome").hidden = true;

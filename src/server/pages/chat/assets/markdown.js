@@ -5,7 +5,7 @@ import { clean } from "./clean.js";
 import { el } from "./dom.js";
 
 const DEPTH = 6;
-const INLINE = 20000;
+const INLINE = 12000;
 
 export function safeUrl(address) {
   if (!/^(https?:\/\/|mailto:)/i.test(address) || /[\s<>"\u0000-\u001f]/.test(address)) return null;
@@ -25,7 +25,8 @@ export function link(address, label) {
   const anchor = el("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" });
   anchor.append(label);
   const shown = anchor.textContent.trim();
-  const says = shown === url.href || shown === address || shown.replace(/^https?:\/\//, "").split("/")[0] === place;
+  const hides = url.username || url.password;
+  const says = !hides && (shown === url.href || shown === address || shown.replace(/^https?:\/\//, "").split("/")[0] === place);
   if (says) return anchor;
   const host = el("span", { class: "host" });
   host.textContent = ` (${place})`;
@@ -36,7 +37,7 @@ export function link(address, label) {
 
 // --- inline -------------------------------------------------------------------------------------
 
-const MARKS = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+const MARKS = [["***", "strong"], ["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
 
 export function inline(text, depth = 0) {
   const out = document.createDocumentFragment();
@@ -123,8 +124,8 @@ export function inline(text, depth = 0) {
       const [word, tag] = mark;
       const end = closing(text, at, word);
       if (end > 0) {
-        const node = el(tag);
-        node.append(inline(text.slice(at + word.length, end), depth + 1));
+        const inner = inline(text.slice(at + word.length, end), depth + 1);
+        const node = el(tag, {}, word === "***" ? el("em", {}, inner) : inner);
         at = put(node, end + word.length);
         continue;
       }
@@ -246,7 +247,7 @@ export function blocks(text, page = { level: 2 }, depth = 0) {
 function codeBlock(text, language) {
   const code = el("code");
   code.textContent = text;
-  return el("pre", { tabindex: "0", role: "region", "aria-label": language ? `Code, ${language}` : "Code" }, code);
+  return el("pre", { tabindex: "0", role: "group", "aria-label": language ? `Code, ${language}` : "Code" }, code);
 }
 
 function list(lines, start, out, page, depth) {
@@ -305,7 +306,7 @@ function table(lines, at, head, out) {
     end += 1;
   }
   const whole = el("table", {}, el("thead", {}, titles), body);
-  out.push(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, whole));
+  out.push(el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, whole));
   return end;
 }
 

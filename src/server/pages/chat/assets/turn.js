@@ -304,7 +304,7 @@ class CallView {
       node.textContent = label;
       return node;
     };
-    this.question = el("section", { class: "approval", "aria-label": `Approval of ${line(item.tool, 60)}` }, heading, reason, text.root,
+    this.question = el("div", { role: "group", class: "approval", "aria-label": `Approval of ${line(item.tool, 60)}` }, heading, reason, text.root,
       el("div", { class: "buttons" },
         button("Allow once", "primary", { decision: "allow" }),
         button("Allow in this answer", "plain", { decision: "allow_for_run" }),
@@ -317,7 +317,7 @@ class CallView {
 function block(title) {
   const heading = el("h3");
   heading.textContent = title;
-  const pre = el("pre", { tabindex: "0", role: "region", "aria-label": title });
+  const pre = el("pre", { tabindex: "0", role: "group", "aria-label": title });
   const note = el("p", { class: "small" });
   const root = el("div", { class: "block" }, heading, pre, note);
   return {
@@ -345,7 +345,7 @@ function card(entry, actions) {
   const facts = el("span", { class: "small" });
   facts.textContent = `${kind}${entry.version ? ` · version ${entry.version}` : ""}`;
   const head = el("div", { class: "head" }, el("div", { class: "title" }, title, facts));
-  const root = el("section", { class: `card ${entry.kind}`, "aria-label": `${kind} ${name}` }, head);
+  const root = el("div", { role: "group", class: `card ${entry.kind}`, "aria-label": `${kind} ${name}` }, head);
   if (!ours) {
     head.append(el("span", { class: "host" }, url.host));
     return root;
