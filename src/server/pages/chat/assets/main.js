@@ -155,9 +155,8 @@ function followLast() {
   let pause = PAUSE_MS;
   const draw = () => {
     page.timer = null;
-    const stick = isAtEnd();
     pause = Math.max(PAUSE_MS, view.draw() * 4);
-    if (stick) scroll(false);
+    scroll(false);
     if (view.isOver) finish();
   };
   const finish = () => {
@@ -185,9 +184,18 @@ document.addEventListener("visibilitychange", () => {
 
 const isAtEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 120;
 
+// Whoever is at the end stays there while the answer grows; whoever scrolled up is left alone.
+let sticks = true;
+log.addEventListener("scroll", () => {
+  sticks = isAtEnd();
+});
 function scroll(always) {
-  if (always || isAtEnd() || page.views.at(-1)?.isOver === false) log.scrollTop = log.scrollHeight;
+  if (!always && !sticks) return;
+  log.scrollTop = log.scrollHeight;
+  sticks = true;
 }
+new ResizeObserver(() => scroll(false)).observe(log);
+new ResizeObserver(() => page.views.some((view) => !view.isOver) && scroll(false)).observe(turns);
 
 let said = [];
 let speaking = null;

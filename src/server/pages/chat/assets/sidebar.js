@@ -21,9 +21,9 @@ export class Sidebar {
     });
     this.menu.addEventListener("click", () => (this.nav.classList.contains("open") ? this.close() : this.open()));
     byId("shade").addEventListener("click", () => this.close());
-    this.nav.addEventListener("keydown", (event) => {
+    document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.nav.classList.contains("open")) {
-        event.stopPropagation();
+        event.preventDefault();
         this.close();
         this.menu.focus();
       }
