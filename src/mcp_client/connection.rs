@@ -304,8 +304,10 @@ impl Drop for Abandoned {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // It ends with the message sent, or with the connection.
             runtime.spawn(async move {
-                let params =
-                    CancelledNotificationParam::new(Some(id), Some("the call was cancelled".into()));
+                let params = CancelledNotificationParam::new(
+                    Some(id),
+                    Some("the call was cancelled".into()),
+                );
                 let _ = tokio::time::timeout(CLOSE, peer.notify_cancelled(params)).await;
             });
         }

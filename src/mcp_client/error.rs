@@ -172,9 +172,8 @@ impl ClientError {
                 None,
             ),
         };
-        let mut error = ToolError::new(kind, code, message)
-            .hint(hint)
-            .detail("server", Value::from(server));
+        let mut error =
+            ToolError::new(kind, code, message).hint(hint).detail("server", Value::from(server));
         if let Self::Refused { code, .. } = self {
             error = error.detail("upstream_code", json!(code));
         }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rmcp::ClientHandler;
 use rmcp::model::{
     ClientCapabilities, ClientConfig, ElicitResult, ElicitationAction, ErrorCode, ErrorData,
     Implementation, InputRequest, NumberOrString, ProgressNotificationParam, ProgressToken,
     ProtocolVersion,
 };
 use rmcp::service::{NotificationContext, RequestContext, RoleClient};
-use rmcp::ClientHandler;
 use serde_json::{Value, json};
 
 use crate::config::mcp_servers::Root;

@@ -46,10 +46,9 @@ pub(super) async fn connect(
     let limit = server.start_timeout;
     match tokio::time::timeout(limit, opening).await {
         Ok(opened) => opened,
-        Err(_) => Err(ClientError::StartTimeout {
-            seconds: limit.as_secs_f64(),
-            said: String::new(),
-        }),
+        Err(_) => {
+            Err(ClientError::StartTimeout { seconds: limit.as_secs_f64(), said: String::new() })
+        }
     }
 }
 

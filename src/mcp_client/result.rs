@@ -36,14 +36,16 @@ pub(super) fn output(tool: &ForeignTool, answer: ToolAnswer) -> Result<ToolOutpu
     let parsed: Option<Value> = serde_json::from_str(&text).ok();
     let parsed = parsed.filter(|value| value.is_object() || value.is_array());
     // Servers repeat the structured result as text, and many have nothing but the text.
-    let is_repeated = parsed.is_some() && (answer.structured.is_none() || answer.structured == parsed);
+    let is_repeated =
+        parsed.is_some() && (answer.structured.is_none() || answer.structured == parsed);
     if let Some(result) = answer.structured.or(parsed) {
         fields.insert("result".into(), result);
     }
     if !text.is_empty() && !is_repeated {
         fields.insert("text".into(), json!(text));
     }
-    let others: Vec<Value> = answer.content.iter().filter(|block| !is_text(block)).cloned().collect();
+    let others: Vec<Value> =
+        answer.content.iter().filter(|block| !is_text(block)).cloned().collect();
     if !others.is_empty() {
         fields.insert("blocks".into(), Value::Array(others));
     }
@@ -130,8 +132,7 @@ mod tests {
     fn what_came_is_kept_whole_and_once() {
         let picture = json!({"type": "image", "mimeType": "image/png", "data": "AA=="});
         let content = vec![text("{\"n\": 1}"), picture.clone()];
-        let answer =
-            ToolAnswer { content, structured: Some(json!({"n": 1})), is_error: false };
+        let answer = ToolAnswer { content, structured: Some(json!({"n": 1})), is_error: false };
         let output = output(&tool(None), answer).unwrap();
         assert_eq!(output.structured["result"], json!({"n": 1}));
         assert_eq!(output.structured.get("text"), None);
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn text_alone_is_text_unless_it_is_json() {
-        let answer = |words: &str| ToolAnswer { content: vec![text(words)], ..ToolAnswer::default() };
+        let answer =
+            |words: &str| ToolAnswer { content: vec![text(words)], ..ToolAnswer::default() };
         let plain = output(&tool(None), answer("42 apples")).unwrap().structured;
         assert_eq!((plain.get("result"), &plain["text"]), (None, &json!("42 apples")));
         assert_eq!(output(&tool(None), answer("42")).unwrap().structured["text"], "42");
@@ -151,10 +153,12 @@ mod tests {
 
     #[test]
     fn a_result_against_its_own_schema_is_an_error_that_shows_it() {
-        let schema = json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
+        let schema =
+            json!({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}});
         let answer = |structured| ToolAnswer { structured, ..ToolAnswer::default() };
         assert!(output(&tool(Some(schema.clone())), answer(Some(json!({"n": 1})))).is_ok());
-        let error = output(&tool(Some(schema.clone())), answer(Some(json!({"n": "x"})))).unwrap_err();
+        let error =
+            output(&tool(Some(schema.clone())), answer(Some(json!({"n": "x"})))).unwrap_err();
         assert_eq!(error.code, "upstream_result_invalid");
         assert_eq!(error.details["received"], "{\"n\":\"x\"}");
         let error = output(&tool(Some(schema)), answer(None)).unwrap_err();

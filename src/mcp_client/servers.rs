@@ -167,9 +167,8 @@ impl Servers {
                 .hint("give the server another name")
         })?;
         let folded = mcp_servers::folded_name(name);
-        let taken = self.all().into_iter().find(|other| {
-            mcp_servers::folded_name(&other.name) == folded
-        });
+        let taken =
+            self.all().into_iter().find(|other| mcp_servers::folded_name(&other.name) == folded);
         if let Some(other) = taken {
             return Err(ToolError::new(
                 crate::error::ErrorKind::Conflict,

@@ -49,9 +49,10 @@ pub(super) async fn connect(
 
 /// Values that must not be repeated to anybody.
 fn secrets(spec: &StdioSpec) -> Vec<String> {
-    let own = spec.environment.iter().filter(|(name, _)| {
-        !matches!(name.as_str(), "PATH" | "HOME" | "LANG" | "TMPDIR")
-    });
+    let own = spec
+        .environment
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "PATH" | "HOME" | "LANG" | "TMPDIR"));
     own.map(|(_, value)| value.expose().to_owned()).filter(|value| value.len() >= 6).collect()
 }
 

@@ -235,12 +235,7 @@ impl Caller {
     }
 
     /// Passes a call on in the caller's own circumstances: nothing is narrowed, nothing granted.
-    pub async fn forward(
-        &self,
-        name: &str,
-        arguments: Value,
-        context: CallContext,
-    ) -> CallOutcome {
+    pub async fn forward(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
         match self.registry() {
             Ok(registry) => Box::pin(registry.call(name, arguments, context)).await,
             Err(error) => reply::from_error(None, &error),

@@ -24,11 +24,11 @@ pub mod tools;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolDescription, ToolHints, Within};
+pub use context::{CallContext, Origin, Rights, TokenAllowance};
 pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,
     UnlistedServer, Validators,
 };
-pub use context::{CallContext, Origin, Rights, TokenAllowance};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, SamplingAsk};

@@ -199,12 +199,14 @@ mod tests {
 
     #[test]
     fn of_large_results_the_beginning_and_the_shape_are_shown() {
-        let rows: Vec<Value> = (0..5_000).map(|n| json!({"id": n, "name": "é".repeat(9)})).collect();
-        let structured =
-            json!({"server": "s", "tool": "t", "result": {"rows": rows}, "text": "ü".repeat(9_999)});
+        let rows: Vec<Value> =
+            (0..5_000).map(|n| json!({"id": n, "name": "é".repeat(9)})).collect();
+        let structured = json!({"server": "s", "tool": "t", "result": {"rows": rows}, "text": "ü".repeat(9_999)});
         let content = vec![
             Content::Block(json!({"type": "text", "text": "ü".repeat(9_999)})),
-            Content::Block(json!({"type": "image", "mimeType": "image/png", "data": "A".repeat(800_000)})),
+            Content::Block(
+                json!({"type": "image", "mimeType": "image/png", "data": "A".repeat(800_000)}),
+            ),
         ];
         let seen = shown(outcome(structured, content), 8_000);
         assert_eq!(seen.structured["reference"], "@@ref_0a1b2c3d__result");
@@ -215,7 +217,9 @@ mod tests {
         assert!(seen.structured.to_string().len() < 8_000);
         let content = serde_json::to_value(&seen.content).unwrap();
         assert!(content[0]["block"]["text"].as_str().unwrap().contains("@@ref_0a1b2c3d__text"));
-        assert!(content[1]["block"]["text"].as_str().unwrap().contains("@@ref_0a1b2c3d__blocks__0"));
+        assert!(
+            content[1]["block"]["text"].as_str().unwrap().contains("@@ref_0a1b2c3d__blocks__0")
+        );
     }
 
     #[test]

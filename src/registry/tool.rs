@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::context::CallContext;
-use super::reply::CallOutcome;
 use super::portable_schema::portable_schema;
+use super::reply::CallOutcome;
 use crate::error::ToolError;
 use crate::jobs::{Failure, JobReply, Run, ToolOutput};
 use crate::storage::CallId;

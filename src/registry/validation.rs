@@ -23,7 +23,10 @@ pub(super) fn compile(tool: &str, schema: &Value) -> Result<Validator, ToolError
 
 /// Compiles a schema of another server; `None` when it is no schema, or needs a network to be one.
 pub(super) fn compile_foreign(schema: &Value) -> Option<Validator> {
-    jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex()).build(schema).ok()
+    jsonschema::options()
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(schema)
+        .ok()
 }
 
 /// Puts lenient forms right: nulls for absent fields, numbers and booleans sent as text, and text

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::machine::PlannedCall;
 use super::plan::{FrozenOrigin, FrozenPlan, FrozenTool, OnInterrupted};
 use super::results::{
     CallAnswer, CallStatus, digest, head_and_tail, is_pending, links, readable, short_form,
 };
+use super::state::PlannedCall;
 use crate::agent::event::EventKind;
 use crate::agent::runs::EventLog;
 use crate::agent::trace::shown_arguments;

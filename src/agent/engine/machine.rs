@@ -9,10 +9,14 @@ use serde_json::Value;
 use super::answer::structured;
 use super::context::{Conversation, is_full, text_tokens};
 use super::guards::{Verdict, Watch};
-use super::plan::{Approval, ApprovalRule, FrozenPlan, FrozenTool, fits};
+use super::plan::{FrozenPlan, fits};
 use super::results::{CallAnswer, CallStatus, canonical};
-use crate::llm::{Message, Part, Role, ToolCall, Usage};
-use crate::registry::Caller;
+use super::rules::{Rules, arguments, shown_name, unknown_tool};
+use super::state::{
+    Action, AskKind, CallRecord, Decision, Ending, ModelAnswer, ModelFailure, PlannedCall,
+    StopReason, Totals,
+};
+use crate::llm::{Message, Part, Role, ToolCall};
 
 /// Form of the stored state. A run that was begun in another form is refused by name.
 pub(super) const FORMAT: u32 = 1;
@@ -23,205 +27,6 @@ const ARGUMENT_REPAIRS: u32 = 2;
 const ANSWER_REPAIRS: u32 = 2;
 /// Answers in a row that do not follow the text protocol.
 const PROTOCOL_REPAIRS: u32 = 3;
-/// Window of a model of which none is known.
-const UNKNOWN_WINDOW: u64 = 128_000;
-
-/// What is to be done next.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Ask the model.
-    CallModel {
-        /// Which question of the run it is, from 1.
-        number: u32,
-        /// What for.
-        kind: AskKind,
-    },
-    /// Ask a person about these calls.
-    Approve(Vec<PlannedCall>),
-    /// Make these calls; those with an answer are not made.
-    CallTools(Vec<PlannedCall>),
-    /// It is over.
-    Done(Box<Ending>),
-}
-
-/// What the model is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AskKind {
-    /// The next step.
-    Turn,
-    /// An answer from what there is, without further calls.
-    Closing,
-    /// A summary of the older turns.
-    Summary,
-}
-
-/// A call on its way.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlannedCall {
-    /// Answer of the model that it came with, from 1.
-    pub turn: u32,
-    /// Place in that answer, from 1.
-    pub position: u32,
-    /// The tool's own name; as the model said it when there is no such tool.
-    pub tool: String,
-    /// Arguments, put right where that was possible.
-    pub arguments: Value,
-    /// Milliseconds to wait before.
-    pub wait_ms: u64,
-    /// Its answer, when it is not to be made.
-    pub answer: Option<CallAnswer>,
-    /// Whether a person has to agree first.
-    pub asks: bool,
-    /// The call as the model made it.
-    call: ToolCall,
-    /// Tool and arguments in one form, to know it again.
-    key: String,
-}
-
-/// A person's word on a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "decision")]
-pub enum Decision {
-    /// This call.
-    Allow,
-    /// This tool, for the rest of the run.
-    AllowForRun,
-    /// Not this call.
-    Deny {
-        /// Why; the model is told.
-        #[serde(default)]
-        reason: String,
-    },
-}
-
-/// What a model answered.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ModelAnswer {
-    /// Its words.
-    pub text: String,
-    /// Its calls.
-    pub calls: Vec<ToolCall>,
-    /// Opaque state that goes back with this answer.
-    pub states: Vec<String>,
-    /// Tokens.
-    pub usage: Usage,
-    /// Cost, when it is known.
-    pub cost_usd: Option<f64>,
-    /// How long it took.
-    pub ms: u64,
-    /// Why it cannot be read, when calls come as text.
-    pub unreadable: Option<String>,
-}
-
-/// Why a model gave no answer, where the run can end or go on with that.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModelFailure {
-    /// It declined.
-    Refused(String),
-    /// It ran into its limit of output.
-    Truncated(String),
-    /// The conversation is too long for it.
-    TooLong(String),
-}
-
-/// Why a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// The model answered.
-    Answered,
-    /// All turns were used.
-    MaxTurns,
-    /// All calls were used.
-    MaxToolCalls,
-    /// All tokens were used.
-    TokenLimit,
-    /// All money was used.
-    CostLimit,
-    /// All time was used.
-    TimeLimit,
-    /// It went in circles.
-    LoopGuard,
-    /// The model declined.
-    Refused,
-    /// The answer was cut off.
-    Truncated,
-    /// The answer never had the form that was asked for.
-    InvalidOutput,
-    /// A tool that had to succeed did not.
-    ToolFailed,
-}
-
-impl StopReason {
-    /// The name as results show it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::MaxTurns => "max_turns",
-            Self::MaxToolCalls => "max_tool_calls",
-            Self::TokenLimit => "token_limit",
-            Self::CostLimit => "cost_limit",
-            Self::TimeLimit => "time_limit",
-            Self::LoopGuard => "loop_guard",
-            Self::Refused => "refused",
-            Self::Truncated => "truncated",
-            Self::InvalidOutput => "invalid_output",
-            Self::ToolFailed => "tool_failed",
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ending {
-    /// Why.
-    pub stop: StopReason,
-    /// More about why, for people.
-    pub detail: Option<String>,
-    /// The last words of the model.
-    pub answer: String,
-    /// The answer's value, when a form was asked for and kept.
-    pub output: Option<Value>,
-}
-
-/// A call that is over.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CallRecord {
-    /// Answer of the model that it came with, from 1.
-    pub turn: u32,
-    /// Place in that answer, from 1.
-    pub position: u32,
-    /// Tool.
-    pub tool: String,
-    /// How it ended.
-    pub status: CallStatus,
-    /// Id for references.
-    pub call_id: Option<String>,
-    /// How long it took.
-    pub ms: u64,
-}
-
-/// What a run used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Answers of the model that count.
-    pub turns: u32,
-    /// Questions to the model, all kinds.
-    pub model_calls: u32,
-    /// Tokens read.
-    pub input_tokens: u64,
-    /// Tokens written.
-    pub output_tokens: u64,
-    /// Tokens that were estimated, since the provider did not count them.
-    pub estimated_tokens: u64,
-    /// Cost in US dollars, as far as it is known.
-    pub cost_usd: f64,
-    /// Some answer has no price.
-    pub unpriced: bool,
-    /// Milliseconds of work, without waiting for people.
-    pub active_ms: u64,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Phase {
@@ -253,60 +58,6 @@ pub struct Machine {
     /// Tokens of the conversation at the last answer, and how many messages it had.
     measured: Option<(u64, usize)>,
     summarised: bool,
-}
-
-/// What a machine works by; it is not a part of its state.
-pub(super) struct Rules<'plan> {
-    plan: &'plan FrozenPlan,
-    by_alias: BTreeMap<&'plan str, &'plan FrozenTool>,
-    /// Tokens of what stands around the conversation.
-    around: u64,
-}
-
-impl<'plan> Rules<'plan> {
-    pub(super) fn new(plan: &'plan FrozenPlan) -> Self {
-        let mut by_alias = BTreeMap::new();
-        for tool in &plan.tools {
-            by_alias.insert(tool.alias.as_str(), tool);
-        }
-        let declared =
-            plan.tools.iter().map(|tool| tool.description.len() + tool.schema.to_string().len());
-        let around = text_tokens(plan.request.system.len() + declared.sum::<usize>());
-        Self { plan, by_alias, around }
-    }
-
-    fn tool(&self, name: &str) -> Option<&'plan FrozenTool> {
-        let named = || self.plan.tools.iter().find(|tool| tool.name == name);
-        self.by_alias.get(name).copied().or_else(named)
-    }
-
-    fn window(&self) -> u64 {
-        self.plan.model.context_tokens.unwrap_or(UNKNOWN_WINDOW)
-    }
-
-    /// Whether a person has to agree to a call of this tool.
-    fn asks(&self, tool: &FrozenTool) -> bool {
-        let request = &self.plan.request;
-        let rule = match &request.approval {
-            Approval::Default => ApprovalRule::default(),
-            Approval::Rule(rule) => *rule,
-            Approval::PerTool(rules) => {
-                let exact = rules.get(&tool.name);
-                let by_pattern = || rules.iter().find(|(pattern, _)| fits(pattern, &tool.name));
-                exact.or_else(|| by_pattern().map(|(_, rule)| rule)).copied().unwrap_or_default()
-            }
-        };
-        match rule {
-            ApprovalRule::Never => false,
-            ApprovalRule::Always => true,
-            ApprovalRule::Destructive => match (tool.destructive, &tool.server) {
-                (Some(destructive), _) => destructive,
-                // A server that the workflow names is trusted as far as it says nothing.
-                (None, Some(server)) => !request.tools.servers.contains(server),
-                (None, None) => false,
-            },
-        }
-    }
 }
 
 impl Machine {
@@ -768,53 +519,6 @@ fn said(answer: &ModelAnswer) -> Message {
     let text = Some(answer.text.clone()).filter(|text| !text.trim().is_empty()).map(Part::Text);
     let calls = answer.calls.iter().cloned().map(Part::ToolCall);
     Message { role: Role::Assistant, parts: state.chain(text).chain(calls).collect() }
-}
-
-/// A name that a model made up, as it may be shown.
-fn shown_name(name: &str) -> String {
-    name.chars().filter(|letter| !letter.is_control()).take(128).collect()
-}
-
-fn unknown_tool(name: &str, tools: &[FrozenTool]) -> String {
-    let mut near: Vec<(f64, &str)> = tools
-        .iter()
-        .map(|tool| (strsim::jaro_winkler(name, &tool.alias), tool.alias.as_str()))
-        .filter(|(likeness, _)| *likeness >= 0.6)
-        .collect();
-    near.sort_by(|left, right| right.0.total_cmp(&left.0));
-    let near: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
-    if near.is_empty() {
-        let names: Vec<&str> = tools.iter().map(|tool| tool.alias.as_str()).take(40).collect();
-        if names.is_empty() {
-            return format!("there is no tool `{name}`, and no other; answer without tools");
-        }
-        return format!("there is no tool `{name}`; there are `{}`", names.join("`, `"));
-    }
-    format!("there is no tool `{name}`; did you mean `{}`?", near.join("`, `"))
-}
-
-/// The arguments, put right where that is possible.
-fn arguments(tool: &FrozenTool, given: &Value) -> Result<Value, String> {
-    let object = match given {
-        Value::Object(_) => given.clone(),
-        Value::Null => Value::Object(serde_json::Map::new()),
-        Value::String(text) => match serde_json::from_str(text) {
-            Ok(object @ Value::Object(_)) => object,
-            Ok(_) => return Err(no_object("they are JSON, but no object")),
-            Err(error) => return Err(no_object(&format!("they are no JSON: {error}"))),
-        },
-        Value::Array(_) => return Err(no_object("they are a list")),
-        Value::Bool(_) | Value::Number(_) => return Err(no_object("they are one value")),
-    };
-    // A reference stands for a value that only the registry can put in, which checks it then.
-    if object.to_string().contains("@@ref_") {
-        return Ok(object);
-    }
-    Caller::repaired(&tool.name, &tool.schema, object).map_err(|error| error.message)
-}
-
-fn no_object(what: &str) -> String {
-    format!("the arguments cannot be used: {what}; call again with one JSON object")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 
 mod answer;
 mod calls;
+mod choice;
 mod context;
 mod driver;
 mod guards;
@@ -22,16 +23,19 @@ mod machine;
 mod plan;
 mod requests;
 mod results;
+mod rules;
+mod state;
 mod text_protocol;
 
 pub use driver::{Engine, EngineParts, Report};
-pub use machine::{
-    Action, AskKind, CallRecord, Decision, Ending, Machine, ModelAnswer, ModelFailure, PlannedCall,
-    StopReason, Totals,
-};
+pub use machine::Machine;
 pub use plan::{
     Approval, ApprovalBy, ApprovalRule, FrozenPlan, FrozenTool, OnInterrupted, Retry, RunLimits,
     RunRequest, ToolChoice,
 };
 pub(crate) use results::readable;
 pub use results::{CallAnswer, CallStatus, ResultLink};
+pub use state::{
+    Action, AskKind, CallRecord, Decision, Ending, ModelAnswer, ModelFailure, PlannedCall,
+    StopReason, Totals,
+};

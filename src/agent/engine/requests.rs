@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use minijinja::value::Value as PromptValue;
 
 use super::context::transcript;
-use super::machine::{AskKind, Machine};
+use super::machine::Machine;
 use super::plan::FrozenPlan;
+use super::state::AskKind;
 use crate::error::ToolError;
 use crate::llm::{ExpectedKind, Expects, Message, Part, Request, Role, ToolDeclaration};
 use crate::prompts::Prompts;
@@ -93,12 +94,7 @@ impl Questions<'_> {
         let mut text_message = Message::user(textual.user);
         text_message.parts.extend(files(&messages));
         Ok(Question {
-            request: Request {
-                system: native.system,
-                messages,
-                tools: self.declarations(),
-                expects,
-            },
+            request: Request { system: native.user, messages, tools: self.declarations(), expects },
             as_text: Request {
                 system: textual.system,
                 messages: vec![text_message],

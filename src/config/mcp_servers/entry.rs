@@ -35,12 +35,47 @@ pub(super) struct Entry {
 
 /// Keys that are read, and those of other programs that mean nothing here.
 const KEYS: [&str; 41] = [
-    "command", "cmd", "args", "arguments", "env", "envs", "env_keys", "envFile", "cwd",
-    "workingDirectory", "url", "uri", "headers", "type", "transport", "protocol", "roots",
-    "allowed_tools", "allowedTools", "available_tools", "tools", "disallowed_tools",
-    "disallowedTools", "timeout_s", "timeout", "read_timeout_seconds", "start_timeout_s",
-    "max_parallel", "disabled", "enabled", "expose", "name", "description", "display_name",
-    "bundled", "autoApprove", "alwaysAllow", "gallery", "version", "icon", "trust_hints",
+    "command",
+    "cmd",
+    "args",
+    "arguments",
+    "env",
+    "envs",
+    "env_keys",
+    "envFile",
+    "cwd",
+    "workingDirectory",
+    "url",
+    "uri",
+    "headers",
+    "type",
+    "transport",
+    "protocol",
+    "roots",
+    "allowed_tools",
+    "allowedTools",
+    "available_tools",
+    "tools",
+    "disallowed_tools",
+    "disallowedTools",
+    "timeout_s",
+    "timeout",
+    "read_timeout_seconds",
+    "start_timeout_s",
+    "max_parallel",
+    "disabled",
+    "enabled",
+    "expose",
+    "name",
+    "description",
+    "display_name",
+    "bundled",
+    "autoApprove",
+    "alwaysAllow",
+    "gallery",
+    "version",
+    "icon",
+    "trust_hints",
 ];
 
 /// Reads entries.
@@ -60,16 +95,22 @@ impl Reader<'_> {
             || flag(entry, "enabled")?.is_some_and(|enabled| !enabled);
         let mut spec = ServerSpec::new(self.connection(entry)?);
         spec.protocol = protocol(entry)?;
-        spec.allowed_tools = match first(entry, &["allowed_tools", "allowedTools", "available_tools", "tools"]) {
-            // goose writes an empty list for "all".
-            Some((key, value)) if key == "available_tools" && value == &Value::Array(Vec::new()) => None,
-            Some((key, value)) => Some(texts(key, value)?),
-            None => None,
-        };
+        spec.allowed_tools =
+            match first(entry, &["allowed_tools", "allowedTools", "available_tools", "tools"]) {
+                // goose writes an empty list for "all".
+                Some((key, value))
+                    if key == "available_tools" && value == &Value::Array(Vec::new()) =>
+                {
+                    None
+                }
+                Some((key, value)) => Some(texts(key, value)?),
+                None => None,
+            };
         if let Some((key, value)) = first(entry, &["disallowed_tools", "disallowedTools"]) {
             spec.disallowed_tools = texts(key, value)?;
         }
-        if let Some((key, value)) = first(entry, &["timeout_s", "read_timeout_seconds", "timeout"]) {
+        if let Some((key, value)) = first(entry, &["timeout_s", "read_timeout_seconds", "timeout"])
+        {
             spec.timeout = seconds(key, value)?;
         }
         if let Some((key, value)) = first(entry, &["start_timeout_s"]) {
@@ -132,15 +173,15 @@ impl Reader<'_> {
         if let Some((key, value)) = first(entry, &["args", "arguments"]) {
             words.extend(texts(key, value)?);
         }
-        let words = words
-            .iter()
-            .map(|word| self.expand(word))
-            .collect::<Result<Vec<_>, _>>()?;
+        let words = words.iter().map(|word| self.expand(word)).collect::<Result<Vec<_>, _>>()?;
         let Some((program, arguments)) = words.split_first() else {
             return Err(Fault::new(format!("`{key}` names no program"), "write the program first"));
         };
         if program.trim().is_empty() {
-            return Err(Fault::new(format!("`{key}` names no program"), "write the program's name"));
+            return Err(Fault::new(
+                format!("`{key}` names no program"),
+                "write the program's name",
+            ));
         }
         let mut environment = base_environment(self.environment);
         if let Some((key, value)) = first(entry, &["env_keys"]) {
@@ -174,7 +215,12 @@ impl Reader<'_> {
         Ok(Connection::Stdio(StdioSpec { program, arguments, environment, folder }))
     }
 
-    fn http(&self, entry: &Map<String, Value>, key: &str, url: &Value) -> Result<Connection, Fault> {
+    fn http(
+        &self,
+        entry: &Map<String, Value>,
+        key: &str,
+        url: &Value,
+    ) -> Result<Connection, Fault> {
         let kind = first(entry, &["type", "transport"]).and_then(|(_, value)| value.as_str());
         if kind.is_some_and(|kind| kind == "sse") {
             return Err(Fault::new(
@@ -183,12 +229,15 @@ impl Reader<'_> {
             ));
         }
         let url = self.text(key, url)?;
-        let url = url::Url::parse(&url).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https") && url.host_str().is_some()
-        });
+        let url = url::Url::parse(&url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
         let url = url.ok_or_else(|| {
             // Not quoted: an address may carry a key.
-            Fault::new(format!("`{key}` is no HTTP address"), "write it like `https://host.example/mcp`")
+            Fault::new(
+                format!("`{key}` is no HTTP address"),
+                "write it like `https://host.example/mcp`",
+            )
         })?;
         let headers = match first(entry, &["headers"]) {
             Some((key, value)) => self.secrets(key, value)?,
@@ -285,22 +334,26 @@ fn first<'a>(
     entry: &'a Map<String, Value>,
     keys: &[&'static str],
 ) -> Option<(&'static str, &'a Value)> {
-    keys.iter().find_map(|key| {
-        entry.get(*key).filter(|value| !value.is_null()).map(|value| (*key, value))
-    })
+    keys.iter()
+        .find_map(|key| entry.get(*key).filter(|value| !value.is_null()).map(|value| (*key, value)))
 }
 
 fn flag(entry: &Map<String, Value>, key: &'static str) -> Result<Option<bool>, Fault> {
     match entry.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(_) => Err(Fault::new(format!("`{key}` is neither true nor false"), "write true or false")),
+        Some(_) => {
+            Err(Fault::new(format!("`{key}` is neither true nor false"), "write true or false"))
+        }
     }
 }
 
 fn texts(key: &str, value: &Value) -> Result<Vec<String>, Fault> {
     let wrong = || {
-        Fault::new(format!("`{key}` is no list of texts"), format!("write \"{key}\": [\"…\", \"…\"]"))
+        Fault::new(
+            format!("`{key}` is no list of texts"),
+            format!("write \"{key}\": [\"…\", \"…\"]"),
+        )
     };
     let items = value.as_array().ok_or_else(wrong)?;
     items

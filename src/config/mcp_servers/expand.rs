@@ -60,9 +60,11 @@ impl Values<'_> {
 fn input_variable(id: &str) -> String {
     let name: String = id
         .chars()
-        .map(|letter| {
-            if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }
-        })
+        .map(
+            |letter| {
+                if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }
+            },
+        )
         .collect();
     format!("INPUT_{name}")
 }

@@ -58,9 +58,7 @@ fn plain(text: &str) -> String {
             continue;
         }
         match (letter, letters.peek()) {
-            ('/', Some('/')) => {
-                while letters.next_if(|next| *next != '\n').is_some() {}
-            }
+            ('/', Some('/')) => while letters.next_if(|next| *next != '\n').is_some() {},
             ('/', Some('*')) => {
                 letters.next();
                 let mut last = ' ';

@@ -76,8 +76,7 @@ impl SearchCache {
         own: impl Iterator<Item = &'a Tool>,
         foreign: &Arc<ForeignList>,
     ) -> Arc<SearchIndex> {
-        if let Some((of, index)) =
-            self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+        if let Some((of, index)) = self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
             && Arc::ptr_eq(of, foreign)
         {
             return Arc::clone(index);

@@ -1,10 +1,10 @@
 use serde_json::json;
 
-use super::super::plan::{FrozenOrigin, RunLimits, RunRequest, ToolChoice};
+use super::super::plan::{Approval, FrozenOrigin, FrozenTool, RunLimits, RunRequest, ToolChoice};
 use super::*;
 use crate::agent::runs::RunId;
 use crate::jobs::ModelAtHand;
-use crate::llm::Route;
+use crate::llm::{Route, Usage};
 
 fn tool(name: &str, reads_only: bool) -> FrozenTool {
     FrozenTool {
