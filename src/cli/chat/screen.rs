@@ -147,7 +147,7 @@ impl Screen {
                 Ok(())
             }
             EventKind::Failed { message, hint, .. } => {
-                self.fresh_line()?;
+                self.rest()?;
                 self.line(&format!("error: {message}"))?;
                 match hint {
                     Some(hint) => self.line(&format!("hint: {hint}")),
@@ -155,7 +155,7 @@ impl Screen {
                 }
             }
             EventKind::Stopped { reason } => {
-                self.fresh_line()?;
+                self.rest()?;
                 self.line(if reason == "interrupted" { "(interrupted)" } else { "(stopped)" })
             }
             EventKind::Text { .. }
@@ -181,6 +181,16 @@ impl Screen {
         }
         self.at_line_start = fresh.ends_with('\n');
         self.write(&fresh)
+    }
+
+    /// What of an unfinished answer is not shown yet.
+    fn rest(&mut self) -> io::Result<()> {
+        if let Some(number) = self.texts.keys().next_back().copied()
+            && !self.summaries.contains(&number)
+        {
+            self.catch_up(number)?;
+        }
+        self.fresh_line()
     }
 
     fn fresh_line(&mut self) -> io::Result<()> {

@@ -143,11 +143,19 @@ async fn control_c_stops_the_answer_and_twice_leaves() {
     let llm = FakeLlm::start(script).await.unwrap();
     let mut talk = Talk::begin(&llm);
     talk.type_line("tell").await;
-    while llm.model_requests().is_empty() {
+    // The words are on disk before they are shown.
+    let runs = talk.installation.data().join("runs");
+    let said = || {
+        let logs = std::fs::read_dir(&runs).into_iter().flatten();
+        logs.filter_map(|run| std::fs::read_to_string(run.ok()?.path().join("events.jsonl")).ok())
+            .any(|log| log.contains("Half"))
+    };
+    while !said() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     talk.signal("-INT");
-    talk.until("(stopped)").await;
+    let stopped = talk.until("(stopped)").await;
+    assert!(stopped.starts_with("Half\n"), "what was said stands: {stopped}");
     talk.type_line("again").await;
     talk.until("Whole.").await;
     talk.signal("-INT");
