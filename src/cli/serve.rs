@@ -14,13 +14,14 @@ use crate::server::content::{
     self, AllowedHosts, CallParts, ContentParts, ContentState, StreamLimits,
 };
 use crate::server::pages::{
-    BearerCheck, PagesParts, PagesState, Rename, chat_router, pages_listener_router,
-    pages_router,
+    BearerCheck, PagesParts, PagesState, Rename, chat_router, pages_listener_router, pages_router,
 };
 use crate::server::ports::{
     ListenerKind, PortError, PortKeeper, PortPlan, PortWish, bind_exclusive,
 };
-use crate::server::{HttpServer, LOCAL_PRINCIPAL, Principals, bearer_check, check_listen_address, serve_stdio};
+use crate::server::{
+    HttpServer, LOCAL_PRINCIPAL, Principals, bearer_check, check_listen_address, serve_stdio,
+};
 
 /// Port of hosted apps beside `serve`.
 const CONTENT_PORT: u16 = 7411;
@@ -112,10 +113,7 @@ pub(super) async fn serve(
 }
 
 /// A link that opens the chat once, for the machine's own user.
-pub(super) async fn chat_link(
-    app: &Arc<App>,
-    address: SocketAddr,
-) -> Result<String, CommandError> {
+pub(super) async fn chat_link(app: &Arc<App>, address: SocketAddr) -> Result<String, CommandError> {
     let key = app.chat.new_link(&LOCAL_PRINCIPAL.into()).await.map_err(CommandError::failed)?;
     Ok(format!("http://{address}/chat?key={key}"))
 }
@@ -184,10 +182,7 @@ impl Beside {
     }
 
     /// Starts a listener for the pages, where no HTTP server carries them.
-    pub(super) async fn add_pages(
-        &mut self,
-        app: &Arc<App>,
-    ) -> Result<SocketAddr, PortError> {
+    pub(super) async fn add_pages(&mut self, app: &Arc<App>) -> Result<SocketAddr, PortError> {
         let urls = app.urls.clone();
         let state = pages_state(app, None, None);
         let chat = chat_router(state.clone(), Arc::clone(&app.chat));

@@ -18,7 +18,21 @@ pub fn compact(events: Vec<Event>) -> Vec<Event> {
             EventKind::CallFinished { turn, position, .. } => {
                 returned.insert((*turn, *position));
             }
-            _ => {}
+            EventKind::Started { .. }
+            | EventKind::Resumed { .. }
+            | EventKind::TurnStarted { .. }
+            | EventKind::Text { .. }
+            | EventKind::Thinking { .. }
+            | EventKind::TextReset { .. }
+            | EventKind::CallStarted { .. }
+            | EventKind::CallProgress { .. }
+            | EventKind::ApprovalWanted { .. }
+            | EventKind::ApprovalGiven { .. }
+            | EventKind::Usage(_)
+            | EventKind::WaitingForHost { .. }
+            | EventKind::Done { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Stopped { .. } => {}
         }
     }
     let mut kept: Vec<Event> = Vec::new();
@@ -53,7 +67,17 @@ pub fn compact(events: Vec<Event>) -> Vec<Event> {
             EventKind::Text { .. } | EventKind::Thinking { .. } | EventKind::TextReset { .. } => {
                 join(&mut kept, event);
             }
-            _ => kept.push(event),
+            EventKind::Started { .. }
+            | EventKind::Resumed { .. }
+            | EventKind::TurnFinished { .. }
+            | EventKind::CallStarted { .. }
+            | EventKind::CallFinished { .. }
+            | EventKind::ApprovalWanted { .. }
+            | EventKind::ApprovalGiven { .. }
+            | EventKind::WaitingForHost { .. }
+            | EventKind::Done { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Stopped { .. } => kept.push(event),
         }
     }
     kept
@@ -103,7 +127,21 @@ pub(super) fn ending(events: &[Event]) -> Option<(TurnState, String)> {
         EventKind::Stopped { reason } if reason != "interrupted" => {
             Some((TurnState::Stopped, words(events)))
         }
-        _ => None,
+        EventKind::Started { .. }
+        | EventKind::Resumed { .. }
+        | EventKind::TurnStarted { .. }
+        | EventKind::Text { .. }
+        | EventKind::Thinking { .. }
+        | EventKind::TextReset { .. }
+        | EventKind::TurnFinished { .. }
+        | EventKind::CallStarted { .. }
+        | EventKind::CallProgress { .. }
+        | EventKind::CallFinished { .. }
+        | EventKind::ApprovalWanted { .. }
+        | EventKind::ApprovalGiven { .. }
+        | EventKind::Usage(_)
+        | EventKind::WaitingForHost { .. }
+        | EventKind::Stopped { .. } => None,
     }
 }
 
@@ -119,7 +157,20 @@ pub(super) fn words(events: &[Event]) -> String {
                 parts.push(text);
             }
             EventKind::Done { answer, .. } if parts.last() != Some(&answer) => parts.push(answer),
-            _ => {}
+            EventKind::Started { .. }
+            | EventKind::Resumed { .. }
+            | EventKind::Thinking { .. }
+            | EventKind::TextReset { .. }
+            | EventKind::CallStarted { .. }
+            | EventKind::CallProgress { .. }
+            | EventKind::CallFinished { .. }
+            | EventKind::ApprovalWanted { .. }
+            | EventKind::ApprovalGiven { .. }
+            | EventKind::Usage(_)
+            | EventKind::WaitingForHost { .. }
+            | EventKind::Done { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Stopped { .. } => {}
         }
     }
     parts.retain(|part| !part.trim().is_empty());

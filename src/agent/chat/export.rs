@@ -61,7 +61,16 @@ fn answer(text: &mut String, turn: &Exchange) {
                 text.push_str(&format!("\n*Failed: {}*\n", readable(message)));
             }
             EventKind::Stopped { .. } => text.push_str("\n*Stopped here.*\n"),
-            _ => {}
+            EventKind::Started { .. }
+            | EventKind::Resumed { .. }
+            | EventKind::TurnStarted { .. }
+            | EventKind::Thinking { .. }
+            | EventKind::TextReset { .. }
+            | EventKind::CallProgress { .. }
+            | EventKind::ApprovalWanted { .. }
+            | EventKind::ApprovalGiven { .. }
+            | EventKind::Usage(_)
+            | EventKind::WaitingForHost { .. } => {}
         }
     }
 }

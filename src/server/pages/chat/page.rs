@@ -1,5 +1,7 @@
 //! The page itself and its assets, which are part of the program.
 
+use std::future::{Ready, ready};
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
@@ -87,13 +89,22 @@ pub(super) async fn from_gallery(
 }
 
 /// `GET /chat/assets/{name}`. They hold nothing of anybody's.
-pub(super) async fn asset(
+pub(super) fn asset(
     State(state): State<ChatState>,
     Path(name): Path<String>,
     uri: Uri,
     headers: HeaderMap,
+) -> Ready<Result<Response, PagesError>> {
+    ready(found_asset(&state, &name, &uri, &headers))
+}
+
+fn found_asset(
+    state: &ChatState,
+    name: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
 ) -> Result<Response, PagesError> {
-    access::check_source(&state, &uri, &headers)?;
+    access::check_source(state, uri, headers)?;
     let found = ASSETS.iter().find(|(known, ..)| *known == name);
     let (_, media_type, content) = *found.ok_or(PagesError::NotFound)?;
     let mut response = content.into_response();
