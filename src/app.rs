@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
+use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
 use crate::agent::workflows::Workflows;
@@ -73,6 +74,8 @@ pub struct App {
     warming: TaskTracker,
     /// Runs of workflows and chats.
     pub agent: Agent,
+    /// Conversations.
+    pub chat: Arc<Chat>,
     /// Other MCP servers; they start on first use.
     pub servers: Servers,
     /// Documents, for what is no tool.
@@ -228,7 +231,7 @@ impl App {
             runs: Runs::new(config.storage.data_dir.join("runs")),
         }));
         let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));
         let workflows = Workflows::new(config.agent.workflows.clone());
         tools.extend(agent::tools::engine_tools(&engine, &workflows, &urls));
         tools.extend(jobs::tools::tools(&runner));
@@ -258,6 +261,15 @@ impl App {
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
         caller.bind(&registry);
+        let chat = Arc::new(Chat::new(ChatParts {
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            agent: agent.clone(),
+            registry: Arc::clone(&registry),
+            caller: caller.clone(),
+            models: Arc::clone(&models),
+            prompts,
+        }));
         let config = Arc::new(config);
         Ok(Arc::new(Self {
             config,
@@ -274,6 +286,7 @@ impl App {
             servers,
             documents,
             agent,
+            chat,
             urls,
             key,
             metrics,

@@ -19,6 +19,8 @@ pub enum Purpose {
     Gallery,
     /// Changes something in the gallery of a principal.
     GalleryAction,
+    /// Changes something in the chat of a principal.
+    ChatAction,
     /// Calls tools for the pages of an app.
     PageCalls,
     /// Shows to another process that a listener belongs to this installation.
@@ -36,6 +38,7 @@ impl Purpose {
         match self {
             Self::Gallery => b"gallery\0",
             Self::GalleryAction => b"gallery action\0",
+            Self::ChatAction => b"chat action\0",
             Self::PageCalls => b"page calls\0",
             Self::Listener => b"listener\0",
             Self::Visitor => b"visitor\0",

@@ -8,6 +8,7 @@
 //! and [`trace`] makes a report of them. A turn of a chat is the same with another request.
 
 mod ask;
+pub mod chat;
 pub mod engine;
 mod error;
 pub mod event;

@@ -1,5 +1,6 @@
 //! The command line: arguments in, one exit code out (0 done, 1 failed, 2 wrong usage).
 
+mod chat;
 mod client_config;
 mod config_check;
 mod demo;
@@ -90,6 +91,7 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     Tools(tools::ToolsArguments),
     Call(tools::CallArguments),
+    Chat(chat::ChatArguments),
     ClientConfig(client_config::ClientConfigArguments),
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
@@ -181,6 +183,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Workflow(_)
         | Command::Config(_) => false,
@@ -218,6 +221,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Call(arguments) => {
             let config = resolved()?.config;
             runtime::run(|shutdown| tools::call(arguments, config, shutdown))
+        }
+        Command::Chat(arguments) => {
+            let config = resolved()?.config;
+            runtime::run_interactive(|interrupts| chat::run(arguments, config, interrupts))
         }
         Command::Elixir(command) => {
             let config = resolved()?.config;
@@ -257,6 +264,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
         | Command::Workflow(_)

@@ -216,6 +216,11 @@ impl Models {
         Err(nobody())
     }
 
+    /// Names of the models that can be reached from here.
+    pub fn reachable_ids(&self) -> Vec<String> {
+        self.providers.reachable_ids((self.calendar)())
+    }
+
     /// What each step of the list comes to for a call that names no model.
     pub async fn explain(&self, client: &ClientModels) -> Vec<RouteStep> {
         let mut steps = Vec::new();

@@ -5,6 +5,7 @@
 //! transaction. The statements keep to what PostgreSQL understands too, but for the lock.
 
 mod calls;
+mod chat_store;
 mod check;
 mod completions;
 mod documents;

@@ -14,7 +14,7 @@ const CANARY: &str = "canary-4711-secret";
 #[tokio::test]
 async fn every_help_has_an_example() {
     let world = Installation::new();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["stdio"],
         &["serve"],
@@ -22,6 +22,7 @@ async fn every_help_has_an_example() {
         &["doctor"],
         &["tools"],
         &["call"],
+        &["chat"],
         &["client-config"],
         &["elixir"],
         &["elixir", "crud"],

@@ -14,6 +14,8 @@ mod caller;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod chat;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;
