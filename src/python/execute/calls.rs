@@ -145,11 +145,9 @@ impl CallServer {
 
     /// Calls a tool for the code.
     pub(super) async fn call(&self, call: ToolCall) -> Came {
-        match self.checked(&call.tool, &call.arguments) {
-            Ok(()) => {}
-            Err(failure) => return Came::Reply(Err(failure), None),
-        }
-        if let Err(failure) = self.budget.tools.take() {
+        let taken =
+            self.checked(&call.tool, &call.arguments).and_then(|()| self.budget.tools.take());
+        if let Err(failure) = taken {
             return Came::Reply(Err(failure), None);
         }
         let outcome =

@@ -14,6 +14,8 @@ use crate::registry::{Annotations, Tool, Toolset, structured};
 const DESCRIPTION: &str = "Runs Python code in a sandbox without network, like a cell of a notebook: returns what it prints, the value of its last expression in `result`, its figures as images, and the files it leaves. Top-level `await` works. The code reaches the outside through tools alone: `await _call_mcp_tool(tool_name, arguments)` returns a tool's structured result or raises `McpToolError` (`.code`, `.message`); `import atelier_tools` has the same tools as typed coroutines; `_list_tools()` lists them; `await _call_ai(prompt, json_schema=None)` asks a language model. Independent calls go together in `asyncio.gather`. When `generated_function_name` is defined (a function of that name, or a string naming one), it is called with `function_args` and `function_kwargs`. Use it to compute, to work on data and files, and to chain several tool calls in one go. Code of an earlier step is given by reference: `@@ref_<call_id>__generated_code`.";
 
 const DEFAULT_TIMEOUT_S: u64 = 60;
+/// Notes that stand in the message too.
+const TOLD_NOTES: usize = 5;
 
 /// It changes nothing by itself; what its tools do is decided for each of them.
 const ANNOTATIONS: Annotations =
@@ -175,20 +177,15 @@ impl ExecutePythonCodeOutput {
 }
 
 fn message(executed: &Executed) -> String {
-    let mut message = format!("The code ran in {} ms", executed.duration_ms);
-    if executed.function_called {
-        message.push_str(" and its function was called");
-    }
-    message.push('.');
+    let called = if executed.function_called { " and its function was called" } else { "" };
+    let mut sentences = vec![format!("The code ran in {} ms{called}.", executed.duration_ms)];
     match executed.files.len() {
         0 => {}
-        1 => message.push_str(" It left one file."),
-        count => message.push_str(&format!(" It left {count} files.")),
+        1 => sentences.push("It left one file.".to_owned()),
+        count => sentences.push(format!("It left {count} files.")),
     }
-    for note in executed.notes.iter().take(5) {
-        message.push_str(&format!(" Note: {note}."));
-    }
-    message
+    sentences.extend(executed.notes.iter().take(TOLD_NOTES).map(|note| format!("Note: {note}.")));
+    sentences.join(" ")
 }
 
 impl From<ExecutePythonCodeOutput> for ToolOutput {
