@@ -164,6 +164,14 @@ class Zygote:
                     _signal(pid, number)
             _reap(known)
 
+    def end_all(self):
+        """Takes every run along; with namespaces the end of this process does."""
+        if not self.plan["namespaces"]:
+            for _, pid in self.workers.values():
+                _signal(pid, signal.SIGKILL)
+            self.workers.clear()
+            self._kill_strays()
+
     def _become_worker(self, request, descriptors):
         control = self.control.detach()
         self.workers.clear()
@@ -308,4 +316,6 @@ def main(bundle):
     except OSError as error:
         if error.errno not in (errno.ECONNRESET, errno.EPIPE):
             raise
+    finally:
+        zygote.end_all()
     os._exit(0)

@@ -20,6 +20,8 @@ use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
 use crate::prompts::{PromptError, Prompts};
 use crate::registry::{Caller, Registry, RegistryParts, Tool};
+use crate::sandbox::local::{LocalSandbox, LocalSettings};
+use crate::sandbox::{Sandbox, Tier};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -82,6 +84,13 @@ pub enum AppError {
     /// The prompts of the configuration cannot be used.
     #[error(transparent)]
     Prompts(#[from] PromptError),
+}
+
+/// The sandbox for code, for the doctor to look at, and the least tier that it may have.
+pub fn sandbox_to_examine() -> (Arc<dyn Sandbox>, Tier) {
+    let defaults = LocalSettings::default();
+    let least = defaults.least;
+    (Arc::new(LocalSandbox::new(defaults)), least)
 }
 
 /// The outside things, each replaceable in tests.

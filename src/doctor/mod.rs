@@ -9,11 +9,14 @@ mod model;
 mod ports;
 mod probe;
 mod python;
+mod sandbox;
 mod storage;
 
 use std::fmt;
 
 use serde::Serialize;
+
+pub use sandbox::explain as explain_sandbox;
 
 use crate::config::load::Resolved;
 
@@ -109,15 +112,18 @@ pub async fn examine(resolved: &Resolved) -> Report {
     let mut checks = vec![configuration(resolved)];
     checks.extend(storage::checks(&config.storage.data_dir).await);
     checks.extend(ports::checks(&config.server).await);
-    let (model, chrome, python, elixir) = tokio::join!(
+    let (code_sandbox, least) = crate::app::sandbox_to_examine();
+    let (model, chrome, python, sandbox, elixir) = tokio::join!(
         model::check(&config.llm),
         chrome::check(config),
         python::checks(),
+        sandbox::checks(code_sandbox.as_ref(), least),
         elixir::check()
     );
     checks.push(model);
     checks.push(chrome);
     checks.extend(python);
+    checks.extend(sandbox);
     checks.push(elixir);
     Report::from(checks)
 }

@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "llm",
             "python",
             "registry",
+            "sandbox",
             "server",
             "storage",
         ],
@@ -35,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "browser", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "sandbox", "server"]),
     (
         "documents",
         &[

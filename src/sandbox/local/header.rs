@@ -32,12 +32,10 @@ pub(super) fn read(code: &str) -> Result<Option<Header>, SandboxError> {
     if lines.any(|line| line == BEGIN) {
         return Err(wrong("there are two of them"));
     }
-    let text: Vec<&str> = block
-        .iter()
-        .take(end)
-        .map(|line| line.strip_prefix("# ").unwrap_or_default())
-        .collect();
-    let header: Header = toml::from_str(&text.join("\n")).map_err(|error| wrong(error.message()))?;
+    let text: Vec<&str> =
+        block.iter().take(end).map(|line| line.strip_prefix("# ").unwrap_or_default()).collect();
+    let header: Header =
+        toml::from_str(&text.join("\n")).map_err(|error| wrong(error.message()))?;
     if header.dependencies.len() > MOST {
         return Err(wrong(&format!("more than {MOST} dependencies")));
     }
@@ -54,9 +52,8 @@ fn wrong(reason: &str) -> SandboxError {
 /// A name with extras, versions and markers: nothing that reads a file, an address or an option.
 fn check(dependency: &str) -> Result<(), SandboxError> {
     let (requirement, _marker) = dependency.split_once(';').unwrap_or((dependency, ""));
-    let allowed = |letter: char| {
-        letter.is_ascii_alphanumeric() || " ._-[],<>=!~*+()".contains(letter)
-    };
+    let allowed =
+        |letter: char| letter.is_ascii_alphanumeric() || " ._-[],<>=!~*+()".contains(letter);
     let marked = |letter: char| letter.is_ascii() && !letter.is_ascii_control();
     if dependency.len() <= LONGEST
         && requirement.starts_with(|letter: char| letter.is_ascii_alphanumeric())
@@ -129,7 +126,9 @@ mod tests {
             let error = read(&code).unwrap_err();
             assert!(error.to_string().contains("no plain dependency"), "{bad}: {error}");
         }
-        for bad in ["# /// script\n# dependencies = []\n", "# /// script\n# dependencies = 1\n# ///"] {
+        for bad in
+            ["# /// script\n# dependencies = []\n", "# /// script\n# dependencies = 1\n# ///"]
+        {
             assert_eq!(read(bad).unwrap_err().code(), "invalid_arguments");
         }
     }

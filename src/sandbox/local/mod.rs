@@ -57,8 +57,8 @@ use self::dependencies::Builder;
 use self::interpreter::Interpreter;
 use self::run::Run;
 use super::{
-    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunKind, RunSpec, Sandbox, SandboxError,
-    SandboxReport, Tier,
+    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunKind, RunSpec, Sandbox,
+    SandboxError, SandboxReport, Tier,
 };
 
 /// Interpreters with dependencies of code that are kept warm.
@@ -96,7 +96,7 @@ impl Default for LocalSettings {
             program: PathBuf::from("/proc/self/exe"),
             least: Tier::NoUserns,
             without: BTreeSet::new(),
-            profiles: vec![InterpreterProfile::new("default", "python3")],
+            profiles: vec![InterpreterProfile::system()],
             pool: cores.max(2),
             running: 4 * cores.max(2),
             limits: WorkerLimits::default(),
@@ -309,17 +309,14 @@ impl Sandbox for LocalSandbox {
         let permit =
             Arc::clone(&self.running).acquire_owned().await.map_err(|_| SandboxError::Closed)?;
         let pool = Arc::clone(interpreter.pool_for(&spec).await);
-        let worker = pool
-            .take()
-            .await
-            .map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
+        let worker =
+            pool.take().await.map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
         let (handle, driver) = RunHandle::pair();
         let isolation = Arc::clone(&interpreter.isolation);
         let memory = self.settings.limits.memory_bytes;
         let run = Run::new(worker, spec, driver, isolation, memory);
         self.tasks.spawn(async move {
-            run.drive().await;
-            pool.run_ended();
+            run.drive(|| pool.run_ended()).await;
             drop((permit, interpreter));
         });
         Ok(handle)

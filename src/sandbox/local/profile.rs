@@ -52,6 +52,13 @@ impl InterpreterProfile {
         }
     }
 
+    /// The system's interpreter, where there is one: one that is found by name may be a shim in
+    /// somebody's home.
+    pub fn system() -> Self {
+        const SYSTEM: &str = "/usr/bin/python3";
+        Self::new("default", if Path::new(SYSTEM).exists() { SYSTEM } else { "python3" })
+    }
+
     /// Loaded unless a profile says otherwise; missing ones are passed over.
     pub const USUAL: [&str; 20] = [
         "asyncio",
@@ -101,9 +108,8 @@ impl Resolved {
     ///
     /// Nothing of those is loaded before a run: the zygote runs no code that a run chose.
     pub(super) fn with_environment(&self, folder: &Path) -> Self {
-        let of_packages = |path: &PathBuf| {
-            path.ends_with("site-packages") || path.ends_with("dist-packages")
-        };
+        let of_packages =
+            |path: &PathBuf| path.ends_with("site-packages") || path.ends_with("dist-packages");
         let mut new = Self { packages: Vec::new(), absent: Vec::new(), ..self.clone() };
         new.search_paths.retain(|path| !of_packages(path));
         new.search_paths.push(folder.to_owned());
@@ -161,8 +167,7 @@ pub(super) async fn resolve(profile: &InterpreterProfile) -> Result<Resolved, Sa
     readable.dedup();
     let (standard, others): (Vec<String>, Vec<String>) =
         profile.preload.iter().cloned().partition(|name| answer.standard.contains(top(name)));
-    let (packages, absent) =
-        others.into_iter().partition(|name| answer.found.contains(top(name)));
+    let (packages, absent) = others.into_iter().partition(|name| answer.found.contains(top(name)));
     Ok(Resolved {
         version: format!("{major}.{minor}.{patch}"),
         executable: answer.executable,

@@ -6,9 +6,7 @@ use atelier::sandbox::local::LocalSandbox;
 use atelier::sandbox::{Layer, RunSpec, Sandbox as _, Tier};
 
 use super::cases::{CASES, Case, Control, PRELUDE, UNCOUNTED};
-use super::support::{
-    Planted, as_every_user, outside, run, sandbox, sandbox_without, user, value,
-};
+use super::support::{Planted, as_every_user, outside, run, sandbox, sandbox_without, user, value};
 use super::traces::Traces;
 
 fn code(secret: &str, body: &str) -> String {

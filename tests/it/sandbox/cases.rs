@@ -279,8 +279,18 @@ pub(crate) const CASES: &[Case] = &[
 
 /// Memory that belongs to no process: refused where no group counts it.
 pub(crate) const UNCOUNTED: &[Case] = &[
-    case("memory behind a descriptor", "return attempt(lambda: os.memfd_create('m'))", "EPERM", Outside),
+    case(
+        "memory behind a descriptor",
+        "return attempt(lambda: os.memfd_create('m'))",
+        "EPERM",
+        Outside,
+    ),
     case("a segment of shared memory", "return call(29, 0, 4096, 0o1600)", "EPERM", Outside),
-    case("anonymous shared memory", "import mmap; return attempt(lambda: mmap.mmap(-1, 4096))", "EPERM", Outside),
+    case(
+        "anonymous shared memory",
+        "import mmap; return attempt(lambda: mmap.mmap(-1, 4096))",
+        "EPERM",
+        Outside,
+    ),
     case("a message queue", "return call(240, 1, 0, 0, 0)", "EPERM", Outside),
 ];

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use atelier::sandbox::local::{DependencySettings, InterpreterProfile, LocalSandbox, LocalSettings};
+use atelier::sandbox::local::{
+    DependencySettings, InterpreterProfile, LocalSandbox, LocalSettings,
+};
 use atelier::sandbox::{RunSpec, Sandbox as _};
 use serde_json::json;
 
@@ -87,7 +89,8 @@ async fn dependencies_come_from_wheels_and_only_when_allowed() {
     // Two scripts, two sets of packages, at the same time; and code without any sees neither.
     let outcome = run(&sandbox, script("['greeter']", code)).await;
     assert_eq!(value(&outcome), &json!(["2.0", "hello you"]));
-    let missing = "try:\n    import greeter\nexcept ModuleNotFoundError:\n    found = 'none'\nfound";
+    let missing =
+        "try:\n    import greeter\nexcept ModuleNotFoundError:\n    found = 'none'\nfound";
     assert_eq!(value(&run(&sandbox, RunSpec::new(missing)).await), &json!("none"));
     // Kept: it works again with nothing to install from; read-only: nobody changes it for others.
     make(wheels.path(), "greeter", "3.0", "wheel").await;
@@ -152,7 +155,8 @@ plt.savefig('eye.png')
     assert_eq!(value(&outcome)["rows"].as_array().unwrap().len(), 50);
     // Two runs do not draw the same numbers, though they are forks of one process.
     let draw = "import numpy, random\n[random.random(), float(numpy.random.rand())]";
-    let (first, second) = (run(&sandbox, spec(draw, 60)).await, run(&sandbox, spec(draw, 60)).await);
+    let (first, second) =
+        (run(&sandbox, spec(draw, 60)).await, run(&sandbox, spec(draw, 60)).await);
     assert_ne!(value(&first)[0], value(&second)[0]);
     assert_ne!(value(&first)[1], value(&second)[1]);
     // Code that imports no package runs in a fork that is not burdened with them.

@@ -64,15 +64,18 @@ async fn one(sandbox: &LocalSandbox, number: usize) {
             matches!(end, End::Success(_))
         }),
         8 => (
-            RunSpec::new("import os, signal\nfor _ in range(3):\n    if os.fork() == 0:\n        os.setsid()\n        signal.pause()\n'left behind'"),
+            RunSpec::new(
+                "import os, signal\nfor _ in range(3):\n    if os.fork() == 0:\n        os.setsid()\n        signal.pause()\n'left behind'",
+            ),
             |end| matches!(end, End::Success(_)),
         ),
         _ if number % 100 == 9 => (spec_of_one_second("while True: pass"), |end| {
             matches!(end, End::Unfinished(Unfinished::Timeout))
         }),
-        _ => (RunSpec::new("import os\nos.write(3, b'\\xff' * 64)\nimport time\ntime.sleep(20)"), |end| {
-            matches!(end, End::Unfinished(Unfinished::Protocol(_)))
-        }),
+        _ => (
+            RunSpec::new("import os\nos.write(3, b'\\xff' * 64)\nimport time\ntime.sleep(20)"),
+            |end| matches!(end, End::Unfinished(Unfinished::Protocol(_))),
+        ),
     };
     let mut handle = sandbox.start(spec).await.unwrap();
     loop {

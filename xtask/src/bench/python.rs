@@ -63,6 +63,12 @@ pub(super) async fn against_peers(
     binary: &Path,
     effort: Effort,
 ) -> anyhow::Result<Vec<Section>> {
+    let (root, binary) = (root.to_owned(), binary.to_owned());
+    // On the runtime's own threads, as in a server.
+    tokio::spawn(async move { measure(&root, &binary, effort).await }).await?
+}
+
+async fn measure(root: &Path, binary: &Path, effort: Effort) -> anyhow::Result<Vec<Section>> {
     let peers = Peers {
         python: installed("python3", "python3")?,
         bubblewrap: installed("bwrap", "bubblewrap")?,
@@ -188,12 +194,7 @@ async fn latencies(
                 "`{CODE}` from the request to the result and the end of its processes; tier `{tier}`. \
                  Monty is an interpreter of its own for a part of Python, without packages."
             ),
-            vec![
-                (OURS, ours),
-                (BUBBLEWRAP, bubblewrap.clone()),
-                (PLAIN, plain),
-                (MONTY, monty),
-            ],
+            vec![(OURS, ours), (BUBBLEWRAP, bubblewrap.clone()), (PLAIN, plain), (MONTY, monty)],
         ),
         section(
             "Python: request to result, no worker waits",
@@ -287,7 +288,8 @@ async fn callbacks(
         while let Some(event) = handle.next().await {
             match event {
                 Event::Call(call) => {
-                    let number = |name| call.arguments.get(name).and_then(serde_json::Value::as_i64);
+                    let number =
+                        |name| call.arguments.get(name).and_then(serde_json::Value::as_i64);
                     let sum = number("a").unwrap_or(0) + number("b").unwrap_or(0);
                     handle.reply(call.id, Ok(json!({"sum": sum}))).await;
                 }
@@ -301,7 +303,8 @@ async fn callbacks(
     }
     Ok(Section {
         title: "Python: calls of the host from code".to_owned(),
-        note: "One after the other, out of the sandbox and back, to a function that adds.".to_owned(),
+        note: "One after the other, out of the sandbox and back, to a function that adds."
+            .to_owned(),
         unit: "calls/s",
         sides: vec![(OURS.to_owned(), ours), (MONTY.to_owned(), monty.to_vec())],
         larger_is_better: true,
