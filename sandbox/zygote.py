@@ -4,7 +4,7 @@ It speaks JSON over one SEQPACKET socket (descriptor 0) and ends when that socke
 its pid namespace it takes every run with it. A worker puts up its fences before it sees any code,
 hands the server its run folder and the list of fences, and waits for its one run.
 
-  to the zygote    {"run": N, "idle": B} with [channel, stdout, stderr, (landlock)]
+  to the zygote    {"run": N, "idle": B} with [channel, stdout, stderr, (landlock)], {"end": true}
   from the zygote  {"event": "ready", ...}, {"event": "forked", "run": N, "pid": P} with [pidfd],
                    {"event": "exited", "run": N, "status": S}, {"event": "refused", "run": N, ...}
 """
@@ -31,6 +31,8 @@ FIRST_FREE = 4
 DESCRIPTOR_BYTES = array.array("i").itemsize
 MESSAGE_BYTES = 65536
 STRAY_PASSES = 10000
+# Exit code for the supervisor, which then removes what the server would have removed.
+SERVER_IS_GONE = 3
 
 
 class Zygote:
@@ -42,6 +44,7 @@ class Zygote:
         # up for themselves only what refuses the calls that forking and fencing need.
         self.common = _filters(bundle["seccomp"]["common"])
         self.filters = _filters(bundle["seccomp"]["worker"])
+        self.dismissed = False
         self.workers = {}  # pidfd -> (run, pid)
         self.own_pids = None
 
@@ -111,6 +114,9 @@ class Zygote:
         for _, _, payload in rights:
             descriptors.frombytes(payload[: len(payload) - len(payload) % DESCRIPTOR_BYTES])
         request = json.loads(data)
+        if "end" in request:
+            self.dismissed = True
+            return False
         run = request["run"]
         try:
             pid = self._fork(request, list(descriptors))
@@ -163,6 +169,14 @@ class Zygote:
                 for pid in strays:
                     _signal(pid, number)
             _reap(known)
+
+    def end_all(self):
+        """Takes every run along; with namespaces the end of this process does."""
+        if not self.plan["namespaces"]:
+            for _, pid in self.workers.values():
+                _signal(pid, signal.SIGKILL)
+            self.workers.clear()
+            self._kill_strays()
 
     def _become_worker(self, request, descriptors):
         control = self.control.detach()
@@ -308,4 +322,6 @@ def main(bundle):
     except OSError as error:
         if error.errno not in (errno.ECONNRESET, errno.EPIPE):
             raise
-    os._exit(0)
+    finally:
+        zygote.end_all()
+    os._exit(0 if zygote.dismissed else SERVER_IS_GONE)

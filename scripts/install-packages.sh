@@ -24,8 +24,12 @@ if [ "${1:?build or test}" = test ]; then
     # Reads the PDFs that tests make.
     need poppler-utils pdftotext
     need elixir elixir
-    # Code in the sandbox runs in the system's interpreter and draws figures.
-    if ! /usr/bin/python3 -c 'import matplotlib' 2>/dev/null; then missing+=(python3 python3-matplotlib); fi
+    # Code of others runs in the system's interpreter, with these packages loaded before.
+    for package in numpy pandas matplotlib; do
+        if ! /usr/bin/python3 -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('$package'))" 2>/dev/null; then
+            missing+=("python3-$package")
+        fi
+    done
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

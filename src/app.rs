@@ -33,7 +33,7 @@ use crate::prompts::{PromptError, Prompts};
 use crate::python::execute::{FetchedFile, FileSource, PythonRuns, RunParts, RunSettings};
 use crate::python::{self, PythonCode, PythonParts};
 use crate::registry::{self, Caller, Registry, RegistryParts, Tool};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, Tier};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -111,6 +111,15 @@ pub enum AppError {
     /// The prompts of the configuration cannot be used.
     #[error(transparent)]
     Prompts(#[from] PromptError),
+}
+
+/// The sandbox for code, for the doctor to look at, and the least tier that it may have.
+///
+/// # Errors
+/// When the configuration names no layers or tiers that there are.
+pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), AppError> {
+    let sandbox = code_sandbox::sandbox(&config.python, &config.storage.data_dir)?;
+    Ok((sandbox, code_sandbox::least(&config.python)?))
 }
 
 /// The outside things, each replaceable in tests.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::config::python::PythonConfig;
-use crate::sandbox::Sandbox;
+use crate::error::ToolError;
+use crate::sandbox::{Sandbox, Tier};
 
 /// The interpreter of most systems. One that is found by name may be a shim in somebody's home.
 #[cfg(target_os = "linux")]
@@ -22,7 +23,6 @@ pub(super) fn sandbox(
     config: &PythonConfig,
     data_dir: &Path,
 ) -> Result<Arc<dyn Sandbox>, AppError> {
-    use crate::error::ToolError;
     use crate::sandbox::local::LocalSandbox;
 
     let settings = settings(config, data_dir)
@@ -39,6 +39,16 @@ pub(super) fn sandbox(
     Ok(Arc::new(elsewhere::NoSandbox))
 }
 
+/// The tier below which nothing runs.
+pub(super) fn least(config: &PythonConfig) -> Result<Tier, AppError> {
+    least_tier(config)
+        .map_err(|reason| AppError::Tools(ToolError::invalid("invalid_arguments", reason)))
+}
+
+fn least_tier(config: &PythonConfig) -> Result<Tier, String> {
+    if config.allow_unsandboxed { Ok(Tier::Process) } else { config.min_isolation.name().parse() }
+}
+
 /// Runs at a time.
 pub(super) fn concurrent_runs(config: &PythonConfig) -> usize {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -50,16 +60,11 @@ fn settings(
     config: &PythonConfig,
     data_dir: &Path,
 ) -> Result<crate::sandbox::local::LocalSettings, String> {
-    use crate::sandbox::Tier;
     use crate::sandbox::local::{
         DependencySettings, InterpreterProfile, LocalSettings, WorkerLimits,
     };
 
-    let least = if config.allow_unsandboxed {
-        Tier::Process
-    } else {
-        config.min_isolation.name().parse()?
-    };
+    let least = least_tier(config)?;
     let without =
         config.without_layers.iter().map(|layer| layer.parse()).collect::<Result<_, String>>()?;
     Ok(LocalSettings {

@@ -49,7 +49,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "browser", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "sandbox", "server"]),
     (
         "documents",
         &[

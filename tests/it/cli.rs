@@ -144,7 +144,9 @@ async fn the_doctor_says_what_is_here() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let report = finished.json();
     assert_eq!(report["usable"], true);
-    for name in ["configuration", "data folder", "listen", "content listen", "model", "chrome"] {
+    for name in
+        ["configuration", "data folder", "listen", "content listen", "model", "chrome", "sandbox"]
+    {
         let check = check(&report, name);
         assert!(check["detail"].is_string(), "{check}");
         assert!(check["status"] == "ok" || check["fix"].is_string(), "no fix: {check}");

@@ -209,7 +209,7 @@ impl RunGroup {
     }
 }
 
-/// Removes groups with their children; waits for processes that are about to end.
+/// Removes groups with their children, and ends whatever is still in them.
 pub(super) fn remove_all(folders: &[PathBuf]) {
     for folder in folders {
         for child in children(folder) {
@@ -222,8 +222,22 @@ pub(super) fn remove_all(folders: &[PathBuf]) {
 fn remove(folder: &Path) {
     for _ in 0..200 {
         match rustix::fs::rmdir(folder) {
-            Err(rustix::io::Errno::BUSY) => std::thread::sleep(Duration::from_millis(10)),
+            Err(rustix::io::Errno::BUSY) => {
+                end_all(folder);
+                std::thread::sleep(Duration::from_millis(10));
+            }
             Ok(()) | Err(_) => return,
+        }
+    }
+}
+
+/// Kills the processes of a group whose run is over; a server that was killed may leave some where
+/// there are no namespaces.
+fn end_all(folder: &Path) {
+    for process in list(&folder.join("cgroup.procs")).unwrap_or_default() {
+        if let Some(process) = process.parse().ok().and_then(rustix::process::Pid::from_raw) {
+            // It may have ended meanwhile.
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
         }
     }
 }

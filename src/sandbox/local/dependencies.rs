@@ -70,7 +70,7 @@ impl Builder {
             touch(&folder);
             return Ok(folder);
         }
-        let failed = |reason: String| failure(dependencies, reason);
+        let failed = |reason: String| failure(dependencies, &reason);
         make_folders(&settings.cache).map_err(|error| {
             failed(format!("{} cannot be made: {error}", settings.cache.display()))
         })?;
@@ -157,7 +157,7 @@ async fn install(
         }
         Err(_) => {
             let reason = format!("uv takes longer than {} s", BUILD_LIMIT.as_secs());
-            return Err(failure(dependencies, reason));
+            return Err(failure(dependencies, &reason));
         }
     };
     if output.status.success() {
@@ -165,7 +165,7 @@ async fn install(
     }
     let complaint: String =
         String::from_utf8_lossy(&output.stderr).trim().chars().take(COMPLAINT).collect();
-    Err(failure(dependencies, complaint))
+    Err(failure(dependencies, &complaint))
 }
 
 /// Code names dependencies where the operator has not allowed that.
@@ -187,7 +187,7 @@ pub(super) fn wrong_python(wanted: &str, version: &str) -> SandboxError {
     }
 }
 
-fn failure(dependencies: &[String], reason: String) -> SandboxError {
+fn failure(dependencies: &[String], reason: &str) -> SandboxError {
     SandboxError::Dependencies {
         code: "dependencies_failed",
         reason: format!("{} cannot be installed: {reason}", dependencies.join(", ")),

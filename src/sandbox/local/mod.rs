@@ -96,7 +96,7 @@ impl Default for LocalSettings {
             program: PathBuf::from("/proc/self/exe"),
             least: Tier::NoUserns,
             without: BTreeSet::new(),
-            profiles: vec![InterpreterProfile::new("default", "python3")],
+            profiles: vec![InterpreterProfile::system()],
             pool: cores.max(2),
             running: 4 * cores.max(2),
             limits: WorkerLimits::default(),
@@ -316,8 +316,7 @@ impl Sandbox for LocalSandbox {
         let memory = self.settings.limits.memory_bytes;
         let run = Run::new(worker, spec, driver, isolation, memory);
         self.tasks.spawn(async move {
-            run.drive().await;
-            pool.run_ended();
+            run.drive(|| pool.run_ended()).await;
             drop((permit, interpreter));
         });
         Ok(handle)

@@ -52,6 +52,13 @@ impl InterpreterProfile {
         }
     }
 
+    /// The system's interpreter, where there is one: one that is found by name may be a shim in
+    /// somebody's home.
+    pub fn system() -> Self {
+        const SYSTEM: &str = "/usr/bin/python3";
+        Self::new("default", if Path::new(SYSTEM).exists() { SYSTEM } else { "python3" })
+    }
+
     /// Loaded unless a profile says otherwise; missing ones are passed over.
     pub const USUAL: [&str; 20] = [
         "asyncio",

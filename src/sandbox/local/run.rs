@@ -173,8 +173,9 @@ impl Run {
         }
     }
 
-    /// Runs the code to its end, removes every trace, and tells the holder of the handle.
-    pub(super) async fn drive(mut self) {
+    /// Runs the code to its end and tells the holder of the handle; calls `told` then, and lets go of
+    /// what the kernel takes its time to remove.
+    pub(super) async fn drive(mut self, told: impl FnOnce()) {
         let verdict = match self.begin() {
             Ok(()) => self.until_end().await,
             Err(reason) => Verdict::Unfinished(Unfinished::Protocol(reason)),
@@ -183,6 +184,7 @@ impl Run {
         let (outcome, worker) = self.finish(verdict).await;
         // There is room: output leaves some, and calls in flight are fewer.
         let _ = events.try_send(Event::Ended(Box::new(outcome)));
+        told();
         worker.release().await;
     }
 

@@ -33,6 +33,8 @@ const MESSAGE_BYTES: usize = 64 << 10;
 const COMPLAINT_BYTES: u64 = 8 << 10;
 const MOST_DESCRIPTORS: usize = 4;
 const MOST_RECEIVED: usize = 2;
+/// The last message to a zygote.
+const END: &[u8] = b"{\"end\":true}";
 
 /// A warm interpreter that forks workers.
 #[derive(Debug)]
@@ -197,6 +199,9 @@ impl Zygote {
 
     /// Lets it end, and all its workers with it.
     pub(super) fn close(&self) {
+        // So that it and its supervisor can tell this end from the server's death.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = rustix::net::send(self.control.get_ref(), END, flags);
         self.dead.cancel();
         let _ = rustix::net::shutdown(self.control.get_ref(), rustix::net::Shutdown::Both);
     }

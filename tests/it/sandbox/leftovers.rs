@@ -3,11 +3,11 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use atelier::sandbox::{RunSpec, Sandbox as _, Unfinished};
+use atelier::sandbox::{Layer, RunSpec, Sandbox as _, Unfinished};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::support::{run, sandbox, spec, unfinished, value};
+use super::support::{run, sandbox, sandbox_without, spec, unfinished, value};
 use super::traces::{descendants, groups_of};
 
 /// Marks this test binary as a server that is about to be killed.
@@ -68,7 +68,10 @@ async fn victim() {
     if std::env::var_os(VICTIM).is_none() {
         return;
     }
-    let sandbox = sandbox();
+    let sandbox = match std::env::var(VICTIM).as_deref() {
+        Ok("unnamespaced") => sandbox_without(&[Layer::UserNamespace]),
+        _ => sandbox(),
+    };
     let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\nprint('up', flush=True)\ntime.sleep(250)";
     let mut handle = sandbox.start(spec(code, 300)).await.unwrap();
     while let Some(event) = handle.next().await {
@@ -80,9 +83,18 @@ async fn victim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_leaves_nothing() {
+    killed("namespaced").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_leaves_nothing_without_namespaces() {
+    killed("unnamespaced").await;
+}
+
+async fn killed(kind: &str) {
     let mut server = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "sandbox::leftovers::victim", "--nocapture"])
-        .env(VICTIM, "1")
+        .env(VICTIM, kind)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use atelier::sandbox::local::{
     DependencySettings, InterpreterProfile, LocalSandbox, LocalSettings,
 };
-use atelier::sandbox::{RunSpec, Sandbox as _};
+use atelier::sandbox::{RunSpec, Sandbox as _, Tier};
 use serde_json::json;
 
 use super::support::{PYTHON, finished, run, settings, spec, value};
@@ -97,6 +97,7 @@ async fn dependencies_come_from_wheels_and_only_when_allowed() {
     let poison = "import greeter, os, errno\ntry:\n    open(os.path.dirname(greeter.__file__) + '/new.py', 'w')\nexcept OSError as error:\n    code = errno.errorcode[error.errno]\n[greeter.VERSION, code]";
     let outcome = run(&sandbox, script("['greeter']", poison)).await;
     assert_eq!(value(&outcome), &json!(["2.0", "EROFS"]));
+    assert!(outcome.isolation.tier >= Tier::NoCgroup, "{:?}", outcome.isolation);
     // What is not there, and what would have to be built.
     for (dependency, told) in [("nosuchthing", "nosuchthing"), ("sourceonly", "sourceonly")] {
         let error = sandbox.start(script(&format!("['{dependency}']"), "1")).await.unwrap_err();

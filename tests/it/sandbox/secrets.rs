@@ -10,7 +10,7 @@ use serde_json::json;
 use super::support::{as_every_user, outside, run, sandbox, sandbox_without, spec, value};
 
 /// Looks for `planted-` with 16 digits behind it. The code itself holds no such text.
-const HUNT: &str = r#"
+const HUNT: &str = r"
 import gc, os, re, socket, sys
 WANTED = re.compile(rb'planted' + rb'-(\w+)-' + rb'[0-9]{16}')
 found = set()
@@ -77,7 +77,7 @@ for top in tops:
             look('file name', path)
             if os.path.isfile(path) and not os.path.islink(path):
                 look('file', read(path, 1 << 16))
-"#;
+";
 
 const SERVER: &str = "ATELIER_TEST_PLANTED";
 

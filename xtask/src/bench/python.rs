@@ -63,6 +63,12 @@ pub(super) async fn against_peers(
     binary: &Path,
     effort: Effort,
 ) -> anyhow::Result<Vec<Section>> {
+    let (root, binary) = (root.to_owned(), binary.to_owned());
+    // On the runtime's own threads, as in a server.
+    tokio::spawn(async move { measure(&root, &binary, effort).await }).await?
+}
+
+async fn measure(root: &Path, binary: &Path, effort: Effort) -> anyhow::Result<Vec<Section>> {
     let peers = Peers {
         python: installed("python3", "python3")?,
         bubblewrap: installed("bwrap", "bubblewrap")?,
