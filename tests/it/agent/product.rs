@@ -123,6 +123,8 @@ async fn the_elixir_workflow_runs_with_external_servers() {
             "mcp_servers_used": ["elixir_ecto_gen_tool", "elixir_migration_gen_tool"],
             "initial_prompt_template": "You are an Elixir/Phoenix code generation assistant. {user_query}",
             "max_conversation_turns": 10,
+            // Our own generator says that it may change what is there.
+            "approval": "never",
         }})
         .to_string(),
     );
