@@ -156,7 +156,11 @@ pub(super) fn words(events: &[Event]) -> String {
             EventKind::TurnFinished { text, .. } | EventKind::Text { delta: text, .. } => {
                 parts.push(text);
             }
-            EventKind::Done { answer, .. } if parts.last() != Some(&answer) => parts.push(answer),
+            EventKind::Done { answer, .. }
+                if parts.last().map(|part| part.trim()) != Some(answer.trim()) =>
+            {
+                parts.push(answer);
+            }
             EventKind::Started { .. }
             | EventKind::Resumed { .. }
             | EventKind::Thinking { .. }

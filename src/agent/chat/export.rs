@@ -50,7 +50,7 @@ fn answer(text: &mut String, turn: &Exchange) {
                 }
             }
             EventKind::Done { stop_reason, answer, .. } => {
-                if *answer != said {
+                if answer.trim() != said.trim() {
                     paragraph(text, answer);
                 }
                 if stop_reason.as_str() != "answered" {

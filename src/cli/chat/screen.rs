@@ -127,7 +127,7 @@ impl Screen {
                 self.line(&format!("{arguments:#}"))
             }
             EventKind::Done { stop_reason, answer, totals, detail, .. } => {
-                if *answer != self.last_words {
+                if answer.trim() != self.last_words.trim() {
                     self.fresh_line()?;
                     self.line(answer)?;
                 }

@@ -22,7 +22,12 @@ const WORDS: &str = "# Title <b>bold</b>\n\n<script>window.pwned = 1</script>\n\
     [x](https://user:pass@evil.example/\"onmouseover=alert(1)) **bold** *thin* ~~gone~~";
 
 #[derive(Debug, Deserialize, JsonSchema)]
-struct Nothing {}
+struct Nothing {
+    /// Comes from a model.
+    #[serde(default)]
+    #[expect(dead_code, reason = "only its place counts")]
+    note: String,
+}
 
 /// A tool whose output is 5 MB of markup, terminal sequences and orders.
 fn hostile() -> Tool {

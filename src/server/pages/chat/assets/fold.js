@@ -108,7 +108,7 @@ export class Fold {
       case "done": {
         this.end = { kind: "done", reason: event.stop_reason, detail: event.detail };
         this.totals = event.totals;
-        if (event.answer.trim() && event.answer !== this.words) {
+        if (event.answer.trim() && event.answer.trim() !== this.words?.trim()) {
           const item = this.open("text", "answer", { text: event.answer, done: true });
           return [item];
         }
