@@ -71,7 +71,7 @@ async fn dependencies_come_from_wheels_and_only_when_allowed() {
     let sandbox = with(None);
     let error = sandbox.start(script("['greeter']", code)).await.unwrap_err();
     assert_eq!(error.code(), "dependencies_not_allowed");
-    assert!(error.hint().contains("python.dependencies"), "{}", error.hint());
+    assert!(error.hint().contains("python.allow_dependencies"), "{}", error.hint());
     // A header that names none is a comment.
     assert_eq!(value(&run(&sandbox, script("[]", "3")).await), &json!(3));
     sandbox.close().await;
