@@ -4,13 +4,41 @@
 #![expect(clippy::disallowed_methods, reason = "tests start programs and look at files themselves")]
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod browser;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod content;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod elixir;
+#[cfg(test)]
 mod error_codes;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod llm;
+#[cfg(test)]
+mod patch;
+#[cfg(test)]
+mod product;
+#[cfg(test)]
+mod product_pdf;
+#[cfg(test)]
+mod sandbox;
+#[cfg(test)]
+mod storage;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
@@ -18,3 +46,5 @@ mod tool_schemas;
 #[cfg(test)]
 #[path = "../fixtures/tool_search/set.rs"]
 mod tool_set;
+#[cfg(test)]
+mod transport;
