@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use atelier::jobs::ProgressSink;
 use atelier::registry::{CallContext, Origin, Rights, shown};
 use serde_json::{Value, json};
 
@@ -235,25 +234,6 @@ async fn a_long_call_becomes_a_job_that_holds_its_result() {
     assert_eq!(done.structured["text"], "late", "{}", done.structured);
     let reference = json!({"text": format!("@@ref_{}__text", done.call_id.unwrap())});
     assert_eq!(bench.result("scripted__echo", reference).await["text"], "late");
-    bench.servers.shut_down().await;
-}
-
-#[tokio::test]
-async fn progress_is_passed_on() {
-    let bench = bench().await;
-    let folder = tempfile::tempdir().unwrap();
-    let seen = folder.path().join("seen");
-    let mut context = CallContext::new("me".into(), Origin::Client);
-    let file = seen.clone();
-    context.progress = ProgressSink::new(move |progress| {
-        std::fs::write(&file, &progress.message).unwrap();
-    });
-    let registry = &bench.workshop.registry;
-    // The server answers once its progress has arrived.
-    let done = registry.call("scripted__progress", json!({"until": seen}), context).await;
-    assert_eq!(done.structured["text"], "progressed");
-    assert!(std::fs::read_to_string(&seen).unwrap().starts_with("part "));
-    assert_eq!(bench.result("scripted__progress", json!({})).await["text"], "nobody asked");
     bench.servers.shut_down().await;
 }
 
