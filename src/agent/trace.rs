@@ -223,7 +223,7 @@ pub fn markdown(events: &[Event]) -> String {
                 text.push_str(&format!("\n## Failed: `{code}`\n\n{}{hint}\n", line(message)));
             }
             EventKind::Stopped { reason } => {
-                text.push_str(&format!("\n## Stopped: {}\n", line(reason)))
+                text.push_str(&format!("\n## Stopped: {}\n", line(reason)));
             }
             EventKind::TurnStarted { .. }
             | EventKind::Text { .. }

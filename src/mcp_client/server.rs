@@ -160,12 +160,11 @@ impl Server {
         let _in_flight = InFlight::new(self);
         let active = self.active().await?;
         let call = active.client.call(tool, arguments, progress);
-        let answer = match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                active.is_suspect.store(true, Ordering::Relaxed);
-                Err(ClientError::CallTimeout { seconds: limit.as_secs_f64() })
-            }
+        let answer = if let Ok(answer) = tokio::time::timeout(limit, call).await {
+            answer
+        } else {
+            active.is_suspect.store(true, Ordering::Relaxed);
+            Err(ClientError::CallTimeout { seconds: limit.as_secs_f64() })
         };
         if let Err(error) = &answer
             && error.ends_connection()

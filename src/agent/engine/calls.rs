@@ -403,7 +403,7 @@ fn further(outcome: &CallOutcome) -> String {
                     }
                     Some(_) => {}
                     None => {
-                        text.push_str(&format!("\n[{kind}, {} bytes]", block.to_string().len()))
+                        text.push_str(&format!("\n[{kind}, {} bytes]", block.to_string().len()));
                     }
                 }
             }

@@ -107,12 +107,11 @@ impl Count {
     fn take(&self) -> Result<(), CallFailure> {
         let Self { used, most, what } = self;
         let step = |count: u64| (count < *most).then_some(count + 1);
-        match used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let message = format!("one run may make {most} {what}, and all are used up");
-                Err(failure("too_many_calls", message, "do more with each call"))
-            }
+        if used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok() {
+            Ok(())
+        } else {
+            let message = format!("one run may make {most} {what}, and all are used up");
+            Err(failure("too_many_calls", message, "do more with each call"))
         }
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn scripted(words: &[&str]) -> ServerSpec {
         environment: base_environment(&Environment::capture()),
         folder: None,
     }));
-    spec.timeout = Duration::from_secs(60);
+    spec.timeout = Duration::from_mins(1);
     spec
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn grant(origin: Origin) -> Grant {
         calls: None,
         calls_per_minute: None,
         concurrent_calls: 16,
-        call_time: Duration::from_secs(60),
+        call_time: Duration::from_mins(1),
         tokens_per_day: None,
         argument_bytes: 1_000_000,
         result_bytes: 10_000_000,

@@ -123,7 +123,7 @@ async fn this_program_as_a_server_in_both_protocols_over_both_transports() {
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--content-listen", "127.0.0.1:0"];
     let mut child = installation.command(&arguments).spawn().unwrap();
     let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
-    let url = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+    let url = tokio::time::timeout(std::time::Duration::from_mins(1), async {
         loop {
             let line = notes.next_line().await.unwrap().expect("the program ended");
             if let Some(url) = line.split_whitespace().find(|word| word.ends_with("/mcp,")) {

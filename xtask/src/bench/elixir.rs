@@ -37,7 +37,7 @@ pub(super) async fn against_mix(
         .env("ATELIER_ELIXIR__ALLOWED_ROOTS", &projects);
     let client = ().serve(TokioChildProcess::new(command)?).await?;
     let (mut ours, mut theirs, mut planned) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..effort.rounds * 8 + 1 {
+    for number in 0..=(effort.rounds * 8) {
         let project = projects.join(format!("app-{number}"));
         copy(&root.join("tests/fixtures/elixir/my_app"), &project)?;
         let mut arguments = json!({
