@@ -35,7 +35,7 @@ pub(crate) struct ExecutePythonCodeParams {
     /// Seconds that the code may take, its tool calls included (1-300).
     #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 300), default = "default_timeout")]
-    timeout_seconds: Option<u64>,
+    timeout_seconds: u64,
     /// Key of the user that the code's tool calls are for.
     #[serde(default)]
     caller_user_id: Option<String>,
@@ -53,9 +53,8 @@ pub(crate) struct ExecutePythonCodeParams {
     mcp_tool_names: Option<Vec<String>>,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the default of a parameter that may be null")]
-const fn default_timeout() -> Option<u64> {
-    Some(DEFAULT_TIMEOUT_S)
+const fn default_timeout() -> u64 {
+    DEFAULT_TIMEOUT_S
 }
 
 /// Result of `execute_python_code`.
@@ -113,9 +112,7 @@ pub(super) fn tool(runs: &Arc<PythonRuns>) -> Tool {
                     code: params.code,
                     function_args: params.function_args.unwrap_or_default(),
                     function_kwargs: params.function_kwargs.unwrap_or_default(),
-                    timeout: Duration::from_secs(
-                        params.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_S),
-                    ),
+                    timeout: Duration::from_secs(params.timeout_seconds),
                     user: params
                         .caller_user_id
                         .map(|user| user.trim().to_owned())

@@ -55,7 +55,7 @@ fn elixir_script(path: &str) -> Script {
 }
 
 fn installation() -> Installation {
-    let installation = Installation::new().with("ATELIER_LIMITS__LEASE_S", "1");
+    let installation = Installation::new().with("ATELIER_LIMITS__LEASE_S", "3");
     let folder = installation.folder().to_string_lossy().into_owned();
     installation.with("ATELIER_ELIXIR__ALLOWED_ROOTS", folder)
 }
@@ -76,8 +76,7 @@ async fn the_elixir_workflow_runs_by_the_command_line_and_shows_its_trace() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(done.stdout.trim(), "I have generated the Ecto schema and the migration.");
     server.assert_all_matched();
-    let schema = std::fs::read_to_string(format!("{path}/lib/my_phoenix_app/user.ex"))
-        .or_else(|_| std::fs::read_to_string(format!("{path}/lib/my_phoenix_app/users/user.ex")));
+    let schema = std::fs::read_to_string(format!("{path}/lib/my_phoenix_app/schemas/user.ex"));
     assert!(schema.unwrap().contains("field :age, :integer"));
     let run = done.stderr.rsplit_once("workflow show ").unwrap().1.trim().to_owned();
     let shown = installation.run(&["workflow", "show", &run]).await;
@@ -325,7 +324,7 @@ async fn with_no_model_the_host_takes_each_step() {
 /// Turns of the run that is killed again and again.
 const TURNS: usize = 4;
 
-/// One run that is killed up to three times; returns how often it was.
+/// One run that is killed twice; returns how often it was.
 async fn killed_run(seed: u64) -> usize {
     let page = |n: usize| {
         format!(
@@ -354,7 +353,8 @@ async fn killed_run(seed: u64) -> usize {
     script.rules.rotate_left(1);
     let server = FakeLlm::start(script).await.unwrap();
     let installation = with_model(Installation::new(), &server)
-        .with("ATELIER_LIMITS__LEASE_S", "0.4")
+        // A busy machine must not lose a lease by itself: attempts are counted.
+        .with("ATELIER_LIMITS__LEASE_S", "3")
         .with("ATELIER_LIMITS__ANSWER_BUDGET_S", "0.05")
         .with("ATELIER_BROWSER__VERIFY", "false");
     installation.write(
@@ -372,7 +372,7 @@ async fn killed_run(seed: u64) -> usize {
     let mut kills = 0;
     let mut state = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     let result = loop {
-        if kills < 3 {
+        if kills < 2 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
             // The moment is the test's subject, so it is a time and no condition.
             tokio::time::sleep(Duration::from_millis((state >> 33) % 700)).await;

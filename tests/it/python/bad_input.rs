@@ -10,7 +10,7 @@ use crate::support::studio::Reply;
 /// A case ends long before this, on any machine.
 const BOUND: Duration = Duration::from_secs(40);
 
-async fn run_bad(lab: &Lab, arguments: Value) -> Reply {
+async fn run_bad(lab: &Lab, arguments: &Value) -> Reply {
     let began = Instant::now();
     let reply = lab.call("execute_python_code", arguments.clone()).await;
     assert!(began.elapsed() < BOUND, "{arguments}");
@@ -51,7 +51,7 @@ async fn bad_code_is_told_what_is_wrong() {
             "does not take these arguments",
         ),
     ] {
-        let reply = run_bad(&lab, json!({"code": code})).await;
+        let reply = run_bad(&lab, &json!({"code": code})).await;
         assert!(error.split('|').any(|code| code == reply.code()), "{code}: {reply:?}");
         assert!(reply.text("message").contains(message), "{code}: {reply:?}");
     }
@@ -85,7 +85,7 @@ async fn what_never_ends_or_never_has_enough_is_ended() {
             "",
         ),
     ] {
-        let reply = run_bad(&lab, json!({"code": code, "timeout_seconds": 2})).await;
+        let reply = run_bad(&lab, &json!({"code": code, "timeout_seconds": 2})).await;
         assert!(error.split('|').any(|code| code == reply.code()), "{code}: {reply:?}");
         assert!(reply.text("stdout").contains(kept), "{code}: {reply:?}");
         if code.contains("endless") {
@@ -121,7 +121,7 @@ async fn bad_arguments_are_refused_by_name() {
             "127.0.0.1",
         ),
     ] {
-        let reply = run_bad(&lab, arguments.clone()).await;
+        let reply = run_bad(&lab, &arguments).await;
         assert_eq!(reply.code(), code, "{arguments}: {reply:?}");
         assert!(reply.0.structured.to_string().contains(named), "{arguments}: {reply:?}");
     }

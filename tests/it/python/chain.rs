@@ -29,7 +29,10 @@ app, document = await asyncio.gather(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn python_reads_a_file_calls_two_tools_and_draws_a_figure() {
-    let world = Installation::new();
+    // The machine is busy with other tests.
+    let world = Installation::new()
+        .with("ATELIER_BROWSER__LOAD_S", "60")
+        .with("ATELIER_BROWSER__DEADLINE_S", "120");
     let mut client = world.stdio().await;
     let first = client.call("execute_python_code", json!({"code": FIRST})).await;
     assert_eq!(first["result"], 3, "{first}");

@@ -23,7 +23,6 @@ async fn what_is_closed_to_code_stays_closed() {
     let made = lab.call("create_web_app", json!({"app_name": "kept", "html": PAGE})).await;
     assert_eq!(made.text("status"), "success", "{made:?}");
     let delete = json!({"app_name": "kept", "confirm": true}).to_string().replace("true", "True");
-    let delete: String = delete;
     let code = format!(
         "
 try:
@@ -74,11 +73,12 @@ async fn code_may_no_more_than_its_caller() {
     let code = attempt("echo_it", &json!({}));
     // The rights of the credentials.
     let mut narrow = context();
-    narrow.rights = Rights { tools: names(&["execute_python_code"]), ..Rights::default() };
+    narrow.rights = Rights { tools: Some(names(&["execute_python_code"])), ..Rights::default() };
     let reply = lab.call_in(narrow, "execute_python_code", json!({"code": code})).await;
     assert_eq!(reply.field("result"), "tool_not_allowed", "{reply:?}");
     let mut wide = context();
-    wide.rights = Rights { tools: names(&["execute_python_code", "echo_it"]), ..Rights::default() };
+    wide.rights =
+        Rights { tools: Some(names(&["execute_python_code", "echo_it"])), ..Rights::default() };
     let reply = lab.call_in(wide, "execute_python_code", json!({"code": code})).await;
     assert_eq!(reply.field("result"), "success", "{reply:?}");
     // The list of the call.
@@ -105,7 +105,7 @@ outcome";
     let arguments = json!({"code": asks, "mcp_tool_names": ["echo_it"]});
     let reply = lab.call_in(alone.clone(), "execute_python_code", arguments).await;
     assert_eq!(reply.field("result"), "no_language_model", "{reply:?}");
-    alone.rights = Rights { tools: names(&["execute_python_code"]), ..Rights::default() };
+    alone.rights = Rights { tools: Some(names(&["execute_python_code"])), ..Rights::default() };
     let reply = lab.call_in(alone, "execute_python_code", json!({"code": asks})).await;
     assert_eq!(reply.field("result"), "tool_not_allowed", "{reply:?}");
     lab.close().await;

@@ -117,8 +117,8 @@ pub(crate) fn context() -> CallContext {
 }
 
 /// The names of a list.
-pub(crate) fn names(list: &[&str]) -> Option<BTreeSet<String>> {
-    Some(list.iter().map(|name| (*name).to_owned()).collect())
+pub(crate) fn names(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
