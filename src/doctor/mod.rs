@@ -9,8 +9,8 @@ mod model;
 mod ports;
 mod probe;
 mod python;
-mod servers;
 mod sandbox;
+mod servers;
 mod storage;
 
 use std::fmt;

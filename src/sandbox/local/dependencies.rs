@@ -174,7 +174,8 @@ pub(super) fn not_allowed() -> SandboxError {
         code: "dependencies_not_allowed",
         reason: "the code names dependencies in its header, which this server does not install"
             .to_owned(),
-        fix: "use the packages that are installed, or set `python.allow_dependencies = true`".to_owned(),
+        fix: "use the packages that are installed, or set `python.allow_dependencies = true`"
+            .to_owned(),
     }
 }
 
