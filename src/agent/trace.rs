@@ -1,6 +1,7 @@
 //! A run's trace: what was asked, each turn, each call, why it ended. For people and programs.
 
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 
 use super::engine::{CallStatus, readable};
 use super::event::{Event, EventKind};
@@ -131,16 +132,21 @@ pub fn markdown(events: &[Event]) -> String {
         match &event.kind {
             EventKind::Started { title, query, model, route, turns, tools, .. } => {
                 let model = model.as_deref().unwrap_or("chosen by the client");
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "# Run of {}\n\nAsked:\n\n{}\n\nModel: {} ({route}). At most {turns} turns. Tools: {}.\n",
                     line(title),
                     quoted(query),
                     line(model),
-                    tools.iter().map(|tool| format!("`{}`", line(tool))).collect::<Vec<_>>().join(", ")
-                ));
+                    tools
+                        .iter()
+                        .map(|tool| format!("`{}`", line(tool)))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                );
             }
             EventKind::Resumed { attempt } => {
-                text.push_str(&format!("\n*Taken up again, attempt {attempt}.*\n"));
+                let _ = write!(text, "\n*Taken up again, attempt {attempt}.*\n");
             }
             EventKind::TurnFinished {
                 number,
@@ -155,22 +161,24 @@ pub fn markdown(events: &[Event]) -> String {
                 let count =
                     |tokens: &Option<u64>| tokens.map_or_else(|| "?".to_owned(), |n| n.to_string());
                 let cost = cost_usd.map_or_else(String::new, |cost| format!(", ${cost:.4}"));
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "\n## Answer {number}\n\n{}, {} tokens in, {} out, {ms} ms{cost}\n",
                     line(model.as_deref().unwrap_or("host")),
                     count(input_tokens),
                     count(output_tokens)
-                ));
+                );
                 if !words.trim().is_empty() {
-                    text.push_str(&format!("\n{}\n", quoted(words)));
+                    let _ = write!(text, "\n{}\n", quoted(words));
                 }
             }
             EventKind::CallStarted { turn, position, tool, arguments } => {
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "\n### Call {turn}.{position}: `{}`\n\n{}\n",
                     line(tool),
                     fenced(&format!("{arguments:#}"))
-                ));
+                );
             }
             EventKind::CallFinished {
                 turn, position, status, call_id, ms, head, links, ..
@@ -178,31 +186,34 @@ pub fn markdown(events: &[Event]) -> String {
                 let reference = call_id
                     .as_ref()
                     .map_or_else(String::new, |id| format!(", whole result `@@ref_{id}`"));
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "\nResult of {turn}.{position}: {} after {ms} ms{reference}\n\n{}\n",
                     status_words(*status),
                     fenced(head)
-                ));
+                );
                 for link in links {
-                    text.push_str(&format!("\n{}: <{}>\n", line(&link.name), line(&link.url)));
+                    let _ = write!(text, "\n{}: <{}>\n", line(&link.name), line(&link.url));
                 }
             }
             EventKind::ApprovalWanted { turn, position, .. } => {
-                text.push_str(&format!("\nCall {turn}.{position} waits for approval.\n"));
+                let _ = write!(text, "\nCall {turn}.{position} waits for approval.\n");
             }
             EventKind::ApprovalGiven { turn, position, decision } => {
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "\nDecided about {turn}.{position}: {}\n",
                     line(&json!(decision).to_string())
-                ));
+                );
             }
             EventKind::WaitingForHost { number } => {
-                text.push_str(&format!("\n*Answer {number} is written by the host.*\n"));
+                let _ = write!(text, "\n*Answer {number} is written by the host.*\n");
             }
             EventKind::Done { stop_reason, detail, answer, output, totals } => {
                 let detail =
                     detail.as_deref().map_or_else(String::new, |why| format!(": {}", line(why)));
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "\n## End: {}{detail}\n\n{}\n\n{} turns, {} tokens in, {} out, {} ms of work, ${:.4}{}\n",
                     stop_reason.as_str(),
                     quoted(answer),
@@ -212,18 +223,18 @@ pub fn markdown(events: &[Event]) -> String {
                     totals.active_ms,
                     totals.cost_usd,
                     if totals.unpriced { " (not all answers have a known price)" } else { "" }
-                ));
+                );
                 if let Some(output) = output {
-                    text.push_str(&format!("\n{}\n", fenced(&format!("{output:#}"))));
+                    let _ = write!(text, "\n{}\n", fenced(&format!("{output:#}")));
                 }
             }
             EventKind::Failed { code, message, hint } => {
                 let hint =
                     hint.as_deref().map_or_else(String::new, |hint| format!(" ({})", line(hint)));
-                text.push_str(&format!("\n## Failed: `{code}`\n\n{}{hint}\n", line(message)));
+                let _ = write!(text, "\n## Failed: `{code}`\n\n{}{hint}\n", line(message));
             }
             EventKind::Stopped { reason } => {
-                text.push_str(&format!("\n## Stopped: {}\n", line(reason)));
+                let _ = write!(text, "\n## Stopped: {}\n", line(reason));
             }
             EventKind::TurnStarted { .. }
             | EventKind::Text { .. }

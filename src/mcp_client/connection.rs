@@ -217,7 +217,7 @@ impl ToolClient for Connection {
                         is_error: result.is_error.unwrap_or(false),
                     });
                 }
-                ServerResult::CustomResult(result) => return odd_answer(result.0),
+                ServerResult::CustomResult(result) => return odd_answer(&result.0),
                 ServerResult::InputRequiredResult(question) => {
                     params = self.answered(params, question)?;
                 }
@@ -379,7 +379,7 @@ fn lenient(value: &Value) -> Option<ListedTool> {
 }
 
 /// A result whose blocks are of kinds that are not known here.
-fn odd_answer(value: Value) -> Result<ToolAnswer, ClientError> {
+fn odd_answer(value: &Value) -> Result<ToolAnswer, ClientError> {
     let content = value.get("content").and_then(Value::as_array);
     let structured = value.get("structuredContent").cloned();
     if content.is_none() && structured.is_none() {

@@ -157,25 +157,31 @@ async fn supervise(
     mut orders: mpsc::Receiver<End>,
     noted: watch::Sender<Option<String>>,
 ) {
-    let how = loop {
-        let order = tokio::select! {
-            how = process.ended() => break how,
-            order = orders.recv() => order.unwrap_or(End::Now),
-        };
-        if order == End::Politely {
-            // Its input is closed: most programs end by that.
-            if let Ok(how) = tokio::time::timeout(PATIENCE, process.ended()).await {
-                break how;
-            }
-            process.ask_to_end();
-            if let Ok(how) = tokio::time::timeout(PATIENCE, process.ended()).await {
-                break how;
-            }
-        }
-        process.kill();
-        break process.ended().await;
+    let order = tokio::select! {
+        how = process.ended() => Err(how),
+        order = orders.recv() => Ok(order.unwrap_or(End::Now)),
+    };
+    let how = match order {
+        Err(how) => how,
+        Ok(order) => end(process.as_mut(), order).await,
     };
     noted.send_replace(Some(how));
+}
+
+/// Ends a program in the ordered way, and says how it ended.
+async fn end(process: &mut dyn Process, order: End) -> String {
+    if order == End::Politely {
+        // Its input is closed: most programs end by that.
+        if let Ok(how) = tokio::time::timeout(PATIENCE, process.ended()).await {
+            return how;
+        }
+        process.ask_to_end();
+        if let Ok(how) = tokio::time::timeout(PATIENCE, process.ended()).await {
+            return how;
+        }
+    }
+    process.kill();
+    process.ended().await
 }
 
 /// Reads a program's complaints, so that it never waits for somebody to do so, and keeps the last.

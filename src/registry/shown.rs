@@ -4,6 +4,7 @@
 //! shape, and the references to go on with.
 
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 
 use super::reply::CallOutcome;
 use super::validation::json_bytes;
@@ -99,9 +100,10 @@ fn blocks(content: Vec<Content>, id: &str, limit: usize) -> Vec<Content> {
                     let bytes = text.len();
                     let kept = head(text, text_left.max(HEAD_BYTES.min(limit))).len();
                     text.truncate(kept);
-                    text.push_str(&format!(
+                    let _ = write!(
+                        text,
                         " …[cut: {kept} of {bytes} bytes; the whole text is at @@ref_{id}__text]"
-                    ));
+                    );
                 }
                 text_left = text_left.saturating_sub(text.len());
             }

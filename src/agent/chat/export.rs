@@ -1,6 +1,7 @@
 //! A conversation as a file: Markdown to read, JSON to work with.
 
 use serde_json::{Value, json as value};
+use std::fmt::Write as _;
 
 use super::service::{Exchange, Shown};
 use crate::agent::engine::readable;
@@ -13,12 +14,13 @@ pub fn markdown(shown: &Shown) -> String {
         text.push_str("\n## You\n\n");
         text.push_str(&quoted(&turn.question));
         for file in &turn.files {
-            text.push_str(&format!(
+            let _ = write!(
+                text,
                 "\n- Attached: {} ({}, {} bytes)\n",
                 readable(&file.name),
                 file.media_type,
                 file.bytes
-            ));
+            );
         }
         text.push_str("\n## Answer\n");
         answer(&mut text, turn);
@@ -28,7 +30,7 @@ pub fn markdown(shown: &Shown) -> String {
 
 fn answer(text: &mut String, turn: &Exchange) {
     if let Some(note) = &turn.note {
-        text.push_str(&format!("\n*{}*\n", readable(note)));
+        let _ = write!(text, "\n*{}*\n", readable(note));
     }
     let mut said = String::new();
     for event in &turn.events {
@@ -39,14 +41,14 @@ fn answer(text: &mut String, turn: &Exchange) {
             }
             EventKind::CallStarted { tool, arguments, .. } => {
                 let shown = readable(&format!("{arguments:#}")).replace("```", "ˋˋˋ");
-                text.push_str(&format!("\nTool `{}`:\n\n```json\n{shown}\n```\n", readable(tool)));
+                let _ = write!(text, "\nTool `{}`:\n\n```json\n{shown}\n```\n", readable(tool));
             }
             EventKind::CallFinished { tool, status, ms, links, .. } => {
                 let status = value!(status);
                 let status = status.as_str().unwrap_or("done");
-                text.push_str(&format!("\nTool `{}`: {status} after {ms} ms.\n", readable(tool)));
+                let _ = write!(text, "\nTool `{}`: {status} after {ms} ms.\n", readable(tool));
                 for link in links {
-                    text.push_str(&format!("\n- {}: <{}>\n", readable(&link.name), link.url));
+                    let _ = write!(text, "\n- {}: <{}>\n", readable(&link.name), link.url);
                 }
             }
             EventKind::Done { stop_reason, answer, .. } => {
@@ -54,11 +56,11 @@ fn answer(text: &mut String, turn: &Exchange) {
                     paragraph(text, answer);
                 }
                 if stop_reason.as_str() != "answered" {
-                    text.push_str(&format!("\n*Ended: {}.*\n", stop_reason.as_str()));
+                    let _ = write!(text, "\n*Ended: {}.*\n", stop_reason.as_str());
                 }
             }
             EventKind::Failed { message, .. } => {
-                text.push_str(&format!("\n*Failed: {}*\n", readable(message)));
+                let _ = write!(text, "\n*Failed: {}*\n", readable(message));
             }
             EventKind::Stopped { .. } => text.push_str("\n*Stopped here.*\n"),
             EventKind::Started { .. }
@@ -78,7 +80,7 @@ fn answer(text: &mut String, turn: &Exchange) {
 fn paragraph(text: &mut String, words: &str) {
     let words = readable(words);
     if !words.trim().is_empty() {
-        text.push_str(&format!("\n{}\n", words.trim_end()));
+        let _ = write!(text, "\n{}\n", words.trim_end());
     }
 }
 

@@ -355,13 +355,13 @@ impl Chat {
         let turns = self.parts.catalog.turns(principal, id).await?;
         let mut branch = Vec::new();
         let mut at = conversation.head.clone();
-        while let Some(turn) = at.and_then(|id| turns.iter().find(|turn| turn.id == id)) {
+        while let Some(turn) = at.as_ref().and_then(|id| turns.iter().find(|turn| turn.id == *id)) {
             // A circle could only come from a damaged store.
             if branch.len() > turns.len() {
                 break;
             }
             branch.push(turn);
-            at = turn.parent.clone();
+            at.clone_from(&turn.parent);
         }
         branch.reverse();
         let turns = branch.into_iter().map(|turn| self.exchange(principal, turn, &turns)).collect();

@@ -1,6 +1,7 @@
 //! Making calls: each a step of the job, written down before it goes out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -239,7 +240,7 @@ impl<'a> Calls<'a> {
                 pause *= 4;
                 continue;
             }
-            return self.answer(tool, outcome);
+            return self.answer(tool, &outcome);
         }
     }
 
@@ -286,7 +287,7 @@ impl<'a> Calls<'a> {
     }
 
     /// What the model gets to see.
-    fn answer(&self, tool: &FrozenTool, outcome: CallOutcome) -> CallAnswer {
+    fn answer(&self, tool: &FrozenTool, outcome: &CallOutcome) -> CallAnswer {
         let code = outcome.structured.get("code").and_then(Value::as_str).map(str::to_owned);
         let waits =
             outcome.structured.get("status").and_then(Value::as_str) == Some("needs_completion");
@@ -310,7 +311,7 @@ impl<'a> Calls<'a> {
         } else {
             outcome.structured.to_string()
         };
-        text.push_str(&further(&outcome));
+        text.push_str(&further(outcome));
         let shown = self.framed(&readable(&text), call_id.as_deref(), status);
         let short = short_form(&tool.name, &outcome.structured, call_id.as_deref());
         CallAnswer {
@@ -388,12 +389,11 @@ fn further(outcome: &CallOutcome) -> String {
     for content in &outcome.content {
         match content {
             Content::Image { media_type, base64 } => {
-                text.push_str(&format!(
-                    "\n[picture, {media_type}, {} bytes]",
-                    base64.len() / 4 * 3
-                ));
+                let _ = write!(text, "\n[picture, {media_type}, {} bytes]", base64.len() / 4 * 3);
             }
-            Content::Link { uri, name, .. } => text.push_str(&format!("\n[link {name}: {uri}]")),
+            Content::Link { uri, name, .. } => {
+                let _ = write!(text, "\n[link {name}: {uri}]");
+            }
             Content::Block(block) => {
                 let kind = block.get("type").and_then(Value::as_str).unwrap_or("block");
                 match block.get("text").and_then(Value::as_str) {
@@ -403,7 +403,7 @@ fn further(outcome: &CallOutcome) -> String {
                     }
                     Some(_) => {}
                     None => {
-                        text.push_str(&format!("\n[{kind}, {} bytes]", block.to_string().len()));
+                        let _ = write!(text, "\n[{kind}, {} bytes]", block.to_string().len());
                     }
                 }
             }

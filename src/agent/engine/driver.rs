@@ -249,6 +249,7 @@ impl Engine {
     }
 
     /// Asks the model, or takes what it answered to an earlier attempt.
+    #[expect(clippy::too_many_arguments, reason = "all that one question depends on")]
     async fn ask(
         &self,
         run: &Run,

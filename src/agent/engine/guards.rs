@@ -257,14 +257,9 @@ mod tests {
         let mut watch = Watch::default();
         let pending = CallAnswer { is_pending: true, ..ok("running") };
         let mut waits = Vec::new();
-        loop {
-            match watch.before("job", "get_job") {
-                Verdict::Make { wait_ms } => {
-                    waits.push(wait_ms);
-                    watch.after("job", "get_job", &pending, false);
-                }
-                Verdict::Repeat(_) => break,
-            }
+        while let Verdict::Make { wait_ms } = watch.before("job", "get_job") {
+            waits.push(wait_ms);
+            watch.after("job", "get_job", &pending, false);
         }
         assert_eq!(waits.len(), 30);
         assert!(waits.is_sorted() && waits.last() == Some(&5000), "{waits:?}");

@@ -154,8 +154,8 @@ pub(crate) fn readable(text: &str) -> String {
         match letter {
             '\u{1b}' => skip_sequence(&mut letters),
             '\n' | '\t' => clean.push(letter),
-            '\r' => {}
-            '\u{200b}'..='\u{200f}'
+            '\r'
+            | '\u{200b}'..='\u{200f}'
             | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{2069}'
             | '\u{feff}'

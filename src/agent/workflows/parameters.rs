@@ -3,6 +3,7 @@
 use minijinja::{Environment, UndefinedBehavior};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fmt::Write as _;
 
 use super::Workflow;
 use crate::error::ToolError;
@@ -256,7 +257,7 @@ fn replace_single(source: &str, form: &str) -> String {
         if before.ends_with('{') || after.starts_with('}') {
             text.push_str(form);
         } else {
-            text.push_str(&format!("{{{{ {name} }}}}"));
+            let _ = write!(text, "{{{{ {name} }}}}");
         }
         rest = after;
     }

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "tests write files themselves")]
+
 use serde_json::{Map, json};
 
 use super::*;

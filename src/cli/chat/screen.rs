@@ -208,6 +208,7 @@ impl Screen {
     }
 
     /// A reader that went away is no failure.
+    #[expect(clippy::unused_self, reason = "there is one screen, and it is this one")]
     fn write(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

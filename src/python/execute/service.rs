@@ -256,6 +256,7 @@ fn stub(tool: ToolDescription) -> ToolStub {
     ToolStub { name: tool.name, description: tool.description, input_schema: tool.input_schema }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn unable(error: SandboxError) -> ToolError {
     let kind = match &error {
         SandboxError::UnknownProfile { .. }

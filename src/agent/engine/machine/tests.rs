@@ -150,10 +150,12 @@ fn calls_beyond_the_limits_are_answered_and_not_made() {
     let mut machine = Machine::new(&plan);
     let three: Vec<_> = (0..3).map(|n| ("read", json!({"n": n}))).collect();
     machine.answered(&rules, calls(&three));
-    use CallStatus::{Ok, Skipped};
-    assert_eq!(answer_calls(&mut machine, &rules, "r"), [Ok, Ok, Skipped]);
+    assert_eq!(
+        answer_calls(&mut machine, &rules, "r"),
+        [CallStatus::Ok, CallStatus::Ok, CallStatus::Skipped]
+    );
     machine.answered(&rules, calls(&[("read", json!({"n": 9}))]));
-    assert_eq!(answer_calls(&mut machine, &rules, "r"), [Skipped]);
+    assert_eq!(answer_calls(&mut machine, &rules, "r"), [CallStatus::Skipped]);
     assert_eq!(kind(&machine), Some(AskKind::Closing));
     machine.answered(&rules, says("end"));
     assert_eq!(ending(&machine).stop, StopReason::MaxToolCalls);
@@ -257,8 +259,10 @@ fn destructive_calls_wait_for_a_person() {
         (3, Decision::AllowForRun),
     ]);
     machine.decided(&decisions);
-    use CallStatus::{Denied, Ok};
-    assert_eq!(answer_calls(&mut machine, &rules, "gone"), [Denied, Ok, Ok]);
+    assert_eq!(
+        answer_calls(&mut machine, &rules, "gone"),
+        [CallStatus::Denied, CallStatus::Ok, CallStatus::Ok]
+    );
     // Allowed for the run: it is not asked again.
     machine.answered(&rules, calls(&[("destroy", json!({"n": 3}))]));
     assert!(matches!(machine.next(), Action::CallTools(_)));

@@ -89,6 +89,7 @@ pub(super) async fn from_gallery(
 }
 
 /// `GET /chat/assets/{name}`. They hold nothing of anybody's.
+#[expect(clippy::needless_pass_by_value, reason = "extractors are given by value")]
 pub(super) fn asset(
     State(state): State<ChatState>,
     Path(name): Path<String>,
