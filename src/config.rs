@@ -11,6 +11,7 @@ pub mod llm;
 pub mod load;
 pub mod log;
 pub mod mcp_servers;
+pub mod python;
 pub mod secret;
 pub mod server;
 pub mod storage;
@@ -49,6 +50,8 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// Python code in the sandbox.
+    pub python: python::PythonConfig,
     /// Workflows and chat.
     pub agent: agent::AgentConfig,
     /// Other MCP servers.

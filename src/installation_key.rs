@@ -29,6 +29,8 @@ pub enum Purpose {
     Visitor,
     /// Lets a page write into its visitor's storage.
     PageStorage,
+    /// Names a file that a call made.
+    HostedFile,
 }
 
 impl Purpose {
@@ -41,6 +43,7 @@ impl Purpose {
             Self::Listener => b"listener\0",
             Self::Visitor => b"visitor\0",
             Self::PageStorage => b"page storage\0",
+            Self::HostedFile => b"hosted file\0",
         }
     }
 }

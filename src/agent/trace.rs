@@ -74,6 +74,27 @@ fn shown_text(text: &str) -> String {
     without_password(text)
 }
 
+/// Words of somebody else without the keys that stand in them.
+pub(crate) fn scrubbed(text: &str) -> String {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_part) {
+        let (before, word) = rest.split_at(start);
+        let end = word.find(|letter| !is_part(letter)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        clean.push_str(before);
+        let is_key = word.len() >= 16
+            && SECRET_BEGINNINGS
+                .iter()
+                .any(|begin| !begin.ends_with(' ') && word.starts_with(begin));
+        clean.push_str(if is_key { HIDDEN } else { word });
+        rest = after;
+    }
+    clean.push_str(rest);
+    clean
+}
+
 /// An address without its password.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
@@ -202,7 +223,7 @@ pub fn markdown(events: &[Event]) -> String {
                 text.push_str(&format!("\n## Failed: `{code}`\n\n{}{hint}\n", line(message)));
             }
             EventKind::Stopped { reason } => {
-                text.push_str(&format!("\n## Stopped: {}\n", line(reason)))
+                text.push_str(&format!("\n## Stopped: {}\n", line(reason)));
             }
             EventKind::TurnStarted { .. }
             | EventKind::Text { .. }
@@ -271,6 +292,12 @@ mod tests {
         assert_eq!(shown["prompt"], "tokens and passwords are fine in words");
         assert_eq!(shown["database_url"], "postgres://me:•••@db/x");
         assert!(shown["html"].as_str().unwrap().contains("10000 bytes, sha256 "));
+    }
+
+    #[test]
+    fn keys_in_results_are_hidden() {
+        let text = "{\"key\": \"sk-proj-1234567890abcdef\", \"note\": \"ask-me sk-short grün\"}";
+        assert_eq!(scrubbed(text), "{\"key\": \"•••\", \"note\": \"ask-me sk-short grün\"}");
     }
 
     #[test]

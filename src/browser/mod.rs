@@ -27,7 +27,9 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RenderError;
-pub use inspect::{InspectOptions, Inspection, Screenshot, ScreenshotOptions, Seen, ViewportReport};
+pub use inspect::{
+    InspectOptions, Inspection, Screenshot, ScreenshotOptions, Seen, ViewportReport,
+};
 pub use length::Length;
 pub use load::Viewport;
 pub use options::{Margins, MarginsSetting, Media, PageSetup, Paper, PdfOptions, SizeSetting};

@@ -178,6 +178,7 @@ impl Beside {
         })
         .await?;
         app.runner.start_background();
+        app.warm_up();
         Ok(Self { listeners: vec![content] })
     }
 
@@ -203,9 +204,7 @@ impl Beside {
     /// Ends everything in order: jobs first, then what they work with; pages may be looked at until
     /// the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
-        app.runner.shut_down().await;
-        app.servers.shut_down().await;
-        app.renderer.shut_down().await;
+        app.shut_down().await;
         for listener in self.listeners {
             listener.stop().await;
         }

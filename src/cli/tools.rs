@@ -88,9 +88,7 @@ pub(super) async fn call(
     app.urls.set_pages_address(kept_address(&*app.catalog, ListenerKind::Pages).await?);
     app.runner.start_heartbeat();
     let outcome = app.registry.call(&arguments.tool, values, context(&app, shutdown)).await;
-    app.runner.shut_down().await;
-    app.servers.shut_down().await;
-    app.renderer.shut_down().await;
+    app.shut_down().await;
     output::json(&outcome.structured)?;
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -9,6 +9,7 @@ mod model;
 mod ports;
 mod probe;
 mod python;
+mod sandbox;
 mod servers;
 mod storage;
 
@@ -16,6 +17,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use sandbox::explain as explain_sandbox;
+
+use crate::config::Config;
 use crate::config::load::Resolved;
 
 /// How a check ended.
@@ -110,18 +114,30 @@ pub async fn examine(resolved: &Resolved) -> Report {
     let mut checks = vec![configuration(resolved)];
     checks.extend(storage::checks(&config.storage.data_dir).await);
     checks.extend(ports::checks(&config.server).await);
-    let (model, chrome, python, elixir) = tokio::join!(
+    let (model, chrome, python, sandbox, elixir) = tokio::join!(
         model::check(&config.llm),
         chrome::check(config),
         python::checks(),
+        code_sandbox(config),
         elixir::check()
     );
     checks.push(model);
     checks.push(chrome);
     checks.extend(python);
+    checks.extend(sandbox);
     checks.push(elixir);
     checks.push(servers::check(&config.catalog.servers));
     Report::from(checks)
+}
+
+async fn code_sandbox(config: &Config) -> Vec<Check> {
+    match crate::app::sandbox_to_examine(config) {
+        Ok((code_sandbox, least)) => sandbox::checks(code_sandbox.as_ref(), least).await,
+        Err(error) => {
+            let fix = "put `[python]` in atelier.toml right";
+            vec![Check::finding("sandbox", Status::Failed, error.to_string(), fix)]
+        }
+    }
 }
 
 fn configuration(resolved: &Resolved) -> Check {

@@ -54,7 +54,6 @@ impl Shared {
             InputRequest::CreateMessage(_) => {
                 Err("it asks for a text of a language model, which it is not given".to_owned())
             }
-            #[expect(unreachable_patterns, reason = "the library may add kinds of questions")]
             _ => Err("it asks for something that is not known".to_owned()),
         }
     }

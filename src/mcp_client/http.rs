@@ -54,6 +54,8 @@ pub(super) async fn connect(
 
 #[expect(clippy::disallowed_methods, reason = "the adapter of servers over HTTP")]
 fn client() -> reqwest::Result<reqwest::Client> {
+    // Fails when a provider is set already, which is as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .connect_timeout(CONNECT)
         // A redirect would carry the headers to somebody else.

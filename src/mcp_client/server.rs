@@ -160,12 +160,11 @@ impl Server {
         let _in_flight = InFlight::new(self);
         let active = self.active().await?;
         let call = active.client.call(tool, arguments, progress);
-        let answer = match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                active.is_suspect.store(true, Ordering::Relaxed);
-                Err(ClientError::CallTimeout { seconds: limit.as_secs_f64() })
-            }
+        let answer = if let Ok(answer) = tokio::time::timeout(limit, call).await {
+            answer
+        } else {
+            active.is_suspect.store(true, Ordering::Relaxed);
+            Err(ClientError::CallTimeout { seconds: limit.as_secs_f64() })
         };
         if let Err(error) = &answer
             && error.ends_connection()
@@ -195,7 +194,10 @@ impl Server {
     async fn active(self: &Arc<Self>) -> Result<Arc<Active>, ClientError> {
         let server = Arc::clone(self);
         let start = self.tasks.spawn(async move { server.active_inner().await });
-        start.await.unwrap_or(Err(ClientError::Removed))
+        start.await.unwrap_or_else(|error| {
+            // A defect of ours; the server is not at fault and may work the next time.
+            Err(ClientError::Unreachable(format!("starting it failed inside: {error}")))
+        })
     }
 
     async fn active_inner(self: &Arc<Self>) -> Result<Arc<Active>, ClientError> {

@@ -17,7 +17,9 @@ use super::reply::{self, CallOutcome};
 use super::tool::{Call, DirectReply, Handler, Tool};
 use super::validation;
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
+use crate::jobs::{
+    Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, Submitted, Text, ToolOutput, WaitFor,
+};
 use crate::storage::blobs::sha256_hex;
 use crate::storage::{CallId, CompletionHandle, JobId, NewCall, PrincipalId, keys};
 
@@ -51,10 +53,13 @@ impl Registry {
         } else {
             self.checked_call(name, arguments, context).instrument(span).await
         };
-        let outcome = match result {
+        let mut outcome = match result {
             Ok(reply) => reply::from_reply(call_id, reply, self.limits.result_bytes),
             Err(error) => reply::from_error(call_id, &error),
         };
+        if let Some(registered) = self.registered(name) {
+            outcome.fill_in(&registered.tool.error_fields);
+        }
         let duration = started.elapsed();
         let label_outcome = outcome.label();
         tracing::info!(
@@ -96,6 +101,18 @@ impl Registry {
             self.job_outcome(self.runner.pending_reply(&context.principal, handle).await);
         outcome.sampling = None;
         outcome
+    }
+
+    /// Hands in a text for a waiting call of this principal and waits for what becomes of it.
+    pub(super) async fn submitted(
+        &self,
+        text: Text,
+        context: CallContext,
+    ) -> Result<CallOutcome, ToolError> {
+        match self.runner.submit(text, context).await? {
+            Submitted::Reply(reply) => Ok(self.job_outcome(Ok(reply))),
+            Submitted::Part { .. } => Err(ToolError::internal("a whole text was taken for a part")),
+        }
     }
 
     fn job_outcome(&self, reply: Result<JobReply, ToolError>) -> CallOutcome {
@@ -289,7 +306,7 @@ impl Registry {
                 Ok(reply)
             }
             Handler::Job(_) => {
-                let permit = self.permit(&context.principal)?;
+                let permit = self.place_of(&context)?;
                 let call_id = call_id.clone();
                 let start =
                     StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };

@@ -18,11 +18,11 @@ use super::foreign::{ForeignTool, Hints, UnlistedServer};
 use super::foreign_call::may_be_foreign;
 use super::references::Resolver;
 use super::registry::Registry;
-use super::reply::{self, CallOutcome};
+use super::reply::{self, CallOutcome, OpenQuestion};
 use super::tool::{Annotations, Handler, Tool, Toolset};
 use super::validation::{self, json_bytes};
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::ProgressSink;
+use crate::jobs::{ProgressSink, Text};
 use crate::storage::{CallId, PrincipalId};
 
 /// Window of the cap on calls.
@@ -395,6 +395,37 @@ impl Caller {
         ended(outcome, origin, terms.result_bytes)
     }
 
+    /// Hands in the text that an earlier call of [`Self::call`] waits for, and waits for that call's
+    /// end. It counts as no further call: the one that it continues was counted.
+    pub async fn answer(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        question: &OpenQuestion,
+        text: String,
+        context: CallContext,
+    ) -> CallOutcome {
+        let registry = match self.registry() {
+            Ok(registry) => registry,
+            Err(error) => return reply::from_error(None, &error),
+        };
+        let keyed = Keyed { key: None, progress: ProgressSink::none() };
+        let context = narrowed(&grant.terms, allowed, context, keyed);
+        let origin = context.origin;
+        let _gone = context.cancel.clone().drop_guard();
+        let text = Text {
+            handle: question.handle.clone(),
+            text,
+            more: false,
+            round: Some(question.round),
+        };
+        let ended = match registry.submitted(text, context).await {
+            Ok(outcome) => ended(outcome, origin, grant.terms.result_bytes),
+            Err(error) => Err(error),
+        };
+        ended.unwrap_or_else(|error| reply::from_error(None, &error))
+    }
+
     /// Counts a call, unless it is one too many.
     async fn count(
         &self,
@@ -449,13 +480,12 @@ fn narrowed(
         .tokens_per_day
         .map(|per_day| TokenAllowance { holder: terms.holder.clone(), per_day });
     let origin = context.origin.narrower(terms.origin);
-    // A key of its own keeps a page's call apart from every other: without one, it would go on
-    // with a job of the owner's that waits or was interrupted and has the same arguments.
+    // A key of its own keeps a program's call apart from every other: without one, it would go on
+    // with a job of the owner's, or of its own, that waits or was interrupted and has the same
+    // arguments.
     let idempotency_key = match origin {
-        Origin::Page => Some(uuid::Uuid::new_v4().to_string()),
-        Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
-            keyed.key
-        }
+        Origin::Page | Origin::Code => Some(uuid::Uuid::new_v4().to_string()),
+        Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => keyed.key,
     };
     CallContext {
         rights,

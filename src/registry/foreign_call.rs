@@ -167,7 +167,7 @@ impl Registry {
         context: CallContext,
         running: Running,
     ) -> Result<DirectReply, ToolError> {
-        let permit = self.permit(&context.principal)?;
+        let permit = self.place_of(&context)?;
         *call_id = self.reserve_call_id(&tool.name, &context).await?;
         self.handoffs.put(call_id.clone(), running);
         let context = CallContext {

@@ -24,14 +24,14 @@ pub mod tools;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolDescription, ToolHints, Within};
-pub use context::{CallContext, Origin, Rights, TokenAllowance};
+pub use context::{CallContext, CallerFolders, DEFAULT_USER, Origin, Rights, TokenAllowance};
 pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,
     UnlistedServer, Validators,
 };
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
-pub use reply::{CallOutcome, SamplingAsk};
+pub use reply::{CallOutcome, OpenQuestion, SamplingAsk};
 pub use shown::{shape, shown};
 pub(crate) use tool::structured;
 pub use tool::{

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jsonschema::Validator;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::context::{Origin, Rights};
+use super::context::{CallContext, Origin, Rights};
 use super::foreign::{ForeignTool, ForeignTools};
 use super::foreign_call::{Handoffs, may_be_foreign};
 use super::rights::allows;
@@ -174,6 +174,17 @@ impl Registry {
         !narrowed
             || named(&server.toolsets, tool.toolset.as_str())
             || named(&server.tools, tool.name)
+    }
+
+    /// A place for a job of this call. Code that waits for its calls holds one already: were theirs
+    /// counted too, runs that hold all places would wait for each other for ever. Their grant bounds
+    /// them.
+    pub(super) fn place_of(
+        &self,
+        context: &CallContext,
+    ) -> Result<Option<OwnedSemaphorePermit>, ToolError> {
+        let is_inner = context.origin == Origin::Code && context.depth > 0;
+        if is_inner { Ok(None) } else { self.permit(&context.principal).map(Some) }
     }
 
     /// One of the principal's places for calls in flight.

@@ -21,7 +21,13 @@ impl Registry {
         if !covered {
             return Err(not_covered(tool.name));
         }
-        if tool.open_to_code || self.is_opened(tool.name, origin) {
+        let is_open = match origin {
+            Origin::Page => tool.open_to_pages,
+            Origin::Code | Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => {
+                tool.open_to_code
+            }
+        };
+        if is_open || self.is_opened(tool.name, origin) {
             return Ok(());
         }
         Err(closed(tool.name, origin))

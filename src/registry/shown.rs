@@ -185,6 +185,7 @@ mod tests {
             content,
             running_job: None,
             sampling: None,
+            question: None,
         }
     }
 

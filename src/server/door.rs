@@ -81,6 +81,7 @@ impl Door {
                 content: Vec::new(),
                 running_job: None,
                 sampling: None,
+                question: None,
             }
         })
     }

@@ -26,6 +26,7 @@ use super::identity;
 use super::outcome::tool_result;
 use super::progress::ProgressPump;
 use super::retry::{self, Retries};
+use super::roots::ClientRoots;
 use super::{prompts, tasks};
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
@@ -137,6 +138,9 @@ impl Handler {
             progress,
             models: client.models.clone(),
             idempotency_key: key.map(str::to_owned),
+            folders: (!client.is_modern && self.can_ask(cx))
+                .then(|| ClientRoots::of(&cx.peer, &cx.id))
+                .flatten(),
             answer_budget: self.door.answer_budget(),
             ..CallContext::new(client.caller.principal.clone(), Origin::Client)
         }

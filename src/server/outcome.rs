@@ -60,6 +60,7 @@ mod tests {
             ],
             running_job: None,
             sampling: None,
+            question: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
@@ -22,8 +22,10 @@ const ARROWS: [(&str, &[&str]); 24] = [
             "installation_key",
             "jobs",
             "llm",
+            "mcp_client",
             "python",
             "registry",
+            "sandbox",
             "server",
             "storage",
         ],
@@ -47,7 +49,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "browser", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "sandbox", "server"]),
     (
         "documents",
         &[
@@ -72,9 +74,13 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("libraries", &[]),
     ("llm", &["config"]),
     ("main", &[]),
+    ("mcp_client", &["config", "error", "jobs", "registry", "storage"]),
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
-    ("python", &["error", "jobs", "llm", "prompts", "registry"]),
+    (
+        "python",
+        &["content_urls", "error", "jobs", "llm", "prompts", "registry", "sandbox", "storage"],
+    ),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     ("sandbox", &[]),
     (

@@ -12,6 +12,8 @@ mod browser;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod cli;
@@ -36,6 +38,8 @@ mod product;
 #[cfg(test)]
 mod product_pdf;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod storage;
@@ -43,5 +47,8 @@ mod storage;
 mod support;
 #[cfg(test)]
 mod tool_schemas;
+#[cfg(test)]
+#[path = "../fixtures/tool_search/set.rs"]
+mod tool_set;
 #[cfg(test)]
 mod transport;

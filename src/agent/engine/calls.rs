@@ -15,7 +15,7 @@ use super::results::{
 use super::state::PlannedCall;
 use crate::agent::event::EventKind;
 use crate::agent::runs::EventLog;
-use crate::agent::trace::shown_arguments;
+use crate::agent::trace::{scrubbed, shown_arguments};
 use crate::error::ErrorKind;
 use crate::jobs::{Content, Failure, ProgressSink, Run};
 use crate::prompts::data_block;
@@ -184,7 +184,7 @@ impl<'a> Calls<'a> {
             status: answer.status,
             call_id: answer.call_id.clone(),
             ms: answer.ms,
-            head: answer.shown.get(..end).unwrap_or_default().to_owned(),
+            head: scrubbed(answer.shown.get(..end).unwrap_or_default()),
             links: answer.links.clone(),
         });
     }
@@ -403,7 +403,7 @@ fn further(outcome: &CallOutcome) -> String {
                     }
                     Some(_) => {}
                     None => {
-                        text.push_str(&format!("\n[{kind}, {} bytes]", block.to_string().len()))
+                        text.push_str(&format!("\n[{kind}, {} bytes]", block.to_string().len()));
                     }
                 }
             }

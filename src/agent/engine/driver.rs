@@ -322,13 +322,12 @@ impl Engine {
         let mut decisions = BTreeMap::new();
         for call in wanted {
             let step = format!("approval#{}.{}", call.turn, call.position);
-            let decision: Option<Decision> = match run.stored(&step).await? {
-                Some(decision) => decision,
-                None => {
-                    let decision = self.decision(plan, log, call).await;
-                    run.store(&step, &decision).await?;
-                    decision
-                }
+            let decision: Option<Decision> = if let Some(decision) = run.stored(&step).await? {
+                decision
+            } else {
+                let decision = self.decision(plan, log, call).await;
+                run.store(&step, &decision).await?;
+                decision
             };
             if let Some(decision) = decision {
                 log.tell(EventKind::ApprovalGiven {

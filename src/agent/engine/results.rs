@@ -172,7 +172,7 @@ fn skip_sequence(letters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     match letters.peek() {
         Some('[') => {
             letters.next();
-            while let Some(letter) = letters.next() {
+            for letter in letters.by_ref() {
                 if ('\u{40}'..='\u{7e}').contains(&letter) {
                     break;
                 }

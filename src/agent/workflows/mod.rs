@@ -164,12 +164,11 @@ impl Workflows {
             .filter(|(likeness, _)| *likeness > 0.7)
             .collect();
         near.sort_by(|left, right| right.0.total_cmp(&left.0));
-        let hint = match near.first() {
-            Some((_, known)) => format!("did you mean `{known}`?"),
-            None => {
-                let names: Vec<&str> = set.workflows.keys().map(String::as_str).collect();
-                format!("there are `{}`", names.join("`, `"))
-            }
+        let hint = if let Some((_, known)) = near.first() {
+            format!("did you mean `{known}`?")
+        } else {
+            let names: Vec<&str> = set.workflows.keys().map(String::as_str).collect();
+            format!("there are `{}`", names.join("`, `"))
         };
         Err(ToolError::new(
             ErrorKind::NotFound,

@@ -238,7 +238,7 @@ fn fill(
     inputs.insert(QUERY.to_owned(), Value::from(query));
     inputs.insert("user_query".to_owned(), Value::from(query));
     environment().render_str(&source, minijinja::value::Serde(&inputs)).map_err(|error| {
-        let detail = error.detail().map(str::to_owned).unwrap_or_else(|| error.kind().to_string());
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let line = error.line().map_or_else(String::new, |line| format!(", line {line}"));
         format!("`{key}`{line}: {detail}")
     })

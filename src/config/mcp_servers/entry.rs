@@ -368,7 +368,12 @@ fn texts(key: &str, value: &Value) -> Result<Vec<String>, Fault> {
 
 /// A time of at most a day; `true` is none, whatever other programs make of it.
 fn seconds(key: &str, value: &Value) -> Result<Duration, Fault> {
-    let seconds = value.as_f64().filter(|seconds| *seconds > 0.0 && *seconds <= 86_400.0);
+    // Other programs write `timeout` in milliseconds.
+    let unit = |number: f64| if key == "timeout" && number >= 1_000.0 { 0.001 } else { 1.0 };
+    let seconds = value
+        .as_f64()
+        .map(|number| number * unit(number))
+        .filter(|seconds| *seconds > 0.0 && *seconds <= 86_400.0);
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
         Fault::new(format!("`{key}` is no time in seconds"), "write a number above 0, such as 60")
     })

@@ -252,6 +252,3 @@ fn name_fault(name: &str, servers: &McpServers) -> Option<entry::Fault> {
         "give one of the two another name",
     ))
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,6 +11,7 @@ mod words;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use index::SearchIndex;
+pub use words::words;
 
 use super::foreign::ForeignList;
 use super::tool::Tool;

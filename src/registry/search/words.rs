@@ -27,7 +27,7 @@ impl Tokenizer for Words {
 
 /// The words of a text, stemmed, without stop words. Names in any spelling come apart:
 /// `listPullRequests`, `list_pull_requests` and `HTTPServer2` alike.
-pub(super) fn words(text: &str) -> Vec<String> {
+pub fn words(text: &str) -> Vec<String> {
     let stemmer = Stemmer::create(Algorithm::English);
     split(text)
         .into_iter()

@@ -259,15 +259,14 @@ impl ChatStore for SqliteCatalog {
         title: &str,
     ) -> StorageResult<bool> {
         let mut write = self.write().await?;
-        let updated = sqlx::query(
-            "UPDATE chat_conversation SET title = $3 WHERE id = $2 AND principal = $1",
-        )
-        .bind(principal.as_str())
-        .bind(id)
-        .bind(title)
-        .execute(&mut *write.transaction)
-        .await
-        .map_err(from_sqlx)?;
+        let updated =
+            sqlx::query("UPDATE chat_conversation SET title = $3 WHERE id = $2 AND principal = $1")
+                .bind(principal.as_str())
+                .bind(id)
+                .bind(title)
+                .execute(&mut *write.transaction)
+                .await
+                .map_err(from_sqlx)?;
         write.commit().await?;
         Ok(updated.rows_affected() == 1)
     }

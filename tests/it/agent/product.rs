@@ -55,7 +55,7 @@ fn elixir_script(path: &str) -> Script {
 }
 
 fn installation() -> Installation {
-    let installation = Installation::new().with("ATELIER_LIMITS__LEASE_S", "1");
+    let installation = Installation::new().with("ATELIER_LIMITS__LEASE_S", "3");
     let folder = installation.folder().to_string_lossy().into_owned();
     installation.with("ATELIER_ELIXIR__ALLOWED_ROOTS", folder)
 }
@@ -76,8 +76,7 @@ async fn the_elixir_workflow_runs_by_the_command_line_and_shows_its_trace() {
     assert_eq!(done.code, Some(0), "{done:?}");
     assert_eq!(done.stdout.trim(), "I have generated the Ecto schema and the migration.");
     server.assert_all_matched();
-    let schema = std::fs::read_to_string(format!("{path}/lib/my_phoenix_app/user.ex"))
-        .or_else(|_| std::fs::read_to_string(format!("{path}/lib/my_phoenix_app/users/user.ex")));
+    let schema = std::fs::read_to_string(format!("{path}/lib/my_phoenix_app/schemas/user.ex"));
     assert!(schema.unwrap().contains("field :age, :integer"));
     let run = done.stderr.rsplit_once("workflow show ").unwrap().1.trim().to_owned();
     let shown = installation.run(&["workflow", "show", &run]).await;
@@ -123,6 +122,8 @@ async fn the_elixir_workflow_runs_with_external_servers() {
             "mcp_servers_used": ["elixir_ecto_gen_tool", "elixir_migration_gen_tool"],
             "initial_prompt_template": "You are an Elixir/Phoenix code generation assistant. {user_query}",
             "max_conversation_turns": 10,
+            // Our own generator says that it may change what is there.
+            "approval": "never",
         }})
         .to_string(),
     );
@@ -248,7 +249,7 @@ async fn a_killed_server_goes_on_and_pays_for_nothing_twice() {
         .await;
     assert_eq!(started["status"], "running", "{started}");
     // The second question has arrived: the first answer and its call are stored.
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_mins(1), async {
         while server.model_requests().len() < 2 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -258,7 +259,7 @@ async fn a_killed_server_goes_on_and_pays_for_nothing_twice() {
     first.kill().await;
 
     let mut second = installation.stdio().await;
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
     let result = loop {
         let result =
             second.call("get_job", json!({"job_id": started["job_id"], "wait_seconds": 5})).await;
@@ -323,7 +324,7 @@ async fn with_no_model_the_host_takes_each_step() {
 /// Turns of the run that is killed again and again.
 const TURNS: usize = 4;
 
-/// One run that is killed up to three times; returns how often it was.
+/// One run that is killed twice; returns how often it was.
 async fn killed_run(seed: u64) -> usize {
     let page = |n: usize| {
         format!(
@@ -352,7 +353,8 @@ async fn killed_run(seed: u64) -> usize {
     script.rules.rotate_left(1);
     let server = FakeLlm::start(script).await.unwrap();
     let installation = with_model(Installation::new(), &server)
-        .with("ATELIER_LIMITS__LEASE_S", "0.4")
+        // A busy machine must not lose a lease by itself: attempts are counted.
+        .with("ATELIER_LIMITS__LEASE_S", "3")
         .with("ATELIER_LIMITS__ANSWER_BUDGET_S", "0.05")
         .with("ATELIER_BROWSER__VERIFY", "false");
     installation.write(
@@ -370,7 +372,7 @@ async fn killed_run(seed: u64) -> usize {
     let mut kills = 0;
     let mut state = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     let result = loop {
-        if kills < 3 {
+        if kills < 2 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
             // The moment is the test's subject, so it is a time and no condition.
             tokio::time::sleep(Duration::from_millis((state >> 33) % 700)).await;

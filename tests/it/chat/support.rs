@@ -83,6 +83,7 @@ impl House {
             models: Arc::new(models),
             fetcher: Fetcher::new(),
             renderer: Arc::new(Chrome::new(&config.browser, Vec::new())),
+            sandbox: Arc::new(crate::sandbox::support::sandbox()),
             further_tools,
         };
         let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
@@ -97,6 +98,7 @@ impl House {
             content::router(ContentState::new(ContentParts {
                 catalog: Arc::clone(&app.catalog),
                 blobs: app.blobs.clone(),
+                runs: app.agent.engine().runs().clone(),
                 urls: app.urls.clone(),
                 key: app.key.clone(),
                 hosts: hosts.clone(),

@@ -134,6 +134,7 @@ impl Bench {
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             fetcher: Fetcher::new(),
             renderer: Arc::new(Chrome::new(&config.browser, Vec::new())),
+            sandbox: Arc::new(crate::sandbox::support::sandbox()),
             further_tools,
         };
         let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
