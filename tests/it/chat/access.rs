@@ -191,6 +191,6 @@ async fn an_app_cannot_speak_in_the_chat_of_who_looks_at_it() {
 
     page.open(&app).await;
     let heard = page.evaluate(&probe).await;
-    assert_eq!(heard, json!(["TypeError", "opaque0", "TypeError"]));
+    assert_eq!(heard, json!(["TypeError", "TypeError", "TypeError"]));
     assert_eq!(client.get(list).await.json(), before, "nothing was said");
 }

@@ -195,6 +195,8 @@ function scroll(always) {
   sticks = true;
 }
 new ResizeObserver(() => scroll(false)).observe(log);
+// Pictures come later than the answer that they belong to.
+log.addEventListener("load", () => scroll(false), true);
 new ResizeObserver(() => page.views.some((view) => !view.isOver) && scroll(false)).observe(turns);
 
 let said = [];
