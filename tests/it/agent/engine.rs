@@ -152,14 +152,14 @@ fn request(vendor: Vendor) -> RunRequest {
 }
 
 impl Bench {
-    fn context(&self) -> CallContext {
+    fn context() -> CallContext {
         let mut context = CallContext::new("p".into(), Origin::Workflow);
         context.models.host_completion = false;
         context
     }
 
     async fn start(&self, request: &RunRequest) {
-        self.agent.start(&self.workshop.registry, request, self.context()).await.unwrap();
+        self.agent.start(&self.workshop.registry, request, Self::context()).await.unwrap();
     }
 
     /// Runs to the end and returns all events.
@@ -545,7 +545,7 @@ async fn limits_out_of_range_and_missing_tools_are_refused_before_anything_is_pa
         let mut body = serde_json::to_value(request(Vendor::Gemini)).unwrap();
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let request: RunRequest = serde_json::from_value(body).unwrap();
-        let context = CallContext { answer_budget: None, ..bench.context() };
+        let context = CallContext { answer_budget: None, ..Bench::context() };
         let arguments = json!({"request": serde_json::to_string(&request).unwrap()});
         let outcome = bench.workshop.registry.call("agent_run", arguments, context).await;
         assert_eq!(outcome.structured["code"], code, "{}", outcome.structured);

@@ -1,6 +1,7 @@
 //! A house: the program with a scripted model on its real wire, its pages and hosted apps on
 //! sockets, and a client that is no browser.
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,10 +240,10 @@ impl Client {
         // HTTP/1.0: the body ends with the connection, and is in no pieces.
         let mut head = format!("{method} {path} HTTP/1.0\r\ncontent-length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| *name == "host") {
-            head.push_str(&format!("host: {}\r\n", self.address));
+            let _ = write!(head, "host: {}\r\n", self.address);
         }
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
         // A server that refuses a large body closes while it is still being sent.
