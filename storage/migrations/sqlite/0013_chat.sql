@@ -51,3 +51,6 @@ CREATE TABLE chat_key (
     kind        TEXT    NOT NULL,
     expires_at  INTEGER NOT NULL
 ) STRICT;
+
+-- Keys that have run out are swept.
+CREATE INDEX chat_key_expires ON chat_key (expires_at);

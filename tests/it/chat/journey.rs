@@ -97,7 +97,7 @@ async fn an_app_is_made_changed_and_printed_about() {
     page.click(".call summary").await;
 
     // "Change this" begins the next message.
-    page.click(".card .named").await;
+    page.click(".cards .named").await;
     let begun = page.evaluate("document.getElementById('message').value").await;
     assert_eq!(begun, "Change the app \"tea-timer\": ");
     type_and_send(&page, "three minutes instead").await;
@@ -150,7 +150,7 @@ async fn an_app_is_made_changed_and_printed_about() {
     page.open("about:blank").await;
     page.open(address.as_str().unwrap()).await;
     until_answered(&page, 4).await;
-    page.until("document.querySelectorAll('.card').length === 3").await;
+    page.until("document.querySelectorAll('.cards .card').length === 3").await;
     let after =
         page.evaluate("document.querySelector('#turns').innerText.replace(/\\s+/g, ' ')").await;
     assert_eq!(after, before);
