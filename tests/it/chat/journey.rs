@@ -49,6 +49,8 @@ async fn look(page: &Page, name: &str) {
     }
     page.look(320, 640, Scheme::Light).await;
     assert_eq!(page.evaluate(CHECKS).await, json!([0, [], [], 1]), "{name} at 320");
+    // The list slides out of the way before anything below it can be clicked.
+    page.until("getComputedStyle(document.getElementById('side')).visibility === 'hidden'").await;
 }
 
 #[tokio::test]
