@@ -1,9 +1,9 @@
 //! Other MCP servers: started on first use, supervised, closed cleanly.
 //!
-//! The flow: [`Servers`] knows the servers by name -> a [`server::Server`] starts one when it is
+//! The flow: [`Servers`] knows the servers by name -> a `Server` starts one when it is
 //! needed, once, with back-off after failures -> a [`Connector`] makes a [`ToolClient`] over a
 //! child's pipes ([`stdio`]) or HTTP ([`http`]) -> its tools are named `server__tool`
-//! ([`names`]) -> results become ours ([`result`]).
+//! (`names`) -> results become ours (`result`).
 //!
 //! Whatever a server does (it hangs, dies, floods, lies) costs the call that met it an error. The
 //! next call finds the server working again, if need be after a restart.

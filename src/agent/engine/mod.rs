@@ -1,7 +1,7 @@
 //! The loop of workflows and chat: model, calls of tools, their results, model again, until there
 //! is an answer or a limit ends it.
 //!
-//! [`Machine`] decides and does nothing; [`driver`] does what it says and tells it what came of it:
+//! [`Machine`] decides and does nothing; `driver` does what it says and tells it what came of it:
 //!
 //! ```text
 //! Machine::next() -> CallModel  -> the driver asks a model, as a step of the job
