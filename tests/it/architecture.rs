@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
     (
         "app",
@@ -54,6 +54,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ),
     ("elixir", &["error", "jobs", "llm", "prompts", "registry"]),
     ("error", &["llm", "storage"]),
+    ("factory", &["config", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),
     ("lib", &[]),
