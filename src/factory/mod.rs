@@ -6,4 +6,5 @@
 
 pub mod error;
 pub mod ir;
+pub mod scan;
 pub mod source;

@@ -1,1 +1,3 @@
 //! What packages are made from.
+
+pub mod database;
