@@ -148,7 +148,10 @@ pub struct ForeignKey {
 pub struct Sql {
     /// Position of the table in [`Database::tables`]; none for the database itself.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub table: Option<usize>,
+    pub place: Option<usize>,
+    /// Name of the table, for readers and searches.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub table: String,
     /// What is done.
     pub operation: Operation,
 }

@@ -89,7 +89,7 @@ impl Plan<'_> {
         self.tools
             .iter()
             .find(|tool| match &tool.kind {
-                Kind::Sql(sql) => sql.table == Some(table) && sql.operation == operation,
+                Kind::Sql(sql) => sql.place == Some(table) && sql.operation == operation,
                 Kind::Http(_) | Kind::Function(_) => false,
             })
             .map(|tool| tool.name.as_str())

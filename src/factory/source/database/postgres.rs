@@ -49,7 +49,8 @@ ORDER BY a.attrelid, a.attnum";
 
 /// Unique indexes over plain columns, the primary key first.
 const KEYS: &str = "\
-SELECT i.indrelid::int8 AS id, i.indisprimary AS first, i.indkey::int2[]::int8[] AS places \
+SELECT i.indrelid::int8 AS id, i.indisprimary AS first, \
+       ARRAY(SELECT u.place::int8 FROM unnest(i.indkey) WITH ORDINALITY AS u (place, turn) ORDER BY u.turn) AS places \
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
 WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indimmediate AND i.indisvalid \
   AND i.indnkeyatts = i.indnatts \

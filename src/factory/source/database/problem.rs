@@ -26,6 +26,12 @@ pub(super) fn of(error: &sqlx::Error, place: &str) -> FactoryError {
             "the URL is malformed".to_owned(),
             "write it as postgresql://user:password@host:5432/name, with special characters percent-encoded",
         ),
+        // What it says of itself is not as we know it: names of columns, no values.
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => (
+            Refusal::NotAccessible,
+            format!("its catalog is not as expected: {error}"),
+            "use a version of the database that is still supported",
+        ),
         _ => (
             Refusal::NotAccessible,
             "the database broke off the conversation".to_owned(),

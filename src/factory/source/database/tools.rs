@@ -29,7 +29,11 @@ pub(super) fn make(
         tags: Vec::new(),
         annotations: reading(),
         input_schema: arguments::describe_schema(),
-        kind: Kind::Sql(Box::new(Sql { table: None, operation: Operation::Describe })),
+        kind: Kind::Sql(Box::new(Sql {
+            place: None,
+            table: String::new(),
+            operation: Operation::Describe,
+        })),
     }];
     for (place, table) in tables.iter().enumerate() {
         let rights = schema
@@ -160,7 +164,11 @@ fn tool(
         tags: vec![label.clone()],
         annotations: annotations(operation),
         input_schema: input(table, operation),
-        kind: Kind::Sql(Box::new(Sql { table: Some(place), operation })),
+        kind: Kind::Sql(Box::new(Sql {
+            place: Some(place),
+            table: table.name.clone(),
+            operation,
+        })),
     }
 }
 

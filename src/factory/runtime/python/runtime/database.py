@@ -66,8 +66,8 @@ class DatabaseBackend:
     async def call(self, tool: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
         operation = tool["kind"]["operation"]
         if operation == "describe":
-            return self._describe(arguments)
-        table = self.tables[tool["kind"]["table"]]
+            return {"status": "success", **self._describe(arguments)}
+        table = self.tables[tool["kind"]["place"]]
         work, writes = {
             "list": (self._list, False),
             "get": (self._get, False),
@@ -78,7 +78,8 @@ class DatabaseBackend:
         }[operation]
         if writes and self.database["read_only"]:
             raise ToolFailure("This server opens the database for reading only.")
-        result = await self._in_thread(lambda session: work(session, table, arguments), writes)
+        answer = await self._in_thread(lambda session: work(session, table, arguments), writes)
+        result = {"status": "success", **answer}
         size = len(json.dumps(result, ensure_ascii=False).encode("utf-8", "surrogatepass"))
         if size > MOST_BYTES and not writes:
             raise ToolFailure(
