@@ -103,7 +103,11 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         Dialect::Postgresql => (cases::described(&tables), Vec::new()),
     };
     let count = tables.len();
-    let mode = request.mode.unwrap_or(if tools.len() > DIRECT_TOOLS { Mode::Search } else { Mode::Direct });
+    let mode = request.mode.unwrap_or(if tools.len() > DIRECT_TOOLS {
+        Mode::Search
+    } else {
+        Mode::Direct
+    });
     let package = Package {
         format: FORMAT,
         name: request.name.clone(),
@@ -127,7 +131,9 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
             name: request.variable.clone(),
             description: match dialect {
                 Dialect::Sqlite => "Path of the SQLite file.".to_owned(),
-                Dialect::Postgresql => "URL of the database: postgresql://user:password@host/name.".to_owned(),
+                Dialect::Postgresql => {
+                    "URL of the database: postgresql://user:password@host/name.".to_owned()
+                }
             },
             secret: dialect == Dialect::Postgresql,
             required: true,
@@ -150,7 +156,10 @@ fn dialect(url: &str) -> Result<Dialect, FactoryError> {
         return Ok(Dialect::Postgresql);
     }
     match url.split_once("://") {
-        Some((scheme, _)) if scheme != "sqlite" && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') => {
+        Some((scheme, _))
+            if scheme != "sqlite"
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') =>
+        {
             Err(FactoryError::new(
                 Refusal::Arguments,
                 format!("`database_url`: databases of kind `{scheme}` are not supported"),
