@@ -1,1 +1,5 @@
 //! What packages are made from.
+
+pub mod description;
+pub mod openapi;
+pub mod select;
