@@ -9,11 +9,13 @@ use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
-use crate::documents::fetch::Fetcher;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
+use crate::factory::host::running::PlainHost;
+use crate::factory::{self, Factory, FactoryParts};
+use crate::fetch::Fetcher;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
@@ -153,6 +155,14 @@ impl App {
             limits: config.limits.clone(),
         });
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let factory = Arc::new(Factory::new(FactoryParts {
+            catalog: Arc::clone(&catalog),
+            prompts: Arc::clone(&prompts),
+            fetcher: fetcher.limited(factory::load::limits()),
+            config: config.factory.clone(),
+            data_dir: config.storage.data_dir.clone(),
+            host: Arc::new(PlainHost::new(config.factory.running_servers)),
+        }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
@@ -179,6 +189,7 @@ impl App {
             journal: Journal::new(config.storage.data_dir.join("elixir")),
         }));
         tools.extend(elixir::tools::tools(&elixir));
+        tools.extend(factory::tools::tools(&factory));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
         tools.extend(jobs::tools::tools(&runner));
         tools.extend(further_tools);

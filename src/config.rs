@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod browser;
 pub mod elixir;
+pub mod factory;
 pub mod limits;
 pub mod llm;
 pub mod load;
@@ -46,6 +47,8 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// MCP servers that are made here.
+    pub factory: factory::FactoryConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }

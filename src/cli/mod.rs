@@ -5,6 +5,7 @@ mod config_check;
 mod demo;
 mod doctor;
 mod elixir;
+mod factory;
 mod output;
 mod runtime;
 mod serve;
@@ -86,6 +87,8 @@ enum Command {
     ClientConfig(client_config::ClientConfigArguments),
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
+    #[command(subcommand)]
+    Factory(factory::FactoryCommand),
     /// Look at the configuration
     #[command(subcommand, after_help = "Example:\n  atelier config check")]
     Config(config_check::ConfigCommand),
@@ -173,6 +176,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Tools(_)
         | Command::Call(_)
         | Command::ClientConfig(_)
+        | Command::Factory(_)
         | Command::Config(_) => false,
     };
     let resolved = || {
@@ -213,6 +217,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| elixir::run(command, config, shutdown))
         }
+        Command::Factory(command) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| factory::run(command, config, shutdown))
+        }
         Command::ClientConfig(arguments) => client_config::run(&arguments, &flags),
         Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved()?),
     }
@@ -243,6 +251,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Call(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
+        | Command::Factory(_)
         | Command::Config(_) => return flags,
     };
     flags.toolsets.clone_from(&tools.toolsets);

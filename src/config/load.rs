@@ -210,11 +210,16 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 4] =
-    ["storage.data_dir", "browser.chrome", "llm.models_file", "llm.prompts_dir"];
+const PATHS: [&str; 5] = [
+    "storage.data_dir",
+    "browser.chrome",
+    "factory.environment",
+    "llm.models_file",
+    "llm.prompts_dir",
+];
 
 /// Keys whose values are lists of paths.
-const PATH_LISTS: [&str; 1] = ["elixir.allowed_roots"];
+const PATH_LISTS: [&str; 2] = ["elixir.allowed_roots", "factory.allowed_roots"];
 
 /// Makes a path absolute: one in a file is meant from its folder, others from the working folder.
 fn absolute(mut assignment: Assignment, environment: &Environment) -> Result<Assignment, Problem> {

@@ -52,6 +52,12 @@ pub struct Package {
     /// The database, where the tools are [`Kind::Sql`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub database: Option<Database>,
+    /// What operations answer, by the name of their tool: a file of its own, read on demand.
+    #[serde(skip)]
+    pub responses: Map<String, Value>,
+    /// Schemas that `responses` points to.
+    #[serde(skip)]
+    pub response_defs: Map<String, Value>,
     /// What became no tool, each with its reason.
     #[serde(skip)]
     pub skipped: Vec<Skipped>,
@@ -109,6 +115,12 @@ pub struct Tool {
     pub annotations: Annotations,
     /// Schema of the arguments: an object; may point to `#/$defs/<name>` of the package.
     pub input_schema: Value,
+    /// The schema as it is listed, where the full one is too large for a list.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listed_schema: Option<Value>,
+    /// The description as it is listed, likewise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub listed_description: Option<String>,
     /// What it does when it is called.
     pub kind: Kind,
 }

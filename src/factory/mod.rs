@@ -4,7 +4,23 @@
 //! beside `operations.json`, tests with their cases, and what a reader needs. A package is scanned
 //! and tested before it is published by one rename.
 
+pub mod cases;
+mod credentials;
 pub mod error;
+pub mod examples;
+mod execution_log;
+pub mod host;
 pub mod ir;
 pub mod scan;
+pub mod load;
+pub mod names;
+mod publish;
+pub mod render;
+pub mod selftest;
+pub mod serialise;
+mod service;
 pub mod source;
+pub mod tools;
+mod write;
+
+pub use service::{CreateServer, Created, Factory, FactoryParts, Options};

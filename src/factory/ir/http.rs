@@ -27,9 +27,6 @@ pub struct Http {
     /// Media types of successful answers, most wanted first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub accept: Vec<String>,
-    /// Schemas of successful answers by status, for `describe_operation`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub responses: BTreeMap<String, Value>,
 }
 
 /// A base URL.
