@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::cases;
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
+use super::from_database;
 use super::host::environment::Environments;
 use super::host::running::{Offered, ServerHost, StartServer};
 use super::ir::{Features, Mode, Package, PackageFile, Skipped, SourceKind, Sourced};
@@ -18,6 +19,7 @@ use super::names::{self, prose};
 use super::publish;
 use super::render::{self, listing, templates::Templates};
 use super::selftest::{self, SelfTest};
+use super::source::database::Access;
 use super::source::description;
 use super::source::openapi::{self, Settings};
 use super::source::select::Selection;
@@ -93,6 +95,10 @@ pub struct Options {
     pub base_url: Option<String>,
     /// How tools are offered.
     pub mode: Option<Mode>,
+    /// Tables of a database; empty: all.
+    pub tables: Vec<String>,
+    /// Whether tools may write to a database.
+    pub access: Access,
 }
 
 /// A server that was made.
@@ -190,13 +196,20 @@ impl Factory {
             let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
             refuse_failed(&draft)?;
             (draft, None)
-        } else if call.database_url.is_some() {
-            return Err(FactoryError::new(
-                Refusal::Arguments,
-                "`database_url` cannot be used in this build",
-                "give `openapi`, `description` or `tool_specs`",
-            )
-            .into());
+        } else if let Some(given) = &call.database_url {
+            run.progress(5.0, Some(100.0), "reading the database");
+            let sourced = from_database::sourced(&call, given, &self.parts.config, &loader).await?;
+            log.step(
+                "introspect",
+                format!(
+                    "{} tools, {} skipped",
+                    sourced.package.tools.len(),
+                    sourced.package.skipped.len()
+                ),
+            );
+            let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
+            refuse_failed(&draft)?;
+            (draft, None)
         } else if let Some(specs) = &call.tool_specs {
             let sourced =
                 description::from_specs(specs, call.name.as_deref(), &call.options.features)

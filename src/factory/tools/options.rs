@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::factory::Options;
 use crate::factory::ir::{Features, Mode};
+use crate::factory::source::database::Access;
 
 /// Features of the made server, and how it is made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -78,15 +79,7 @@ impl Default for OptionsParams {
 impl OptionsParams {
     /// What asks for something that this build cannot do.
     pub(super) fn unavailable(&self) -> Option<&'static str> {
-        if self.web_search {
-            Some("web_search")
-        } else if self.tables.is_some() {
-            Some("tables")
-        } else if self.read_only {
-            Some("read_only")
-        } else {
-            None
-        }
+        if self.web_search { Some("web_search") } else { None }
     }
 }
 
@@ -105,6 +98,8 @@ impl From<OptionsParams> for Options {
             },
             template_dir: params.template_dir,
             base_url: params.base_url,
+            tables: params.tables.unwrap_or_default(),
+            access: if params.read_only { Access::ReadOnly } else { Access::ReadWrite },
             mode: params.mode.map(|mode| match mode {
                 ModeParam::Direct => Mode::Direct,
                 ModeParam::Search => Mode::Search,

@@ -20,6 +20,7 @@ use crate::factory::ir::{
 };
 
 use self::schema::Schema;
+pub(in crate::factory) use self::sqlite::path_of;
 
 /// Most tables of one package.
 const MOST_TABLES: usize = 200;
@@ -36,11 +37,12 @@ static KNOWN: LazyLock<moka::future::Cache<String, Arc<Schema>>> =
     LazyLock::new(|| moka::future::Cache::builder().max_capacity(32).time_to_live(KEPT).build());
 
 /// Whether tools may write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Access {
     /// The database is opened so that nothing can be written.
     ReadOnly,
     /// Rows can be made, changed and removed.
+    #[default]
     ReadWrite,
 }
 
@@ -124,6 +126,8 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         mode,
         tools,
         defs: serde_json::Map::new(),
+        responses: Default::default(),
+        response_defs: Default::default(),
         schemes: std::collections::BTreeMap::new(),
         servers: Vec::new(),
         hosts: hosts(dialect, &request.url),

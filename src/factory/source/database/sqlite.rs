@@ -18,7 +18,7 @@ use super::schema::{Arguments, Described, Rights, Schema};
 const USUAL_MODULES: [&str; 6] = ["fts3", "fts4", "fts5", "rtree", "rtree_i32", "dbstat"];
 
 /// The path that an address names.
-pub(super) fn path_of(url: &str) -> String {
+pub(in crate::factory) fn path_of(url: &str) -> String {
     for prefix in ["sqlite://", "sqlite:"] {
         if let Some(rest) = url.strip_prefix(prefix) {
             let path = rest.split('?').next().unwrap_or(rest);
