@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cases;
+use super::{auth, cases};
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
 use super::host::environment::Environments;
@@ -17,7 +17,9 @@ use super::load::Loader;
 use super::names::{self, prose};
 use super::publish;
 use super::render::{self, listing, templates::Templates};
+use super::scan::{self, Severity, SourceFile};
 use super::selftest::{self, SelfTest};
+use super::source::database::{self, Access, DatabaseRequest};
 use super::source::description;
 use super::source::openapi::{self, Settings};
 use super::source::select::Selection;
@@ -76,6 +78,8 @@ pub struct CreateServer {
     pub include: Vec<String>,
     /// Patterns of what is not.
     pub exclude: Vec<String>,
+    /// How operations authenticate of which the source says nothing.
+    pub auth: Option<Value>,
     /// Folder for a copy.
     pub output_dir: Option<String>,
     /// The rest.
@@ -83,7 +87,7 @@ pub struct CreateServer {
 }
 
 /// How a server is made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Around every call.
     pub features: Features,
@@ -93,6 +97,23 @@ pub struct Options {
     pub base_url: Option<String>,
     /// How tools are offered.
     pub mode: Option<Mode>,
+    /// Tables that are wanted; none: all.
+    pub tables: Vec<String>,
+    /// Whether rows may be changed.
+    pub access: Access,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            features: Features::default(),
+            template_dir: None,
+            base_url: None,
+            mode: None,
+            tables: Vec::new(),
+            access: Access::ReadWrite,
+        }
+    }
 }
 
 /// A server that was made.
@@ -126,6 +147,7 @@ pub struct Created {
 
 /// A package before it is published.
 struct Draft {
+    findings: Vec<Value>,
     package: Package,
     files: Vec<PackageFile>,
     self_test: SelfTest,
@@ -156,7 +178,7 @@ impl Factory {
             None => Templates::default(),
         };
         let output = match &call.output_dir {
-            Some(folder) => Some(loader.allowed(Path::new(folder))?),
+            Some(folder) => Some(loader.allowed_folder(Path::new(folder))?),
             None => None,
         };
         let mut log = ExecutionLog::default();
@@ -170,6 +192,7 @@ impl Factory {
                 selection: Selection::new(&call.include, &call.exclude)?,
                 mode: call.options.mode,
                 features: call.options.features.clone(),
+                auth: call.auth.as_ref().map(auth::read).transpose()?,
             };
             // Large documents take a second of work.
             let work = tokio::task::spawn_blocking(move || {
@@ -190,13 +213,15 @@ impl Factory {
             let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
             refuse_failed(&draft)?;
             (draft, None)
-        } else if call.database_url.is_some() {
-            return Err(FactoryError::new(
-                Refusal::Arguments,
-                "`database_url` cannot be used in this build",
-                "give `openapi`, `description` or `tool_specs`",
-            )
-            .into());
+        } else if let Some(given) = &call.database_url {
+            run.progress(5.0, Some(100.0), "reading the database");
+            let request = self.database(&loader, given, &call)?;
+            let mut sourced = database::introspect(&request).await?;
+            listing::fit(&mut sourced.package);
+            log.step("introspect", format!("{} tools, {} skipped", sourced.package.tools.len(), sourced.package.skipped.len()));
+            let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
+            refuse_failed(&draft)?;
+            (draft, None)
         } else if let Some(specs) = &call.tool_specs {
             let sourced =
                 description::from_specs(specs, call.name.as_deref(), &call.options.features)
@@ -234,12 +259,20 @@ impl Factory {
             });
             let problems = match judged {
                 Ok(sourced) => {
-                    let draft = self.draft(run, sourced, templates, log, Some(attempt)).await?;
-                    if draft.self_test.failed == 0 {
-                        return Ok((draft, outcome.model_used));
+                    match self.draft(run, sourced, templates, log, Some(attempt)).await {
+                        Ok(draft) if draft.self_test.failed == 0 => {
+                            return Ok((draft, outcome.model_used));
+                        }
+                        Ok(draft) => {
+                            publish::forget(&draft.staged).await;
+                            draft.self_test.problems
+                        }
+                        // What the scan does not let through is the author's to put right.
+                        Err(Failure::Error(error)) if error.code == Refusal::ScanBlocked.as_str() => {
+                            vec![error.message]
+                        }
+                        Err(failure) => return Err(failure),
                     }
-                    publish::forget(&draft.staged).await;
-                    draft.self_test.problems
                 }
                 Err(problems) => problems,
             };
@@ -262,7 +295,19 @@ impl Factory {
         run.progress(40.0, Some(100.0), "writing the package");
         let mut files = render::render(&package, &cases, templates)?;
         files.extend(own);
-        parse_all(&files)?;
+        let report = scan_all(&package, &files)?;
+        log.step("scan", format!("{} findings", report.findings.len()));
+        files.extend(reports(&report));
+        let blocked = report.blocked(Severity::High);
+        if let Some(first) = blocked.first() {
+            return Err(FactoryError::new(
+                Refusal::ScanBlocked,
+                format!("the scan found {} serious faults; the first: {}:{}: {}", blocked.len(), first.path, first.line, first.message),
+                "correct the code of the tools",
+            )
+            .detail("scan", report.to_json())
+            .into());
+        }
         log.step("render", format!("{} files", files.len()));
         let staged = self.folder().join(".staging").join(format!(
             "{}-{}",
@@ -319,7 +364,64 @@ impl Factory {
         ];
         files.extend(logs);
         publish::stage(&staged, &files).await?;
-        Ok(Draft { package, files, self_test, python: python.ok(), staged })
+        let findings = report
+            .to_json()
+            .get("findings")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        Ok(Draft { findings, package, files, self_test, python: python.ok(), staged })
+    }
+
+    /// What is asked of a database: a file below an allowed folder, an address, or a variable of the
+    /// operator.
+    fn database(&self, loader: &Loader<'_>, given: &str, call: &CreateServer) -> Result<DatabaseRequest, FactoryError> {
+        let given = given.trim();
+        let variable = given.strip_prefix("env:").map(str::trim);
+        let mut address = match variable {
+            None => given.to_owned(),
+            Some(name) => {
+                let found = self.parts.config.variables.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+                let (_, value) = found.ok_or_else(|| {
+                    FactoryError::new(
+                        Refusal::NotAccessible,
+                        format!("the variable `{}` of `database_url` is not set", prose(name, 80)),
+                        "the operator sets it under `factory.variables` (ATELIER_FACTORY__VARIABLES__NAME)",
+                    )
+                })?;
+                value.clone()
+            }
+        };
+        let is_server = ["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme));
+        if !is_server {
+            let path = address.strip_prefix("sqlite:").map_or(address.as_str(), |path| {
+                path.strip_prefix("//").unwrap_or(path)
+            });
+            if path.contains("://") {
+                return Err(FactoryError::new(
+                    Refusal::Arguments,
+                    "`database_url` is of a kind that is not supported",
+                    "give the path of a SQLite file or a postgresql:// URL",
+                ));
+            }
+            address = loader.allowed(Path::new(path))?.to_string_lossy().into_owned();
+        }
+        let fallback = if is_server {
+            address.split(['?', '#']).next().and_then(|url| url.rsplit_once('/')).map_or("database", |(_, name)| name).to_owned()
+        } else {
+            Path::new(&address).file_stem().map_or_else(|| "database".to_owned(), |stem| stem.to_string_lossy().into_owned())
+        };
+        Ok(DatabaseRequest {
+            url: address,
+            variable: "DATABASE_URL".to_owned(),
+            name: names::server(call.name.as_deref().unwrap_or(&fallback)),
+            tables: call.options.tables.clone(),
+            include: call.include.clone(),
+            exclude: call.exclude.clone(),
+            access: call.options.access,
+            features: call.options.features.clone(),
+            mode: call.options.mode,
+        })
     }
 
     async fn interpreter(&self, files: &[PackageFile]) -> Result<PathBuf, String> {
@@ -341,7 +443,7 @@ impl Factory {
         model_used: Option<String>,
     ) -> Result<Created, Failure> {
         run.progress(95.0, Some(100.0), "publishing");
-        let Draft { package, files, self_test, python, staged } = draft;
+        let Draft { findings, package, files, self_test, python, staged } = draft;
         let principal = run.context().principal.clone();
         let place = Path::new(publish::SERVERS)
             .join(names::hash8(principal.as_str()))
@@ -392,7 +494,7 @@ impl Factory {
             mode: package.mode,
             skipped: package.skipped,
             self_test,
-            findings: Vec::new(),
+            findings,
             environment: package
                 .environment
                 .into_iter()
@@ -646,18 +748,39 @@ fn refuse_failed(draft: &Draft) -> Result<(), FactoryError> {
     .detail("self_test", json!(draft.self_test)))
 }
 
-/// Reads every Python file once with the parser: what does not parse is never published.
-fn parse_all(files: &[PackageFile]) -> Result<(), FactoryError> {
+/// Parses and scans every Python file. Our own runtime does by design what tools may not (it opens
+/// connections, it reads the environment): it is parsed alone.
+fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, FactoryError> {
     for file in files.iter().filter(|file| file.path.ends_with(".py")) {
-        if let Err(error) = ruff_python_parser::parse_module(&file.text) {
+        if let Err(finding) = scan::parse_check(&file.path, &file.text) {
             return Err(FactoryError::new(
                 Refusal::Internal,
-                format!("the generated file {} is no Python: {error}", file.path),
+                format!("the file {} is no Python: line {}: {}", finding.path, finding.line, finding.message),
                 "report this with the source",
             ));
         }
     }
-    Ok(())
+    let written: Vec<SourceFile<'_>> = files
+        .iter()
+        .filter(|file| file.path.starts_with("tools/"))
+        .map(|file| SourceFile { path: &file.path, text: &file.text })
+        .collect();
+    let declared = scan::Declared {
+        environment: Some(package.environment.iter().map(|variable| variable.name.clone()).collect()),
+        hosts: Some(package.hosts.clone()),
+        packages: Some(description::PACKAGES.iter().map(|name| (*name).to_owned()).collect()),
+        ..scan::Declared::default()
+    };
+    Ok(scan::scan(&written, &declared, &scan::Rules::builtin()))
+}
+
+fn reports(report: &scan::Report) -> [PackageFile; 3] {
+    let file = |path: &str, text: String| PackageFile { path: path.to_owned(), text };
+    [
+        file("SECURITY_REPORT.md", report.to_markdown()),
+        file("SECURITY_REPORT.json", format!("{:#}\n", report.to_json())),
+        file("SECURITY_REPORT.sarif", format!("{:#}\n", report.to_sarif())),
+    ]
 }
 
 fn fingerprint(files: &[PackageFile]) -> String {

@@ -171,7 +171,8 @@ fn database_runtime() -> Vec<PackageFile> {
 }
 
 /// Files of packages whose tools are statements.
-const DATABASE_RUNTIME: [(&str, &str); 0] = [];
+const DATABASE_RUNTIME: [(&str, &str); 1] =
+    [("runtime/database.py", include_str!("../runtime/python/runtime/database.py"))];
 
 /// Where a package's tools come from, in words.
 pub const fn origin(source: SourceKind) -> &'static str {

@@ -14,7 +14,7 @@ use crate::factory::{CreateServer, Created, Factory};
 use crate::jobs::{Failure, ToolOutput};
 use crate::registry::{Annotations, Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Makes a complete MCP server (Python) from an OpenAPI or Swagger document, from a description in words, or from tools that you have written (`tool_specs`), and proves it before it is listed: the server is started, listed and called, its own tests run, and `self_test` tells the result. Every operation of an API becomes a tool or stands in `skipped` with its reason; above 40 operations three tools search, describe and call them. Give exactly one source. The package holds server, tests, Dockerfile, README, skill file, CI and logs. start_mcp_server runs it.";
+const DESCRIPTION: &str = "Makes a complete MCP server (Python) from an OpenAPI or Swagger document, from a database (SQLite file or PostgreSQL), from a description in words, or from tools that you have written (`tool_specs`), and proves it before it is listed: the server is started, listed and called, its own tests run, and `self_test` tells the result. Every operation of an API becomes a tool or stands in `skipped` with its reason; above 40 operations three tools search, describe and call them. Give exactly one source. The package holds server, tests, Dockerfile, README, skill file, CI and logs. start_mcp_server runs it.";
 
 /// Most tools and skipped parts that a result lists.
 const LISTED: usize = 200;
@@ -179,12 +179,11 @@ impl Params {
             )
             .into());
         }
-        let missing = if self.auth.is_some() { Some("auth") } else { self.options.unavailable() };
-        if let Some(name) = missing {
+        if let Some(name) = self.options.unavailable() {
             return Err(FactoryError::new(
                 Refusal::Arguments,
                 format!("`{name}` cannot be used in this build"),
-                "leave it out; with OpenAPI the document's own security schemes are used",
+                "leave it out",
             )
             .into());
         }
@@ -196,6 +195,7 @@ impl Params {
             tool_specs: self.tool_specs.map(Value::Array),
             name: filled(self.name),
             model: self.model,
+            auth: self.auth,
             include: self.include.unwrap_or_default(),
             exclude: self.exclude.unwrap_or_default(),
             output_dir: filled(self.output_dir),

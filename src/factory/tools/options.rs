@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::factory::Options;
 use crate::factory::ir::{Features, Mode};
+use crate::factory::source::database::Access;
 
 /// Features of the made server, and how it is made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -80,10 +81,6 @@ impl OptionsParams {
     pub(super) fn unavailable(&self) -> Option<&'static str> {
         if self.web_search {
             Some("web_search")
-        } else if self.tables.is_some() {
-            Some("tables")
-        } else if self.read_only {
-            Some("read_only")
         } else {
             None
         }
@@ -109,6 +106,8 @@ impl From<OptionsParams> for Options {
                 ModeParam::Direct => Mode::Direct,
                 ModeParam::Search => Mode::Search,
             }),
+            tables: params.tables.unwrap_or_default(),
+            access: if params.read_only { Access::ReadOnly } else { Access::ReadWrite },
         }
     }
 }

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The Python that tests of made servers run: the versions that packages name, from wheels alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder="target/factory-python"
+wanted="src/factory/runtime/python/requirements-dev.txt"
+stamp="$folder/READY"
+sum="$(cat "$wanted" src/factory/runtime/python/requirements.txt | sha256sum)"
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]; then exit 0; fi
+rm -rf "$folder"
+python3 -m venv "$folder"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: -r "$wanted"
+printf '%s' "$sum" > "$stamp"
