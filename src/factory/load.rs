@@ -134,6 +134,20 @@ impl Loader<'_> {
         String::from_utf8(file.bytes).map_err(|_| "it is no UTF-8 text".to_owned())
     }
 
+    /// A folder below an allowed one that is written to; it need not be there yet.
+    ///
+    /// # Errors
+    /// When it is not allowed.
+    pub fn allowed_folder(&self, path: &Path) -> Result<PathBuf, FactoryError> {
+        if path.symlink_metadata().is_ok() {
+            return self.allowed(path);
+        }
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(self.allowed(parent)?.join(name)),
+            _ => self.allowed(path),
+        }
+    }
+
     /// A path below an allowed folder, with links resolved.
     ///
     /// # Errors
@@ -161,7 +175,8 @@ impl Loader<'_> {
                 .any(|root| root.canonicalize().is_ok_and(|root| path.starts_with(root)))
         };
         let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-        if !parent.as_deref().is_some_and(inside) {
+        let is_root = path.canonicalize().is_ok_and(|path| inside(&path));
+        if !is_root && !parent.as_deref().is_some_and(inside) {
             return Err(refused());
         }
         let found = path.canonicalize().map_err(|_| {

@@ -4,6 +4,7 @@
 //! beside `operations.json`, tests with their cases, and what a reader needs. A package is scanned
 //! and tested before it is published by one rename.
 
+pub mod auth;
 pub mod cases;
 mod credentials;
 pub mod error;

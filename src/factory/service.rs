@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cases;
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
 use super::from_database;
@@ -18,12 +17,14 @@ use super::load::Loader;
 use super::names::{self, prose};
 use super::publish;
 use super::render::{self, listing, templates::Templates};
+use super::scan::{self, Severity, SourceFile};
 use super::selftest::{self, SelfTest};
 use super::source::database::Access;
 use super::source::description;
 use super::source::openapi::{self, Settings};
 use super::source::select::Selection;
 use super::write::{ATTEMPTS, Conversation, json_of};
+use super::{auth, cases};
 use crate::config::factory::FactoryConfig;
 use crate::fetch::Fetcher;
 use crate::jobs::{Failure, Run};
@@ -78,6 +79,8 @@ pub struct CreateServer {
     pub include: Vec<String>,
     /// Patterns of what is not.
     pub exclude: Vec<String>,
+    /// How operations authenticate of which the source says nothing.
+    pub auth: Option<Value>,
     /// Folder for a copy.
     pub output_dir: Option<String>,
     /// The rest.
@@ -85,7 +88,7 @@ pub struct CreateServer {
 }
 
 /// How a server is made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Around every call.
     pub features: Features,
@@ -95,10 +98,23 @@ pub struct Options {
     pub base_url: Option<String>,
     /// How tools are offered.
     pub mode: Option<Mode>,
-    /// Tables of a database; empty: all.
+    /// Tables that are wanted; none: all.
     pub tables: Vec<String>,
-    /// Whether tools may write to a database.
+    /// Whether rows may be changed.
     pub access: Access,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            features: Features::default(),
+            template_dir: None,
+            base_url: None,
+            mode: None,
+            tables: Vec::new(),
+            access: Access::ReadWrite,
+        }
+    }
 }
 
 /// A server that was made.
@@ -132,6 +148,7 @@ pub struct Created {
 
 /// A package before it is published.
 struct Draft {
+    findings: Vec<Value>,
     package: Package,
     files: Vec<PackageFile>,
     self_test: SelfTest,
@@ -162,7 +179,7 @@ impl Factory {
             None => Templates::default(),
         };
         let output = match &call.output_dir {
-            Some(folder) => Some(loader.allowed(Path::new(folder))?),
+            Some(folder) => Some(loader.allowed_folder(Path::new(folder))?),
             None => None,
         };
         let mut log = ExecutionLog::default();
@@ -176,6 +193,7 @@ impl Factory {
                 selection: Selection::new(&call.include, &call.exclude)?,
                 mode: call.options.mode,
                 features: call.options.features.clone(),
+                auth: call.auth.as_ref().map(auth::read).transpose()?,
             };
             // Large documents take a second of work.
             let work = tokio::task::spawn_blocking(move || {
@@ -247,12 +265,22 @@ impl Factory {
             });
             let problems = match judged {
                 Ok(sourced) => {
-                    let draft = self.draft(run, sourced, templates, log, Some(attempt)).await?;
-                    if draft.self_test.failed == 0 {
-                        return Ok((draft, outcome.model_used));
+                    match self.draft(run, sourced, templates, log, Some(attempt)).await {
+                        Ok(draft) if draft.self_test.failed == 0 => {
+                            return Ok((draft, outcome.model_used));
+                        }
+                        Ok(draft) => {
+                            publish::forget(&draft.staged).await;
+                            draft.self_test.problems
+                        }
+                        // What the scan does not let through is the author's to put right.
+                        Err(Failure::Error(error))
+                            if error.code == Refusal::ScanBlocked.as_str() =>
+                        {
+                            vec![error.message]
+                        }
+                        Err(failure) => return Err(failure),
                     }
-                    publish::forget(&draft.staged).await;
-                    draft.self_test.problems
                 }
                 Err(problems) => problems,
             };
@@ -275,7 +303,25 @@ impl Factory {
         run.progress(40.0, Some(100.0), "writing the package");
         let mut files = render::render(&package, &cases, templates)?;
         files.extend(own);
-        parse_all(&files)?;
+        let report = scan_all(&package, &files)?;
+        log.step("scan", format!("{} findings", report.findings.len()));
+        files.extend(reports(&report));
+        let blocked = report.blocked(Severity::High);
+        if let Some(first) = blocked.first() {
+            return Err(FactoryError::new(
+                Refusal::ScanBlocked,
+                format!(
+                    "the scan found {} serious faults; the first: {}:{}: {}",
+                    blocked.len(),
+                    first.path,
+                    first.line,
+                    first.message
+                ),
+                "correct the code of the tools",
+            )
+            .detail("scan", report.to_json())
+            .into());
+        }
         log.step("render", format!("{} files", files.len()));
         let staged = self.folder().join(".staging").join(format!(
             "{}-{}",
@@ -332,7 +378,9 @@ impl Factory {
         ];
         files.extend(logs);
         publish::stage(&staged, &files).await?;
-        Ok(Draft { package, files, self_test, python: python.ok(), staged })
+        let findings =
+            report.to_json().get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
+        Ok(Draft { findings, package, files, self_test, python: python.ok(), staged })
     }
 
     async fn interpreter(&self, files: &[PackageFile]) -> Result<PathBuf, String> {
@@ -354,7 +402,7 @@ impl Factory {
         model_used: Option<String>,
     ) -> Result<Created, Failure> {
         run.progress(95.0, Some(100.0), "publishing");
-        let Draft { package, files, self_test, python, staged } = draft;
+        let Draft { findings, package, files, self_test, python, staged } = draft;
         let principal = run.context().principal.clone();
         let place = Path::new(publish::SERVERS)
             .join(names::hash8(principal.as_str()))
@@ -405,7 +453,7 @@ impl Factory {
             mode: package.mode,
             skipped: package.skipped,
             self_test,
-            findings: Vec::new(),
+            findings,
             environment: package
                 .environment
                 .into_iter()
@@ -659,18 +707,44 @@ fn refuse_failed(draft: &Draft) -> Result<(), FactoryError> {
     .detail("self_test", json!(draft.self_test)))
 }
 
-/// Reads every Python file once with the parser: what does not parse is never published.
-fn parse_all(files: &[PackageFile]) -> Result<(), FactoryError> {
+/// Parses and scans every Python file. Our own runtime does by design what tools may not (it opens
+/// connections, it reads the environment): it is parsed alone.
+fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, FactoryError> {
     for file in files.iter().filter(|file| file.path.ends_with(".py")) {
-        if let Err(error) = ruff_python_parser::parse_module(&file.text) {
+        if let Err(finding) = scan::parse_check(&file.path, &file.text) {
             return Err(FactoryError::new(
                 Refusal::Internal,
-                format!("the generated file {} is no Python: {error}", file.path),
+                format!(
+                    "the file {} is no Python: line {}: {}",
+                    finding.path, finding.line, finding.message
+                ),
                 "report this with the source",
             ));
         }
     }
-    Ok(())
+    let written: Vec<SourceFile<'_>> = files
+        .iter()
+        .filter(|file| file.path.starts_with("tools/"))
+        .map(|file| SourceFile { path: &file.path, text: &file.text })
+        .collect();
+    let declared = scan::Declared {
+        environment: Some(
+            package.environment.iter().map(|variable| variable.name.clone()).collect(),
+        ),
+        hosts: Some(package.hosts.clone()),
+        packages: Some(description::PACKAGES.iter().map(|name| (*name).to_owned()).collect()),
+        ..scan::Declared::default()
+    };
+    Ok(scan::scan(&written, &declared, &scan::Rules::builtin()))
+}
+
+fn reports(report: &scan::Report) -> [PackageFile; 3] {
+    let file = |path: &str, text: String| PackageFile { path: path.to_owned(), text };
+    [
+        file("SECURITY_REPORT.md", report.to_markdown()),
+        file("SECURITY_REPORT.json", format!("{:#}\n", report.to_json())),
+        file("SECURITY_REPORT.sarif", format!("{:#}\n", report.to_sarif())),
+    ]
 }
 
 fn fingerprint(files: &[PackageFile]) -> String {

@@ -26,6 +26,12 @@ mod elixir;
 #[cfg(test)]
 mod error_codes;
 #[cfg(test)]
+mod factory_hostile;
+#[cfg(test)]
+mod factory_product;
+#[cfg(test)]
+mod factory_requests;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod llm;

@@ -181,12 +181,11 @@ impl Params {
             )
             .into());
         }
-        let missing = if self.auth.is_some() { Some("auth") } else { self.options.unavailable() };
-        if let Some(name) = missing {
+        if let Some(name) = self.options.unavailable() {
             return Err(FactoryError::new(
                 Refusal::Arguments,
                 format!("`{name}` cannot be used in this build"),
-                "leave it out; with OpenAPI the document's own security schemes are used",
+                "leave it out",
             )
             .into());
         }
@@ -198,6 +197,7 @@ impl Params {
             tool_specs: self.tool_specs.map(Value::Array),
             name: filled(self.name),
             model: self.model,
+            auth: self.auth,
             include: self.include.unwrap_or_default(),
             exclude: self.exclude.unwrap_or_default(),
             output_dir: filled(self.output_dir),

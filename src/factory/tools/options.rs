@@ -104,6 +104,8 @@ impl From<OptionsParams> for Options {
                 ModeParam::Direct => Mode::Direct,
                 ModeParam::Search => Mode::Search,
             }),
+            tables: params.tables.unwrap_or_default(),
+            access: if params.read_only { Access::ReadOnly } else { Access::ReadWrite },
         }
     }
 }

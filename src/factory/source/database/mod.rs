@@ -149,6 +149,8 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
             read_only: request.access == Access::ReadOnly,
             tables,
         }),
+        responses: serde_json::Map::new(),
+        response_defs: serde_json::Map::new(),
         skipped,
         notes: schema.notes.clone(),
     };

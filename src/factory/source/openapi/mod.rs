@@ -23,7 +23,7 @@ use self::schema::{Direction, Schemas};
 use super::select::Selection;
 use crate::factory::error::{FactoryError, Refusal};
 use crate::factory::ir::{
-    FORMAT, Features, Kind, Mode, Note, Package, Skipped, SourceKind, Variable,
+    FORMAT, Features, Kind, Mode, Note, Package, Requirement, Scheme, Skipped, SourceKind, Variable,
 };
 use crate::factory::names::{self, Names, prose};
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub mode: Option<Mode>,
     /// Features around every call.
     pub features: Features,
+    /// How operations authenticate of which the document says nothing.
+    pub auth: Option<(String, Scheme)>,
 }
 
 /// Makes a package of a description.
@@ -161,6 +163,17 @@ pub fn normalise(
             }
         }
     }
+    if let Some((name, scheme)) = &settings.auth {
+        package.schemes.insert(name.clone(), scheme.clone());
+        let wanted = Requirement { schemes: BTreeMap::from([(name.clone(), Vec::new())]) };
+        for tool in &mut package.tools {
+            if let Kind::Http(http) = &mut tool.kind
+                && http.security.is_empty()
+            {
+                http.security.push(wanted.clone());
+            }
+        }
+    }
     package.schemes.retain(|name, _| is_used(name, &package.tools));
     package.hosts = hosts(&package);
     package.environment = environment(&package);
@@ -259,7 +272,7 @@ fn is_used(name: &str, tools: &[crate::factory::ir::Tool]) -> bool {
 }
 
 fn hosts(package: &Package) -> Vec<String> {
-    use crate::factory::ir::{Oauth2, Scheme};
+    use crate::factory::ir::Oauth2;
     let of_operations = package.tools.iter().filter_map(|tool| match &tool.kind {
         Kind::Http(http) => Some(http.servers.iter().take(1)),
         Kind::Sql(_) | Kind::Function(_) => None,
