@@ -88,7 +88,7 @@ pub struct CreateServer {
 }
 
 /// How a server is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Around every call.
     pub features: Features,
@@ -102,19 +102,6 @@ pub struct Options {
     pub tables: Vec<String>,
     /// Whether rows may be changed.
     pub access: Access,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            features: Features::default(),
-            template_dir: None,
-            base_url: None,
-            mode: None,
-            tables: Vec::new(),
-            access: Access::ReadWrite,
-        }
-    }
 }
 
 /// A server that was made.
@@ -724,7 +711,12 @@ fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, Fa
     }
     let written: Vec<SourceFile<'_>> = files
         .iter()
-        .filter(|file| file.path.starts_with("tools/"))
+        .filter(|file| {
+            // Templates of the caller may make these two.
+            file.path.starts_with("tools/")
+                || file.path == "Dockerfile"
+                || file.path.starts_with(".github/")
+        })
         .map(|file| SourceFile { path: &file.path, text: &file.text })
         .collect();
     let declared = scan::Declared {

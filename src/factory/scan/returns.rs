@@ -259,15 +259,15 @@ impl<'tree> Scan<'_, 'tree> {
                 for value in &call.arguments {
                     let value = if call.name == "extend" { value.item() } else { value.clone() };
                     let mut kept = whole.entries.as_ref().clone();
-                    if entries.len() < 16 {
-                        entries.push((format!("+{}", entries.len()), value.derived()));
+                    if kept.len() < 16 {
+                        kept.push((format!("+{}", kept.len()), value.derived()));
                     }
                     let keys = whole.keys;
                     let built = whole.built || value.built;
                     whole = Value::of(whole.origin().max(value.origin()));
                     whole.built = built;
                     whole.keys = keys.map(|keys| keys.max(value.keys.unwrap_or(keys)));
-                    whole.entries = entries(entries);
+                    whole.entries = entries(kept);
                 }
                 self.scope.insert(place, whole);
                 Value::of(Origin::Constant)
