@@ -22,6 +22,9 @@ if [ "${1:?build or test}" = test ]; then
     # Reads the PDFs that tests make.
     need poppler-utils pdftotext
     need elixir elixir
+    # Servers that are made from databases are tested on a real one. Debian keeps its programs out
+    # of the path, by version.
+    if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then need postgresql postgres; fi
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

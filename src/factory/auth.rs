@@ -67,9 +67,14 @@ pub fn read(value: &Value) -> Result<(String, Scheme), FactoryError> {
         Given::ApiKey { name, location } => {
             let location = location.unwrap_or(Location::Header);
             if location == Location::Path || name.trim().is_empty() {
-                return Err(refused("`auth`: a key stands in a header, the query or a cookie".to_owned()));
+                return Err(refused(
+                    "`auth`: a key stands in a header, the query or a cookie".to_owned(),
+                ));
             }
-            ("api_key".to_owned(), Scheme::ApiKey { location, wire_name: name, variable: "API_KEY".to_owned() })
+            (
+                "api_key".to_owned(),
+                Scheme::ApiKey { location, wire_name: name, variable: "API_KEY".to_owned() },
+            )
         }
         Given::Bearer {} => (
             "bearer".to_owned(),
@@ -77,7 +82,10 @@ pub fn read(value: &Value) -> Result<(String, Scheme), FactoryError> {
         ),
         Given::Basic {} => (
             "basic".to_owned(),
-            Scheme::Basic { username: "API_USERNAME".to_owned(), password: "API_PASSWORD".to_owned() },
+            Scheme::Basic {
+                username: "API_USERNAME".to_owned(),
+                password: "API_PASSWORD".to_owned(),
+            },
         ),
         Given::Oauth2 { token_url, authorization_url, scopes } => {
             for url in [Some(&token_url), authorization_url.as_ref()].into_iter().flatten() {
@@ -98,7 +106,8 @@ pub fn read(value: &Value) -> Result<(String, Scheme), FactoryError> {
             scopes,
         ),
         Given::Azure { tenant, scopes } => {
-            if !tenant.chars().all(|letter| letter.is_ascii_alphanumeric() || "-.".contains(letter)) {
+            if !tenant.chars().all(|letter| letter.is_ascii_alphanumeric() || "-.".contains(letter))
+            {
                 return Err(refused("`auth.tenant` is no name of a tenant".to_owned()));
             }
             let base = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0");
@@ -110,9 +119,14 @@ pub fn read(value: &Value) -> Result<(String, Scheme), FactoryError> {
 fn check(url: &str) -> Result<(), FactoryError> {
     let fine = url::Url::parse(url).is_ok_and(|url| {
         let loopback = matches!(url.host_str(), Some("127.0.0.1" | "localhost"));
-        (url.scheme() == "https" || (url.scheme() == "http" && loopback)) && url.password().is_none()
+        (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+            && url.password().is_none()
     });
-    if fine { Ok(()) } else { Err(refused(format!("`auth`: `{}` is no https URL", prose(url, 200)))) }
+    if fine {
+        Ok(())
+    } else {
+        Err(refused(format!("`auth`: `{}` is no https URL", prose(url, 200))))
+    }
 }
 
 fn oauth2(
@@ -122,7 +136,11 @@ fn oauth2(
     scopes: Vec<String>,
 ) -> (String, Scheme) {
     let prefix = variable(name);
-    let grant = if authorization_url.is_some() { Grant::AuthorizationCode } else { Grant::ClientCredentials };
+    let grant = if authorization_url.is_some() {
+        Grant::AuthorizationCode
+    } else {
+        Grant::ClientCredentials
+    };
     let scheme = Oauth2 {
         grant,
         token_url,
@@ -158,7 +176,11 @@ mod tests {
         assert_eq!(read(&json!("github")).unwrap().0, "github");
         let (_, scheme) = read(&json!({"type": "api_key", "name": "key", "in": "query"})).unwrap();
         assert!(matches!(scheme, Scheme::ApiKey { location: Location::Query, .. }));
-        for wrong in [json!("gitlab"), json!({"type": "bearer", "token": "x"}), json!({"type": "oauth2", "token_url": "http://a.example/t"})] {
+        for wrong in [
+            json!("gitlab"),
+            json!({"type": "bearer", "token": "x"}),
+            json!({"type": "oauth2", "token_url": "http://a.example/t"}),
+        ] {
             assert_eq!(read(&wrong).unwrap_err().code, Refusal::Arguments, "{wrong}");
         }
     }

@@ -10,6 +10,7 @@ mod credentials;
 pub mod error;
 pub mod examples;
 mod execution_log;
+mod from_database;
 pub mod host;
 pub mod ir;
 pub mod load;

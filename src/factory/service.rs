@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{auth, cases};
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
+use super::from_database;
 use super::host::environment::Environments;
 use super::host::running::{Offered, ServerHost, StartServer};
 use super::ir::{Features, Mode, Package, PackageFile, Skipped, SourceKind, Sourced};
@@ -19,11 +19,12 @@ use super::publish;
 use super::render::{self, listing, templates::Templates};
 use super::scan::{self, Severity, SourceFile};
 use super::selftest::{self, SelfTest};
-use super::source::database::{self, Access, DatabaseRequest};
+use super::source::database::Access;
 use super::source::description;
 use super::source::openapi::{self, Settings};
 use super::source::select::Selection;
 use super::write::{ATTEMPTS, Conversation, json_of};
+use super::{auth, cases};
 use crate::config::factory::FactoryConfig;
 use crate::fetch::Fetcher;
 use crate::jobs::{Failure, Run};
@@ -87,7 +88,7 @@ pub struct CreateServer {
 }
 
 /// How a server is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Around every call.
     pub features: Features,
@@ -97,23 +98,10 @@ pub struct Options {
     pub base_url: Option<String>,
     /// How tools are offered.
     pub mode: Option<Mode>,
-    /// Tables that are wanted; none: all.
+    /// Tables of a database; empty: all.
     pub tables: Vec<String>,
-    /// Whether rows may be changed.
+    /// Whether tools may write to a database.
     pub access: Access,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            features: Features::default(),
-            template_dir: None,
-            base_url: None,
-            mode: None,
-            tables: Vec::new(),
-            access: Access::ReadWrite,
-        }
-    }
 }
 
 /// A server that was made.
@@ -215,10 +203,15 @@ impl Factory {
             (draft, None)
         } else if let Some(given) = &call.database_url {
             run.progress(5.0, Some(100.0), "reading the database");
-            let request = self.database(&loader, given, &call)?;
-            let mut sourced = database::introspect(&request).await?;
-            listing::fit(&mut sourced.package);
-            log.step("introspect", format!("{} tools, {} skipped", sourced.package.tools.len(), sourced.package.skipped.len()));
+            let sourced = from_database::sourced(&call, given, &self.parts.config, &loader).await?;
+            log.step(
+                "introspect",
+                format!(
+                    "{} tools, {} skipped",
+                    sourced.package.tools.len(),
+                    sourced.package.skipped.len()
+                ),
+            );
             let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
             refuse_failed(&draft)?;
             (draft, None)
@@ -268,7 +261,9 @@ impl Factory {
                             draft.self_test.problems
                         }
                         // What the scan does not let through is the author's to put right.
-                        Err(Failure::Error(error)) if error.code == Refusal::ScanBlocked.as_str() => {
+                        Err(Failure::Error(error))
+                            if error.code == Refusal::ScanBlocked.as_str() =>
+                        {
                             vec![error.message]
                         }
                         Err(failure) => return Err(failure),
@@ -302,7 +297,13 @@ impl Factory {
         if let Some(first) = blocked.first() {
             return Err(FactoryError::new(
                 Refusal::ScanBlocked,
-                format!("the scan found {} serious faults; the first: {}:{}: {}", blocked.len(), first.path, first.line, first.message),
+                format!(
+                    "the scan found {} serious faults; the first: {}:{}: {}",
+                    blocked.len(),
+                    first.path,
+                    first.line,
+                    first.message
+                ),
                 "correct the code of the tools",
             )
             .detail("scan", report.to_json())
@@ -364,64 +365,9 @@ impl Factory {
         ];
         files.extend(logs);
         publish::stage(&staged, &files).await?;
-        let findings = report
-            .to_json()
-            .get("findings")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let findings =
+            report.to_json().get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
         Ok(Draft { findings, package, files, self_test, python: python.ok(), staged })
-    }
-
-    /// What is asked of a database: a file below an allowed folder, an address, or a variable of the
-    /// operator.
-    fn database(&self, loader: &Loader<'_>, given: &str, call: &CreateServer) -> Result<DatabaseRequest, FactoryError> {
-        let given = given.trim();
-        let variable = given.strip_prefix("env:").map(str::trim);
-        let mut address = match variable {
-            None => given.to_owned(),
-            Some(name) => {
-                let found = self.parts.config.variables.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
-                let (_, value) = found.ok_or_else(|| {
-                    FactoryError::new(
-                        Refusal::NotAccessible,
-                        format!("the variable `{}` of `database_url` is not set", prose(name, 80)),
-                        "the operator sets it under `factory.variables` (ATELIER_FACTORY__VARIABLES__NAME)",
-                    )
-                })?;
-                value.clone()
-            }
-        };
-        let is_server = ["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme));
-        if !is_server {
-            let path = address.strip_prefix("sqlite:").map_or(address.as_str(), |path| {
-                path.strip_prefix("//").unwrap_or(path)
-            });
-            if path.contains("://") {
-                return Err(FactoryError::new(
-                    Refusal::Arguments,
-                    "`database_url` is of a kind that is not supported",
-                    "give the path of a SQLite file or a postgresql:// URL",
-                ));
-            }
-            address = loader.allowed(Path::new(path))?.to_string_lossy().into_owned();
-        }
-        let fallback = if is_server {
-            address.split(['?', '#']).next().and_then(|url| url.rsplit_once('/')).map_or("database", |(_, name)| name).to_owned()
-        } else {
-            Path::new(&address).file_stem().map_or_else(|| "database".to_owned(), |stem| stem.to_string_lossy().into_owned())
-        };
-        Ok(DatabaseRequest {
-            url: address,
-            variable: "DATABASE_URL".to_owned(),
-            name: names::server(call.name.as_deref().unwrap_or(&fallback)),
-            tables: call.options.tables.clone(),
-            include: call.include.clone(),
-            exclude: call.exclude.clone(),
-            access: call.options.access,
-            features: call.options.features.clone(),
-            mode: call.options.mode,
-        })
     }
 
     async fn interpreter(&self, files: &[PackageFile]) -> Result<PathBuf, String> {
@@ -755,7 +701,10 @@ fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, Fa
         if let Err(finding) = scan::parse_check(&file.path, &file.text) {
             return Err(FactoryError::new(
                 Refusal::Internal,
-                format!("the file {} is no Python: line {}: {}", finding.path, finding.line, finding.message),
+                format!(
+                    "the file {} is no Python: line {}: {}",
+                    finding.path, finding.line, finding.message
+                ),
                 "report this with the source",
             ));
         }
@@ -766,7 +715,9 @@ fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, Fa
         .map(|file| SourceFile { path: &file.path, text: &file.text })
         .collect();
     let declared = scan::Declared {
-        environment: Some(package.environment.iter().map(|variable| variable.name.clone()).collect()),
+        environment: Some(
+            package.environment.iter().map(|variable| variable.name.clone()).collect(),
+        ),
         hosts: Some(package.hosts.clone()),
         packages: Some(description::PACKAGES.iter().map(|name| (*name).to_owned()).collect()),
         ..scan::Declared::default()

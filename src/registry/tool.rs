@@ -152,6 +152,8 @@ pub struct Tool {
     pub open_to_code: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
+    /// Takes out of the arguments what may not be written down, before they are.
+    pub hiding: Option<fn(&mut Value)>,
     /// What it does.
     pub handler: Handler,
 }
@@ -194,6 +196,15 @@ impl Tool {
         inner: impl Fn(&Value) -> Option<InnerTool> + Send + Sync + 'static,
     ) -> Self {
         self.forwarding = Some(Arc::new(inner));
+        self
+    }
+}
+
+impl Tool {
+    /// Takes secrets out of the arguments before they are stored: the tool gets what is left.
+    #[must_use]
+    pub const fn hides(mut self, hide: fn(&mut Value)) -> Self {
+        self.hiding = Some(hide);
         self
     }
 }
@@ -268,6 +279,7 @@ impl ToolBuilder {
             // What may destroy something needs somebody's decision.
             open_to_code: self.open_to_code && !self.annotations.destructive,
             forwarding: None,
+            hiding: None,
             handler,
         }
     }

@@ -54,7 +54,8 @@ fn used() -> BTreeMap<String, String> {
         }
         if ["llm/error.rs", "elixir/error.rs", "factory/error.rs"]
             .iter()
-            .any(|end| file.ends_with(end)) {
+            .any(|end| file.ends_with(end))
+        {
             code.match_indices("=> \"").for_each(|(at, _)| add(&code[at + "=> ".len()..]));
         }
     }

@@ -29,7 +29,11 @@ fn what_is_no_description_is_told_apart() {
         ("swaggerVersion: '1.2'", Refusal::Document, "Swagger 1"),
         ("openapi: 4.0.0\npaths: {}", Refusal::Document, "openapi: 4.0.0"),
         ("openapi: 3.0.0\npaths:\n  /a: {get", Refusal::Document, "YAML"),
-        ("openapi: 3.0.0\ninfo: {title: a, version: '1'}\npaths: {}", Refusal::NothingToDo, "no operations"),
+        (
+            "openapi: 3.0.0\ninfo: {title: a, version: '1'}\npaths: {}",
+            Refusal::NothingToDo,
+            "no operations",
+        ),
     ] {
         let error = read(text).unwrap_err();
         assert_eq!(error.code, code, "{text}: {error}");
@@ -42,7 +46,8 @@ fn what_is_no_description_is_told_apart() {
 
 #[test]
 fn bombs_are_refused() {
-    let deep = format!("{{\"openapi\":\"3.0.0\",\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep =
+        format!("{{\"openapi\":\"3.0.0\",\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let error = read(&deep).unwrap_err();
     assert_eq!(error.code, Refusal::TooLarge, "{error}");
     let mut aliases = "a: &a [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
@@ -133,7 +138,8 @@ fn files(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn references_beyond_the_document_are_skipped_with_a_reason() {
-    for reference in ["http://169.254.169.254/latest", "file:///etc/passwd", "../../secret.yaml#/x"] {
+    for reference in ["http://169.254.169.254/latest", "file:///etc/passwd", "../../secret.yaml#/x"]
+    {
         let text = with_operation(&json!({"parameters": [{"$ref": reference}]}));
         let error = read(&text).unwrap_err();
         assert_eq!(error.code, Refusal::NothingToDo);
@@ -148,7 +154,12 @@ fn lists_of_tools_stay_small() {
     let mut paths = serde_json::Map::new();
     for index in 0..40 {
         let properties: serde_json::Map<String, Value> = (0..200)
-            .map(|number| (format!("property_{number}"), json!({"type": "string", "description": "x".repeat(200)})))
+            .map(|number| {
+                (
+                    format!("property_{number}"),
+                    json!({"type": "string", "description": "x".repeat(200)}),
+                )
+            })
             .collect();
         paths.insert(format!("/p{index}"), json!({"post": {"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": properties}}}}}}));
     }

@@ -90,25 +90,42 @@ async fn a_server_of_an_api_is_made_proven_started_and_stopped() {
     assert_eq!(made["skipped"][0]["operation"], "webhook petBorn");
     let path = Path::new(made["path"].as_str().unwrap());
     for file in [
-        "server.py", "operations.json", "tests/cases.json", "tests/test_tools.py", "Dockerfile",
-        "README.md", "skill.md", "pyproject.toml", ".github/workflows/ci.yml", "EXECUTION_LOG.md",
-        "execution_log.json", "COVERAGE.md", "SECURITY_REPORT.md", ".env.example",
-        "mcp.json.example", "server.json", "requirements.txt",
+        "server.py",
+        "operations.json",
+        "tests/cases.json",
+        "tests/test_tools.py",
+        "Dockerfile",
+        "README.md",
+        "skill.md",
+        "pyproject.toml",
+        ".github/workflows/ci.yml",
+        "EXECUTION_LOG.md",
+        "execution_log.json",
+        "COVERAGE.md",
+        "SECURITY_REPORT.md",
+        ".env.example",
+        "mcp.json.example",
+        "server.json",
+        "requirements.txt",
     ] {
         assert!(path.join(file).is_file(), "{file}");
     }
     let config = &made["client_config"]["mcpServers"]["pet_store"];
     assert!(config["args"][0].as_str().unwrap().ends_with("server.py"));
-    let again = shop.made(json!({"openapi": PETSTORE, "name": "pet_store", "include": ["tag:pets"]})).await;
+    let again =
+        shop.made(json!({"openapi": PETSTORE, "name": "pet_store", "include": ["tag:pets"]})).await;
     assert_eq!((&again["version"], &again["tool_count"]), (&json!(2), &json!(1)));
     assert!(path.is_dir(), "the first version stays");
 
-    let (is_error, started) = shop.call("start_mcp_server", json!({"server_name": "pet_store", "version": 1})).await;
+    let (is_error, started) =
+        shop.call("start_mcp_server", json!({"server_name": "pet_store", "version": 1})).await;
     assert!(!is_error, "{started:#}");
     assert_eq!(started["tools"].as_array().unwrap().len(), 3);
     let (_, listed) = shop.call("list_mcp_servers", json!({})).await;
     assert_eq!(listed["servers"][0]["running"], true, "{listed:#}");
-    let (is_error, refused) = shop.call("start_mcp_server", json!({"server_name": "pet_store", "environment": {"KEY": "x"}})).await;
+    let (is_error, refused) = shop
+        .call("start_mcp_server", json!({"server_name": "pet_store", "environment": {"KEY": "x"}}))
+        .await;
     assert!(is_error && refused["message"].as_str().unwrap().contains("secret"), "{refused:#}");
     let (_, stopped) = shop.call("stop_mcp_server", json!({"server_name": "pet_store"})).await;
     assert_eq!(stopped["stopped"], true);
@@ -122,7 +139,8 @@ async fn a_server_of_an_api_is_made_proven_started_and_stopped() {
 async fn servers_start_only_where_the_operator_says_so() {
     let shop = Shop::open(|_| {}).await;
     shop.made(json!({"openapi": PETSTORE})).await;
-    let (is_error, refused) = shop.call("start_mcp_server", json!({"server_name": "pet_store"})).await;
+    let (is_error, refused) =
+        shop.call("start_mcp_server", json!({"server_name": "pet_store"})).await;
     assert!(is_error);
     assert_eq!(refused["code"], "factory_not_allowed", "{refused:#}");
     let (_, refused) = shop.call("start_mcp_server", json!({"server_name": "none"})).await;
@@ -187,7 +205,8 @@ async fn written_tools_are_parsed_scanned_and_tried() {
     assert_eq!(made["self_test"]["level"], "tested", "{made:#}");
     let broken = shop.refused(spec("async def run(args, ctx)\n    return 1")).await;
     assert_eq!(broken["code"], "factory_no_specification", "{broken:#}");
-    let wrong = shop.refused(spec("async def run(args, ctx):\n    return args['a'] - args['b']")).await;
+    let wrong =
+        shop.refused(spec("async def run(args, ctx):\n    return args['a'] - args['b']")).await;
     assert_eq!(wrong["code"], "factory_self_test_failed", "{wrong:#}");
     let shell = shop
         .refused(spec("import os\nasync def run(args, ctx):\n    os.system('echo ' + str(args['a']))\n    return 5"))

@@ -6,9 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use atelier::factory::host::client::ServerProcess;
-use atelier::factory::ir::{
-    ExpectedBody, ExpectedPart, ExpectedRequest, Kind, Mode, Package,
-};
+use atelier::factory::ir::{ExpectedBody, ExpectedPart, ExpectedRequest, Kind, Mode, Package};
 use atelier::factory::render::{render, templates::Templates};
 use atelier::factory::selftest::judge::{Received, compare};
 use atelier::factory::serialise;
@@ -169,8 +167,7 @@ async fn made_servers_send_what_was_written_by_hand() {
         }
         let variables =
             BTreeMap::from([("API_BASE_URL".to_owned(), format!("http://{address}/v1"))]);
-        let server =
-            ServerProcess::start(&interpreter(), folder.path(), &variables).await.unwrap();
+        let server = ServerProcess::start(&interpreter(), folder.path(), &variables).await.unwrap();
         let names: Vec<String> =
             server.tools().await.unwrap().into_iter().map(|tool| tool.name.to_string()).collect();
         let wanted: Vec<&str> = package.tools.iter().map(|tool| tool.name.as_str()).collect();

@@ -18,6 +18,8 @@ mod config;
 #[cfg(test)]
 mod content;
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod elixir;

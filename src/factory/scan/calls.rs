@@ -73,9 +73,7 @@ impl<'tree> Scan<'_, 'tree> {
                 let function = self.attribute(&node.func, &owner, attribute.attr.as_str());
                 (owner, function, attribute.attr.to_string())
             }
-            Expr::Name(called) => {
-                (Value::default(), self.value(&node.func), called.id.to_string())
-            }
+            Expr::Name(called) => (Value::default(), self.value(&node.func), called.id.to_string()),
             _ => (Value::default(), self.value(&node.func), String::new()),
         };
         let arguments: Vec<Value> =
@@ -140,7 +138,10 @@ impl<'tree> Scan<'_, 'tree> {
     fn processes(&mut self, call: &Call<'tree>) {
         if !tables::starts_process(&call.path) {
             if call.name == "exec_command"
-                && call.arguments.first().is_some_and(|text| text.built || text.origin() == Origin::Argument)
+                && call
+                    .arguments
+                    .first()
+                    .is_some_and(|text| text.built || text.origin() == Origin::Argument)
             {
                 let message = "a command line for another machine is put together from values; use \
                                `shlex.quote` or a fixed command";
@@ -151,7 +152,8 @@ impl<'tree> Scan<'_, 'tree> {
         let name = &call.path;
         match call.keyword("shell").map(|value| value.literal) {
             None | Some(Literal::False | Literal::None) => {
-                let message = format!("`{name}` starts a program; tools should do their work in Python");
+                let message =
+                    format!("`{name}` starts a program; tools should do their work in Python");
                 self.find(call.node, "process-start", Medium, message);
             }
             Some(Literal::True | Literal::Other | Literal::Number(_)) => {
@@ -168,7 +170,8 @@ impl<'tree> Scan<'_, 'tree> {
             "importlib.import_module" | "importlib.__import__"
                 if call.arguments.first().is_some_and(|name| name.constant().is_none()) =>
             {
-                let message = "a module is loaded by a name that is not written down; import what is meant";
+                let message =
+                    "a module is loaded by a name that is not written down; import what is meant";
                 self.find(call.node, "code-execution", High, message.to_owned());
             }
             "builtins.getattr" | "operator.attrgetter" | "operator.methodcaller" => {
@@ -187,7 +190,10 @@ impl<'tree> Scan<'_, 'tree> {
                     self.internals(&call.node.func, &name);
                 }
             }
-            "jinja2.Template" | "mako.template.Template" | "string.Template" | "jinja2.Environment().from_string"
+            "jinja2.Template"
+            | "mako.template.Template"
+            | "string.Template"
+            | "jinja2.Environment().from_string"
             | "jinja2.sandbox.SandboxedEnvironment().from_string"
                 if !call.path.starts_with("string.") =>
             {
@@ -226,20 +232,20 @@ impl<'tree> Scan<'_, 'tree> {
         }
         let lxml = call.path.strip_prefix("lxml.etree.").is_some_and(|name| match name {
             "XMLParser" => !call.is_false("resolve_entities"),
-            "parse" | "fromstring" | "XML" | "iterparse" => {
-                call.argument(1, "parser").is_none()
-            }
+            "parse" | "fromstring" | "XML" | "iterparse" => call.argument(1, "parser").is_none(),
             _ => false,
         });
         if lxml || tables::reads_xml(&call.path) {
-            let message = "XML from elsewhere may point to files or grow without bound; use `defusedxml`";
+            let message =
+                "XML from elsewhere may point to files or grow without bound; use `defusedxml`";
             self.find(call.node, "xml-entities", Medium, message.to_owned());
         }
         if call.name == "extractall"
             && (call.owner.path().starts_with("tarfile.") || call.keyword("filter").is_some())
-            && call.keyword("filter").and_then(Value::constant).is_none_or(|filter| {
-                !matches!(filter.as_str(), "data" | "tar")
-            })
+            && call
+                .keyword("filter")
+                .and_then(Value::constant)
+                .is_none_or(|filter| !matches!(filter.as_str(), "data" | "tar"))
             && !call.keyword("filter").is_some_and(|filter| filter.path() == "tarfile.data_filter")
         {
             let message = "a tar archive may write outside its folder; pass `filter=\"data\"`";
@@ -263,7 +269,8 @@ impl<'tree> Scan<'_, 'tree> {
                 self.find(call.node, "tls-verification-off", High, message);
             }
         }
-        let requests = call.path.starts_with("requests.") && tables::address_of(&call.path).is_some();
+        let requests =
+            call.path.starts_with("requests.") && tables::address_of(&call.path).is_some();
         if requests && call.keyword("timeout").is_none() && !call.open {
             let message = "without `timeout=` a silent server stops the tool for ever";
             self.find(call.node, "request-without-timeout", Low, message.to_owned());
@@ -301,7 +308,8 @@ impl<'tree> Scan<'_, 'tree> {
         };
         let making = |wanted: fn(&str) -> bool| self.making.iter().any(|name| wanted(name));
         if hash && !call.is_false("usedforsecurity") {
-            let of_secret = call.node.arguments.args.iter().any(|text| mentions(text, names::is_secret));
+            let of_secret =
+                call.node.arguments.args.iter().any(|text| mentions(text, names::is_secret));
             if of_secret || making(names::is_unguessable) {
                 let message = format!(
                     "`{}` is broken; use `hashlib.scrypt` for passwords and `hmac` with SHA-256 for signatures",
@@ -312,7 +320,8 @@ impl<'tree> Scan<'_, 'tree> {
             }
         }
         let random = call.path.strip_prefix("random.").is_some_and(|name| {
-            !matches!(name, "seed" | "SystemRandom" | "shuffle" | "Random") && !name.starts_with("SystemRandom")
+            !matches!(name, "seed" | "SystemRandom" | "shuffle" | "Random")
+                && !name.starts_with("SystemRandom")
         });
         if random && making(names::is_unguessable) {
             let message = "these numbers can be guessed; use the module `secrets`";
@@ -328,11 +337,19 @@ impl<'tree> Scan<'_, 'tree> {
             .iter()
             .filter_map(|name| call.keyword(name))
             .any(everywhere);
-        let bound = matches!(call.name.as_str(), "bind" | "create_server" | "start_server" | "TCPServer" | "HTTPServer" | "ThreadingHTTPServer")
-            && call.arguments.iter().any(|address| {
-                let host = address.entry("0").unwrap_or(address);
-                everywhere(host) || (address.entry("1").is_some() && host.constant().as_deref() == Some(""))
-            });
+        let bound = matches!(
+            call.name.as_str(),
+            "bind"
+                | "create_server"
+                | "start_server"
+                | "TCPServer"
+                | "HTTPServer"
+                | "ThreadingHTTPServer"
+        ) && call.arguments.iter().any(|address| {
+            let host = address.entry("0").unwrap_or(address);
+            everywhere(host)
+                || (address.entry("1").is_some() && host.constant().as_deref() == Some(""))
+        });
         if named || bound {
             let message = "every machine around can connect; listen on 127.0.0.1";
             self.find(call.node, "bind-all-interfaces", Medium, message.to_owned());
@@ -340,7 +357,10 @@ impl<'tree> Scan<'_, 'tree> {
         let debuggable = call.name == "run"
             || matches!(
                 call.path.as_str(),
-                "flask.Flask" | "fastapi.FastAPI" | "starlette.applications.Starlette" | "aiohttp.web.Application"
+                "flask.Flask"
+                    | "fastapi.FastAPI"
+                    | "starlette.applications.Starlette"
+                    | "aiohttp.web.Application"
             );
         if debuggable && call.is_true("debug") {
             let message = "`debug=True` shows programs and values to whoever provokes an error";
@@ -352,14 +372,34 @@ impl<'tree> Scan<'_, 'tree> {
     fn result(&mut self, call: &Call<'tree>, function: &Value) -> Value {
         let path = call.path.as_str();
         let first = call.arguments.first();
-        let of = |value: Option<&Value>| value.map_or_else(|| Value::of(Origin::Unknown), Value::derived);
+        let of = |value: Option<&Value>| {
+            value.map_or_else(|| Value::of(Origin::Unknown), Value::derived)
+        };
         match path {
-            "builtins.int" | "builtins.float" | "builtins.len" | "builtins.bool" | "builtins.ord"
-            | "builtins.round" | "builtins.abs" | "builtins.hash" | "builtins.id" | "builtins.range"
-            | "builtins.isinstance" | "uuid.UUID" | "uuid.uuid4" | "time.time" | "shlex.quote"
-            | "decimal.Decimal" | "os.path.basename" | "werkzeug.utils.secure_filename"
-            | "psycopg.sql.Identifier" | "psycopg.sql.Literal" | "psycopg.sql.Placeholder"
-            | "psycopg2.sql.Identifier" | "psycopg2.sql.Literal" | "html.escape" => {
+            "builtins.int"
+            | "builtins.float"
+            | "builtins.len"
+            | "builtins.bool"
+            | "builtins.ord"
+            | "builtins.round"
+            | "builtins.abs"
+            | "builtins.hash"
+            | "builtins.id"
+            | "builtins.range"
+            | "builtins.isinstance"
+            | "uuid.UUID"
+            | "uuid.uuid4"
+            | "time.time"
+            | "shlex.quote"
+            | "decimal.Decimal"
+            | "os.path.basename"
+            | "werkzeug.utils.secure_filename"
+            | "psycopg.sql.Identifier"
+            | "psycopg.sql.Literal"
+            | "psycopg.sql.Placeholder"
+            | "psycopg2.sql.Identifier"
+            | "psycopg2.sql.Literal"
+            | "html.escape" => {
                 return Value::of(Origin::Harmless);
             }
             "builtins.str" | "builtins.repr" if call.arguments.len() == 1 => {
@@ -378,7 +418,9 @@ impl<'tree> Scan<'_, 'tree> {
                 if let Some(first) = first {
                     return first.clone();
                 }
-                let mut value = Value::of(call.keywords.iter().map(|(_, v)| v.origin()).max().unwrap_or_default());
+                let mut value = Value::of(
+                    call.keywords.iter().map(|(_, v)| v.origin()).max().unwrap_or_default(),
+                );
                 value.entries = super::statements::entries(call.keywords.clone());
                 value.keys = Some(Origin::Constant);
                 return value;
@@ -392,7 +434,11 @@ impl<'tree> Scan<'_, 'tree> {
                 // What it yields is a tuple of these.
                 let mut pair = Value::of(worst);
                 pair.entries = super::statements::entries(
-                    values.into_iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect(),
+                    values
+                        .into_iter()
+                        .enumerate()
+                        .map(|(place, value)| (place.to_string(), value))
+                        .collect(),
                 );
                 let mut whole = Value::of(worst);
                 whole.entries = super::statements::entries(vec![("each".to_owned(), pair)]);
@@ -422,9 +468,18 @@ impl<'tree> Scan<'_, 'tree> {
                 parts.pop();
                 return Value::concat(&parts);
             }
-            "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.path.expanduser"
-            | "os.fspath" | "urllib.parse.quote" | "urllib.parse.quote_plus" | "urllib.parse.unquote"
-            | "urllib.parse.urljoin" | "textwrap.dedent" | "sqlalchemy.text" | "sqlalchemy.sql.text" => {
+            "os.path.abspath"
+            | "os.path.realpath"
+            | "os.path.normpath"
+            | "os.path.expanduser"
+            | "os.fspath"
+            | "urllib.parse.quote"
+            | "urllib.parse.quote_plus"
+            | "urllib.parse.unquote"
+            | "urllib.parse.urljoin"
+            | "textwrap.dedent"
+            | "sqlalchemy.text"
+            | "sqlalchemy.sql.text" => {
                 if path == "urllib.parse.urljoin" {
                     return Value::concat(&call.arguments);
                 }
@@ -456,7 +511,8 @@ impl<'tree> Scan<'_, 'tree> {
         let mut value = function.derived();
         let worst = call.arguments.iter().chain(call.keywords.iter().map(|(_, value)| value));
         let origin = worst.map(Value::origin).max().unwrap_or_default();
-        let origin = origin.max(if path.is_empty() { call.owner.origin() } else { Origin::Unknown });
+        let origin =
+            origin.max(if path.is_empty() { call.owner.origin() } else { Origin::Unknown });
         value.parts = vec![super::value::Part::Hole(origin)];
         value.secret = None;
         value.built = call.arguments.iter().any(|value| value.built);
@@ -476,8 +532,11 @@ impl<'tree> Scan<'_, 'tree> {
                 // The brackets stand where the values go.
                 if owner.path().contains("sql.SQL()") {
                     let worst = call.arguments.iter().chain(call.keywords.iter().map(|(_, v)| v));
-                    let built = worst.into_iter().any(|value| value.origin() > Origin::Harmless && value.path().is_empty());
-                    let mut value = Value::of(if built { Origin::Argument } else { Origin::Harmless });
+                    let built = worst
+                        .into_iter()
+                        .any(|value| value.origin() > Origin::Harmless && value.path().is_empty());
+                    let mut value =
+                        Value::of(if built { Origin::Argument } else { Origin::Harmless });
                     value.built = built;
                     value.path.clone_from(&owner.path);
                     return Some(value);
@@ -513,8 +572,8 @@ impl<'tree> Scan<'_, 'tree> {
                 }
             }
             "strip" | "lstrip" | "rstrip" | "lower" | "upper" | "title" | "encode" | "decode"
-            | "casefold" | "expandtabs" | "removeprefix" | "removesuffix" | "resolve" | "absolute"
-            | "expanduser" | "copy" | "with_suffix" | "as_posix" | "items" => {
+            | "casefold" | "expandtabs" | "removeprefix" | "removesuffix" | "resolve"
+            | "absolute" | "expanduser" | "copy" | "with_suffix" | "as_posix" | "items" => {
                 let mut value = owner.clone();
                 if value.path() != tables::PATH {
                     value.path = None;
@@ -575,7 +634,9 @@ impl<'tree> Scan<'_, 'tree> {
                 Value::of(Origin::Harmless)
             }
             "open" if owner.path() == tables::PATH => Value::of(Origin::Unknown),
-            "split" | "splitlines" | "partition" | "replace" | "rsplit" if call.path.is_empty() || owner.constant().is_some() => {
+            "split" | "splitlines" | "partition" | "replace" | "rsplit"
+                if call.path.is_empty() || owner.constant().is_some() =>
+            {
                 let mut value = owner.derived();
                 if let Some(added) = call.arguments.get(1) {
                     value = value.or(&added.derived());

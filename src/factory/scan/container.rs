@@ -38,7 +38,8 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
                     || stages.contains(&image.to_lowercase())
                     || name.split_once(':').is_some_and(|(_, tag)| tag != "latest");
                 if !pinned {
-                    let message = format!("`{image}` is whatever is newest that day; name a version");
+                    let message =
+                        format!("`{image}` is whatever is newest that day; name a version");
                     find(line, "dockerfile-unpinned", Severity::Low, message);
                 }
             }
@@ -46,14 +47,17 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
             "ENV" | "ARG" => {
                 for (name, value) in settings(&rest) {
                     if names::is_secret(&name) && !value.is_empty() && !value.starts_with('$') {
-                        let message = format!("the value of `{name}` stays readable in the image; give it when the container starts");
+                        let message = format!(
+                            "the value of `{name}` stays readable in the image; give it when the container starts"
+                        );
                         find(line, "dockerfile-secret", Severity::High, message);
                     }
                 }
             }
             "RUN" => {
                 let fetches = rest.contains("curl ") || rest.contains("wget ");
-                let shell = ["| sh", "| bash", "|sh", "|bash", "| sudo sh", "| sudo bash", "| python"];
+                let shell =
+                    ["| sh", "| bash", "|sh", "|bash", "| sudo sh", "| sudo bash", "| python"];
                 if fetches && shell.iter().any(|pipe| rest.contains(pipe)) {
                     let message = "what a server sends is run unseen; fetch a fixed version and check its sum";
                     find(line, "dockerfile-remote-script", Severity::High, message.to_owned());
@@ -73,7 +77,8 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
     let name = user.as_ref().map(|(_, user)| user.split(':').next().unwrap_or_default());
     if matches!(name, None | Some("root" | "0" | "")) {
         let line = user.as_ref().map_or(last, |(line, _)| *line);
-        let message = "the server runs as root; end with `USER` and the name or number of another user";
+        let message =
+            "the server runs as root; end with `USER` and the name or number of another user";
         find(line, "dockerfile-root", Severity::High, message.to_owned());
     }
     found

@@ -76,10 +76,10 @@ impl Rules {
             }
             match (&rule.pattern, &rule.call) {
                 (Some(pattern), None) => {
-                    let compiled = RegexBuilder::new(pattern)
-                        .backtrack_limit(BACKTRACKS)
-                        .build()
-                        .map_err(|error| wrong(format!("`{pattern}` is no regular expression: {error}")))?;
+                    let compiled =
+                        RegexBuilder::new(pattern).backtrack_limit(BACKTRACKS).build().map_err(
+                            |error| wrong(format!("`{pattern}` is no regular expression: {error}")),
+                        )?;
                     if compiled.is_match("").unwrap_or(true) {
                         return Err(wrong(format!("`{pattern}` matches every line")));
                     }
@@ -93,9 +93,12 @@ impl Rules {
                                 && !part.starts_with(|c: char| c.is_ascii_digit())
                         });
                     if !dotted {
-                        return Err(wrong(format!("`{call}` is not the dotted name of a function")));
+                        return Err(wrong(format!(
+                            "`{call}` is not the dotted name of a function"
+                        )));
                     }
-                    let call = if call.contains('.') { call.clone() } else { format!("builtins.{call}") };
+                    let call =
+                        if call.contains('.') { call.clone() } else { format!("builtins.{call}") };
                     all.calls.push((call, rule));
                 }
                 _ => return Err(wrong("give either `pattern` or `call`".to_owned())),

@@ -390,8 +390,11 @@ fn worst(values: &[Value]) -> Value {
 fn percent(format: &Value, values: &Value) -> Value {
     let outline = format.outline();
     let mut pieces = Vec::new();
-    let hole = if values.entries.is_empty() { values.derived() } else { worst(
-        &values.entries.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>()) };
+    let hole = if values.entries.is_empty() {
+        values.derived()
+    } else {
+        worst(&values.entries.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>())
+    };
     let mut rest = outline.as_str();
     while let Some((before, after)) = rest.split_once('%') {
         pieces.push(Value::text(before));

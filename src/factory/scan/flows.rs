@@ -2,23 +2,38 @@
 
 use ruff_python_ast::Expr;
 
+use super::FileUse;
 use super::Severity::{High, Medium};
 use super::calls::Call;
 use super::program::Scan;
 use super::tables::{self, FileAction};
 use super::value::{Origin, Part, Value};
-use super::FileUse;
 
 /// Methods that run statements in databases.
 const EXECUTING: [&str; 17] = [
-    "execute", "executemany", "executescript", "execute_async", "fetch_all", "fetch_one", "fetch_val",
-    "fetchval", "fetchrow", "fetch", "scalar", "scalars", "read_sql", "read_sql_query", "raw", "copy_expert",
+    "execute",
+    "executemany",
+    "executescript",
+    "execute_async",
+    "fetch_all",
+    "fetch_one",
+    "fetch_val",
+    "fetchval",
+    "fetchrow",
+    "fetch",
+    "scalar",
+    "scalars",
+    "read_sql",
+    "read_sql_query",
+    "raw",
+    "copy_expert",
     "exec_driver_sql",
 ];
 /// Words that statements begin with.
 const STATEMENTS: [&str; 20] = [
     "select", "insert", "update", "delete", "create", "drop", "alter", "replace", "with", "pragma",
-    "attach", "truncate", "merge", "grant", "revoke", "explain", "vacuum", "call", "copy", "values",
+    "attach", "truncate", "merge", "grant", "revoke", "explain", "vacuum", "call", "copy",
+    "values",
 ];
 
 impl<'tree> Scan<'_, 'tree> {
@@ -74,9 +89,8 @@ impl<'tree> Scan<'_, 'tree> {
             known => known,
         };
         let second = match call.name.as_str() {
-            "rename" | "replace" | "move" | "copy" | "copy2" | "copyfile" | "copytree" | "symlink" | "link" => {
-                call.arguments.get(usize::from(!of_path))
-            }
+            "rename" | "replace" | "move" | "copy" | "copy2" | "copyfile" | "copytree"
+            | "symlink" | "link" => call.arguments.get(usize::from(!of_path)),
             _ => None,
         };
         if [target, second].into_iter().flatten().any(|path| path.origin() == Origin::Argument) {
@@ -85,9 +99,9 @@ impl<'tree> Scan<'_, 'tree> {
             self.find(call.node, "path-traversal", Medium, message.to_owned());
         }
         if action == FileAction::Write
-            && target.and_then(Value::constant).is_some_and(|path| {
-                path.starts_with("/tmp/") || path.starts_with("/var/tmp/")
-            })
+            && target
+                .and_then(Value::constant)
+                .is_some_and(|path| path.starts_with("/tmp/") || path.starts_with("/var/tmp/"))
         {
             let message = "a fixed name in a folder of everybody's can be taken by somebody else; use \
                            `tempfile.NamedTemporaryFile`";
@@ -134,7 +148,8 @@ impl<'tree> Scan<'_, 'tree> {
                 Part::Text(text) => known.push_str(text),
                 Part::Hole(origin) => {
                     if !has_whole_host(&known) {
-                        host_open = Some(host_open.map_or(*origin, |worst: Origin| worst.max(*origin)));
+                        host_open =
+                            Some(host_open.map_or(*origin, |worst: Origin| worst.max(*origin)));
                         // A base from elsewhere ends where the path begins.
                         known = "\0".to_owned();
                         continue;
@@ -184,7 +199,9 @@ impl<'tree> Scan<'_, 'tree> {
         if let Some(declared) = &self.declared.environment
             && !declared.contains(&name)
         {
-            let message = format!("the environment variable `{name}` is read, which the tool did not declare");
+            let message = format!(
+                "the environment variable `{name}` is read, which the tool did not declare"
+            );
             self.find(node, "undeclared-environment", Medium, message);
         }
         value.secret = super::names::is_secret(&name).then(|| name.as_str().into());
@@ -213,9 +230,7 @@ fn has_whole_host(known: &str) -> bool {
     if let Some(rest) = known.strip_prefix('\0') {
         return rest.starts_with(['/', '?', '#']);
     }
-    known
-        .split_once("://")
-        .is_some_and(|(_, rest)| rest.contains(['/', '?', '#']))
+    known.split_once("://").is_some_and(|(_, rest)| rest.contains(['/', '?', '#']))
 }
 
 fn host_of(address: &str) -> Option<String> {

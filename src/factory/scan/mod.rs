@@ -141,8 +141,9 @@ pub fn scan(files: &[SourceFile<'_>], declared: &Declared, rules: &Rules) -> Rep
 /// # Errors
 /// Where and why it does not.
 pub fn parse_check(path: &str, text: &str) -> Result<(), Finding> {
-    on_large_stack(|| parse_program(path, text).map(|_| ()))
-        .unwrap_or_else(|| Err(unreadable(path, "the program could not be read for want of memory")))
+    on_large_stack(|| parse_program(path, text).map(|_| ())).unwrap_or_else(|| {
+        Err(unreadable(path, "the program could not be read for want of memory"))
+    })
 }
 
 enum Kind {
@@ -193,7 +194,10 @@ fn scan_program(
 fn parse_program(path: &str, text: &str) -> Result<ModModule, Finding> {
     if text.len() > FILE_BYTES {
         let bytes = text.len();
-        return Err(unreadable(path, &format!("the file has {bytes} bytes; at most {FILE_BYTES} are read")));
+        return Err(unreadable(
+            path,
+            &format!("the file has {bytes} bytes; at most {FILE_BYTES} are read"),
+        ));
     }
     if text.contains('\0') {
         return Err(unreadable(path, "the program contains a NUL character"));

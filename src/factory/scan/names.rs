@@ -5,15 +5,59 @@ use ruff_python_ast::{Expr, ModModule, Pattern, Stmt};
 
 /// Words of names whose values nobody else should see.
 const SECRET: [&str; 12] = [
-    "password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "apikey", "credential",
-    "credentials", "privatekey", "authorization",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "apikey",
+    "credential",
+    "credentials",
+    "privatekey",
+    "authorization",
 ];
 /// Words that make such a name harmless: it counts, points to or describes a secret.
 const ABOUT: [&str; 38] = [
-    "count", "counts", "max", "min", "limit", "length", "len", "size", "url", "uri", "endpoint",
-    "name", "variable", "env", "field", "path", "file", "type", "header", "prefix", "pattern",
-    "regex", "expires", "expiry", "expiration", "ttl", "used", "usage", "total", "budget", "hash",
-    "hashed", "policy", "is", "has", "schema", "description", "placeholder",
+    "count",
+    "counts",
+    "max",
+    "min",
+    "limit",
+    "length",
+    "len",
+    "size",
+    "url",
+    "uri",
+    "endpoint",
+    "name",
+    "variable",
+    "env",
+    "field",
+    "path",
+    "file",
+    "type",
+    "header",
+    "prefix",
+    "pattern",
+    "regex",
+    "expires",
+    "expiry",
+    "expiration",
+    "ttl",
+    "used",
+    "usage",
+    "total",
+    "budget",
+    "hash",
+    "hashed",
+    "policy",
+    "is",
+    "has",
+    "schema",
+    "description",
+    "placeholder",
 ];
 
 /// The words of a name, in lower case: `apiKeyName` is `api`, `key`, `name`.
@@ -47,7 +91,8 @@ pub(super) fn is_secret(name: &str) -> bool {
     words.iter().any(|word| SECRET.contains(&word.as_str()))
         || words.windows(2).any(|pair| {
             let [first, second] = pair else { return false };
-            second == "key" && ["api", "access", "private", "secret", "auth"].contains(&first.as_str())
+            second == "key"
+                && ["api", "access", "private", "secret", "auth"].contains(&first.as_str())
         })
 }
 
@@ -55,7 +100,8 @@ pub(super) fn is_secret(name: &str) -> bool {
 pub(super) fn is_unguessable(name: &str) -> bool {
     is_secret(name)
         || words(name).iter().any(|word| {
-            ["nonce", "salt", "otp", "csrf", "session", "signature", "signing"].contains(&word.as_str())
+            ["nonce", "salt", "otp", "csrf", "session", "signature", "signing"]
+                .contains(&word.as_str())
         })
 }
 

@@ -208,10 +208,12 @@ pub(super) fn objection(
         return Some(("unlisted-dependency", Severity::High, message));
     };
     let missing = declared.is_some_and(|declared| {
-        !ALWAYS.contains(package) && !declared.iter().any(|name| {
-            let name = name.split(['[', '=', '<', '>', '~', '!', ';', ' ']).next().unwrap_or_default();
-            normalised(name) == *package
-        })
+        !ALWAYS.contains(package)
+            && !declared.iter().any(|name| {
+                let name =
+                    name.split(['[', '=', '<', '>', '~', '!', ';', ' ']).next().unwrap_or_default();
+                normalised(name) == *package
+            })
     });
     missing.then(|| {
         let message = format!("`{root}` is imported, but the package `{package}` is not declared");

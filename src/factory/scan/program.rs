@@ -156,8 +156,12 @@ impl<'run, 'tree> Scan<'run, 'tree> {
         if let Some(returned) = self.returned.take()
             && let Some(exchange) = self.exchanges.get_mut(name)
         {
-            exchange.returned =
-                Some(exchange.returned.as_ref().map_or_else(|| returned.clone(), |all| all.or(&returned)));
+            exchange.returned = Some(
+                exchange
+                    .returned
+                    .as_ref()
+                    .map_or_else(|| returned.clone(), |all| all.or(&returned)),
+            );
         }
     }
 
@@ -183,7 +187,13 @@ impl<'run, 'tree> Scan<'run, 'tree> {
         }
     }
 
-    pub(super) fn find(&mut self, node: &impl Ranged, rule: &str, severity: Severity, message: String) {
+    pub(super) fn find(
+        &mut self,
+        node: &impl Ranged,
+        rule: &str,
+        severity: Severity,
+        message: String,
+    ) {
         if self.round == Round::Learning {
             return;
         }
@@ -218,7 +228,22 @@ fn entry_value(name: &str, annotation: Option<&Expr>) -> Value {
     {
         return Value::of(Origin::Harmless);
     }
-    let given_by_the_server = matches!(name, "ctx" | "context" | "session" | "client" | "app" | "logger");
+    let given_by_the_server = matches!(
+        name,
+        "ctx"
+            | "context"
+            | "session"
+            | "client"
+            | "app"
+            | "logger"
+            | "db"
+            | "database"
+            | "connection"
+            | "conn"
+            | "cursor"
+            | "pool"
+            | "engine"
+    );
     Value::of(if given_by_the_server { Origin::Unknown } else { Origin::Argument })
 }
 

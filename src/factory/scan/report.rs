@@ -69,7 +69,8 @@ impl Report {
 
     /// For code hosts: SARIF 2.1.0.
     pub fn to_sarif(&self) -> Value {
-        let mut names: Vec<&str> = self.findings.iter().map(|finding| finding.rule.as_str()).collect();
+        let mut names: Vec<&str> =
+            self.findings.iter().map(|finding| finding.rule.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         let rules: Vec<Value> = names.iter().map(|name| json!({ "id": name })).collect();
@@ -125,6 +126,7 @@ fn cell(text: &str) -> String {
 
 fn encoded(path: &str) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-    const SET: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'<').add(b'>').add(b'"').add(b'\\');
+    const SET: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'<').add(b'>').add(b'"').add(b'\\');
     utf8_percent_encode(path, SET).to_string()
 }

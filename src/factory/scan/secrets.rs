@@ -37,8 +37,28 @@ static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 /// What stands where a secret will be put.
 const PLACEHOLDERS: [&str; 22] = [
-    "your", "example", "change", "placeholder", "xxx", "todo", "dummy", "sample", "insert", "replace",
-    "secret", "password", "passwd", "token", "none", "null", "test", "here", "redacted", "hidden", "***", "...",
+    "your",
+    "example",
+    "change",
+    "placeholder",
+    "xxx",
+    "todo",
+    "dummy",
+    "sample",
+    "insert",
+    "replace",
+    "secret",
+    "password",
+    "passwd",
+    "token",
+    "none",
+    "null",
+    "test",
+    "here",
+    "redacted",
+    "hidden",
+    "***",
+    "...",
 ];
 /// Functions whose arguments somebody reads later.
 const LOGGING: [&str; 9] =
@@ -86,7 +106,9 @@ impl<'tree> Scan<'_, 'tree> {
 
     /// Looks at a literal that is given to a name.
     pub(super) fn keep_out_of_code(&mut self, node: &Expr, name: &str, value: &Value) {
-        if !names::is_secret(name) || !matches!(node, Expr::StringLiteral(_) | Expr::BytesLiteral(_) | Expr::FString(_)) {
+        if !names::is_secret(name)
+            || !matches!(node, Expr::StringLiteral(_) | Expr::BytesLiteral(_) | Expr::FString(_))
+        {
             return;
         }
         let Some(text) = value.constant() else { return };
@@ -103,12 +125,17 @@ impl<'tree> Scan<'_, 'tree> {
             Expr::Attribute(attribute) => names::spoken(&attribute.value).unwrap_or_default(),
             _ => "",
         };
-        let logger = owner.starts_with("logging") || names::words(spoken).iter().any(|word| {
-            matches!(word.as_str(), "log" | "logger" | "logging")
-        });
+        let logger = owner.starts_with("logging")
+            || names::words(spoken)
+                .iter()
+                .any(|word| matches!(word.as_str(), "log" | "logger" | "logging"));
         let telling = matches!(
             call.path.as_str(),
-            "builtins.print" | "sys.stdout.write" | "sys.stderr.write" | "warnings.warn" | "pprint.pprint"
+            "builtins.print"
+                | "sys.stdout.write"
+                | "sys.stderr.write"
+                | "warnings.warn"
+                | "pprint.pprint"
         ) || (logger && LOGGING.contains(&call.name.as_str()));
         if !telling {
             return;
@@ -121,7 +148,8 @@ impl<'tree> Scan<'_, 'tree> {
             if let Some(secret) = secret
                 && value.parts.iter().any(|part| matches!(part, Part::Hole(_)))
             {
-                let message = format!("`{secret}` is told to whoever reads the output; leave it out");
+                let message =
+                    format!("`{secret}` is told to whoever reads the output; leave it out");
                 self.find(call.node, "secret-logged", High, message);
             }
         }
@@ -146,9 +174,12 @@ fn looks_secret(text: &str, name: &str) -> bool {
         return false;
     }
     // The name of an environment variable, a header or a field.
-    let is_name = text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.'));
+    let is_name =
+        text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.'));
     if is_name {
-        let password = names::words(name).iter().any(|word| matches!(word.as_str(), "password" | "passwd" | "pwd"));
+        let password = names::words(name)
+            .iter()
+            .any(|word| matches!(word.as_str(), "password" | "passwd" | "pwd"));
         return password && !text.contains(['_', '-', '.']) && bits(text) > 2.5;
     }
     bits(text) >= 2.5

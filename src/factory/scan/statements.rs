@@ -77,8 +77,9 @@ impl<'tree> Scan<'_, 'tree> {
             Stmt::Return(value) => {
                 if let Some(value) = &value.value {
                     let value = self.value(value);
-                    self.returned =
-                        Some(self.returned.as_ref().map_or_else(|| value.clone(), |all| all.or(&value)));
+                    self.returned = Some(
+                        self.returned.as_ref().map_or_else(|| value.clone(), |all| all.or(&value)),
+                    );
                 }
             }
             // A docstring is no value.
@@ -120,6 +121,9 @@ impl<'tree> Scan<'_, 'tree> {
                 let mut after = self.scope.clone();
                 for ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
                     self.scope = join(before.clone(), &after);
+                    if let Some(kind) = &handler.type_ {
+                        self.value(kind);
+                    }
                     if let Some(name) = &handler.name {
                         self.scope.insert(name.to_string(), Value::of(Origin::Unknown));
                     }
@@ -232,7 +236,9 @@ impl<'tree> Scan<'_, 'tree> {
             self.value(&decorator.expression);
         }
         let parameters = &function.parameters;
-        for parameter in parameters.posonlyargs.iter().chain(&parameters.args).chain(&parameters.kwonlyargs) {
+        for parameter in
+            parameters.posonlyargs.iter().chain(&parameters.args).chain(&parameters.kwonlyargs)
+        {
             if let Some(default) = &parameter.default {
                 let value = self.value(default);
                 self.keep_out_of_code(default, parameter.parameter.name.as_str(), &value);
@@ -430,10 +436,9 @@ enum Proof {
 /// Places that a test has checked, when it holds or fails.
 fn proven(test: &Expr, proof: Proof) -> Vec<String> {
     match test {
-        Expr::UnaryOp(not) if not.op == UnaryOp::Not => proven(
-            &not.operand,
-            if proof == Proof::Holds { Proof::Fails } else { Proof::Holds },
-        ),
+        Expr::UnaryOp(not) if not.op == UnaryOp::Not => {
+            proven(&not.operand, if proof == Proof::Holds { Proof::Fails } else { Proof::Holds })
+        }
         Expr::BoolOp(all)
             if (all.op == BoolOp::And && proof == Proof::Holds)
                 || (all.op == BoolOp::Or && proof == Proof::Fails) =>

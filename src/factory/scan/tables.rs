@@ -7,8 +7,18 @@ pub(super) const PATH: &str = "pathlib.Path()";
 
 /// Attributes that lead from any object to the interpreter.
 pub(super) const INTERNALS: [&str; 12] = [
-    "__subclasses__", "__globals__", "__builtins__", "__code__", "__closure__", "f_globals",
-    "f_locals", "f_builtins", "f_back", "gi_frame", "cr_frame", "tb_frame",
+    "__subclasses__",
+    "__globals__",
+    "__builtins__",
+    "__code__",
+    "__closure__",
+    "f_globals",
+    "f_locals",
+    "f_builtins",
+    "f_back",
+    "gi_frame",
+    "cr_frame",
+    "tb_frame",
 ];
 
 const SHELL: &str = "starts a shell; call the library that does the work, or name the program and \
@@ -21,24 +31,60 @@ const DESERIALIZE: &str = "runs whatever the data says; use JSON";
 pub(super) fn references(path: &str) -> Option<(&'static str, Severity, &'static str)> {
     use Severity::{High, Medium};
     Some(match path {
-        "os.system" | "os.popen" | "pty.spawn" | "subprocess.getoutput"
-        | "subprocess.getstatusoutput" | "asyncio.create_subprocess_shell"
-        | "asyncio.subprocess.create_subprocess_shell" | "posix.system" | "popen2.popen2"
+        "os.system"
+        | "os.popen"
+        | "pty.spawn"
+        | "subprocess.getoutput"
+        | "subprocess.getstatusoutput"
+        | "asyncio.create_subprocess_shell"
+        | "asyncio.subprocess.create_subprocess_shell"
+        | "posix.system"
+        | "popen2.popen2"
         | "commands.getoutput" => ("process-shell", High, SHELL),
-        "builtins.eval" | "builtins.exec" | "builtins.compile" | "builtins.__import__"
-        | "runpy.run_path" | "runpy.run_module" | "code.InteractiveInterpreter"
-        | "code.InteractiveConsole" | "code.interact" | "types.FunctionType" | "types.CodeType"
-        | "importlib.util.spec_from_file_location" | "importlib.machinery.SourceFileLoader"
+        "builtins.eval"
+        | "builtins.exec"
+        | "builtins.compile"
+        | "builtins.__import__"
+        | "runpy.run_path"
+        | "runpy.run_module"
+        | "code.InteractiveInterpreter"
+        | "code.InteractiveConsole"
+        | "code.interact"
+        | "types.FunctionType"
+        | "types.CodeType"
+        | "importlib.util.spec_from_file_location"
+        | "importlib.machinery.SourceFileLoader"
         | "codeop.compile_command" => ("code-execution", High, EXECUTE),
-        "pickle.load" | "pickle.loads" | "pickle.Unpickler" | "_pickle.loads" | "_pickle.load"
-        | "cPickle.load" | "cPickle.loads" | "dill.load" | "dill.loads" | "cloudpickle.load"
-        | "cloudpickle.loads" | "marshal.load" | "marshal.loads" | "shelve.open"
-        | "jsonpickle.decode" | "jsonpickle.loads" | "joblib.load" | "pandas.read_pickle"
-        | "yaml.unsafe_load" | "yaml.unsafe_load_all" | "yaml.full_load" | "yaml.full_load_all"
+        "pickle.load"
+        | "pickle.loads"
+        | "pickle.Unpickler"
+        | "_pickle.loads"
+        | "_pickle.load"
+        | "cPickle.load"
+        | "cPickle.loads"
+        | "dill.load"
+        | "dill.loads"
+        | "cloudpickle.load"
+        | "cloudpickle.loads"
+        | "marshal.load"
+        | "marshal.loads"
+        | "shelve.open"
+        | "jsonpickle.decode"
+        | "jsonpickle.loads"
+        | "joblib.load"
+        | "pandas.read_pickle"
+        | "yaml.unsafe_load"
+        | "yaml.unsafe_load_all"
+        | "yaml.full_load"
+        | "yaml.full_load_all"
         | "ruamel.yaml.unsafe_load" => ("unsafe-deserialization", High, DESERIALIZE),
-        "ssl._create_unverified_context" | "ssl.CERT_NONE" | "ssl._https_verify_certificates"
-        | "paramiko.AutoAddPolicy" | "paramiko.WarningPolicy"
-        | "paramiko.client.AutoAddPolicy" | "paramiko.client.WarningPolicy" => (
+        "ssl._create_unverified_context"
+        | "ssl.CERT_NONE"
+        | "ssl._https_verify_certificates"
+        | "paramiko.AutoAddPolicy"
+        | "paramiko.WarningPolicy"
+        | "paramiko.client.AutoAddPolicy"
+        | "paramiko.client.WarningPolicy" => (
             "tls-verification-off",
             High,
             "lets anybody answer in the other side's name; leave the check on",
@@ -98,7 +144,13 @@ pub(super) fn reads_xml(path: &str) -> bool {
     match module {
         "xml.etree.ElementTree" | "xml.etree.cElementTree" => matches!(
             name,
-            "parse" | "fromstring" | "fromstringlist" | "iterparse" | "XML" | "XMLID" | "XMLParser"
+            "parse"
+                | "fromstring"
+                | "fromstringlist"
+                | "iterparse"
+                | "XML"
+                | "XMLID"
+                | "XMLParser"
                 | "XMLPullParser"
         ),
         "xml.dom.minidom" | "xml.dom.pulldom" | "xml.dom.expatbuilder" => {
@@ -119,12 +171,25 @@ pub(super) fn address_of(path: &str) -> Option<usize> {
         _ => None,
     };
     match owner {
-        "requests" | "httpx" | "httpx2" | "requests.api" | "requests.Session()"
-        | "requests.session()" | "httpx.Client()" | "httpx.AsyncClient()" | "httpx2.Client()"
-        | "httpx2.AsyncClient()" | "aiohttp.ClientSession()" | "urllib3.PoolManager()" => by_verb(name),
+        "requests"
+        | "httpx"
+        | "httpx2"
+        | "requests.api"
+        | "requests.Session()"
+        | "requests.session()"
+        | "httpx.Client()"
+        | "httpx.AsyncClient()"
+        | "httpx2.Client()"
+        | "httpx2.AsyncClient()"
+        | "aiohttp.ClientSession()"
+        | "urllib3.PoolManager()" => by_verb(name),
         "urllib3" | "aiohttp" if name == "request" => Some(1),
         "urllib.request" if matches!(name, "urlopen" | "Request" | "urlretrieve") => Some(0),
-        "websockets" | "websockets.client" | "websocket" if matches!(name, "connect" | "create_connection") => Some(0),
+        "websockets" | "websockets.client" | "websocket"
+            if matches!(name, "connect" | "create_connection") =>
+        {
+            Some(0)
+        }
         _ => None,
     }
 }
@@ -132,10 +197,20 @@ pub(super) fn address_of(path: &str) -> Option<usize> {
 /// Connections that are no requests: the position of their host, which may be a tuple.
 pub(super) fn host_of(path: &str) -> Option<usize> {
     match path {
-        "socket.create_connection" | "socket.socket().connect" | "asyncio.open_connection"
-        | "smtplib.SMTP" | "smtplib.SMTP_SSL" | "ftplib.FTP" | "ftplib.FTP_TLS" | "imaplib.IMAP4"
-        | "imaplib.IMAP4_SSL" | "poplib.POP3" | "poplib.POP3_SSL" | "telnetlib.Telnet"
-        | "http.client.HTTPConnection" | "http.client.HTTPSConnection"
+        "socket.create_connection"
+        | "socket.socket().connect"
+        | "asyncio.open_connection"
+        | "smtplib.SMTP"
+        | "smtplib.SMTP_SSL"
+        | "ftplib.FTP"
+        | "ftplib.FTP_TLS"
+        | "imaplib.IMAP4"
+        | "imaplib.IMAP4_SSL"
+        | "poplib.POP3"
+        | "poplib.POP3_SSL"
+        | "telnetlib.Telnet"
+        | "http.client.HTTPConnection"
+        | "http.client.HTTPSConnection"
         | "paramiko.SSHClient().connect" => Some(0),
         _ => None,
     }
@@ -156,20 +231,60 @@ pub(super) enum FileAction {
 pub(super) fn file_action(path: &str) -> Option<FileAction> {
     use FileAction::{Open, Read, Write};
     Some(match path {
-        "builtins.open" | "io.open" | "codecs.open" | "os.open" | "gzip.open" | "bz2.open"
-        | "lzma.open" | "aiofiles.open" | "anyio.open_file" | "pathlib.Path().open"
-        | "zipfile.ZipFile" | "tarfile.open" => Open,
-        "os.listdir" | "os.scandir" | "os.walk" | "os.readlink" | "pathlib.Path().read_text"
-        | "pathlib.Path().read_bytes" | "pathlib.Path().iterdir" | "pathlib.Path().glob"
-        | "pathlib.Path().rglob" | "linecache.getlines" | "glob.glob" => Read,
-        "os.remove" | "os.unlink" | "os.rmdir" | "os.removedirs" | "os.rename" | "os.replace"
-        | "os.mkdir" | "os.makedirs" | "os.symlink" | "os.link" | "os.truncate" | "os.chmod"
-        | "os.chown" | "shutil.rmtree" | "shutil.move" | "shutil.copy" | "shutil.copy2"
-        | "shutil.copyfile" | "shutil.copytree" | "shutil.unpack_archive"
-        | "pathlib.Path().write_text" | "pathlib.Path().write_bytes" | "pathlib.Path().unlink"
-        | "pathlib.Path().rmdir" | "pathlib.Path().mkdir" | "pathlib.Path().touch"
-        | "pathlib.Path().rename" | "pathlib.Path().replace" | "pathlib.Path().chmod"
-        | "pathlib.Path().symlink_to" | "pathlib.Path().hardlink_to" => Write,
+        "builtins.open"
+        | "io.open"
+        | "codecs.open"
+        | "os.open"
+        | "gzip.open"
+        | "bz2.open"
+        | "lzma.open"
+        | "aiofiles.open"
+        | "anyio.open_file"
+        | "pathlib.Path().open"
+        | "zipfile.ZipFile"
+        | "tarfile.open" => Open,
+        "os.listdir"
+        | "os.scandir"
+        | "os.walk"
+        | "os.readlink"
+        | "pathlib.Path().read_text"
+        | "pathlib.Path().read_bytes"
+        | "pathlib.Path().iterdir"
+        | "pathlib.Path().glob"
+        | "pathlib.Path().rglob"
+        | "linecache.getlines"
+        | "glob.glob" => Read,
+        "os.remove"
+        | "os.unlink"
+        | "os.rmdir"
+        | "os.removedirs"
+        | "os.rename"
+        | "os.replace"
+        | "os.mkdir"
+        | "os.makedirs"
+        | "os.symlink"
+        | "os.link"
+        | "os.truncate"
+        | "os.chmod"
+        | "os.chown"
+        | "shutil.rmtree"
+        | "shutil.move"
+        | "shutil.copy"
+        | "shutil.copy2"
+        | "shutil.copyfile"
+        | "shutil.copytree"
+        | "shutil.unpack_archive"
+        | "pathlib.Path().write_text"
+        | "pathlib.Path().write_bytes"
+        | "pathlib.Path().unlink"
+        | "pathlib.Path().rmdir"
+        | "pathlib.Path().mkdir"
+        | "pathlib.Path().touch"
+        | "pathlib.Path().rename"
+        | "pathlib.Path().replace"
+        | "pathlib.Path().chmod"
+        | "pathlib.Path().symlink_to"
+        | "pathlib.Path().hardlink_to" => Write,
         _ => return None,
     })
 }

@@ -192,8 +192,7 @@ impl Value {
             return self.clone();
         }
         let rank = |value: &Self| (value.origin(), value.built);
-        let (worse, better) =
-            if rank(other) > rank(self) { (other, self) } else { (self, other) };
+        let (worse, better) = if rank(other) > rank(self) { (other, self) } else { (self, other) };
         let mut value = worse.clone();
         value.literal = Literal::Other;
         if worse.origin() <= Origin::Harmless {

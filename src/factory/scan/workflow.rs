@@ -4,10 +4,17 @@ use super::{Finding, Severity, SourceFile};
 
 /// Fields of events that strangers write.
 const STRANGERS: [&str; 11] = [
-    "github.event.issue.title", "github.event.issue.body", "github.event.pull_request.title",
-    "github.event.pull_request.body", "github.event.comment.body", "github.event.review.body",
-    "github.event.head_commit.message", "github.event.commits", "github.head_ref",
-    "github.event.pull_request.head.ref", "github.event.discussion",
+    "github.event.issue.title",
+    "github.event.issue.body",
+    "github.event.pull_request.title",
+    "github.event.pull_request.body",
+    "github.event.comment.body",
+    "github.event.review.body",
+    "github.event.head_commit.message",
+    "github.event.commits",
+    "github.head_ref",
+    "github.event.pull_request.head.ref",
+    "github.event.discussion",
 ];
 
 /// What is wrong with a workflow. Lines are read as they stand: what matters stands on one line
@@ -41,7 +48,8 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
         if script.is_some_and(|start| indent <= start) {
             script = None;
         }
-        let (key, value) = bare.split_once(':').map_or((bare, ""), |(key, value)| (key.trim(), value.trim()));
+        let (key, value) =
+            bare.split_once(':').map_or((bare, ""), |(key, value)| (key.trim(), value.trim()));
         if script.is_none() {
             if indent == 0 {
                 in_jobs = key == "jobs";
@@ -56,12 +64,15 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
                         limited_jobs += 1;
                     }
                     if value == "write-all" {
-                        let message = "the token of every job may write everything; name what is needed";
+                        let message =
+                            "the token of every job may write everything; name what is needed";
                         find(number, "workflow-permissions", Severity::High, message.to_owned());
                     }
                 }
                 "pull_request_target" | "workflow_run" => {
-                    let message = format!("`{key}` gives secrets to changes of strangers; use `pull_request`");
+                    let message = format!(
+                        "`{key}` gives secrets to changes of strangers; use `pull_request`"
+                    );
                     find(number, "workflow-trigger", Severity::High, message);
                 }
                 "on" if value.contains("pull_request_target") => {
@@ -69,12 +80,14 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
                     find(number, "workflow-trigger", Severity::High, message.to_owned());
                 }
                 "uses" => {
-                    let reference = value.trim_matches(['"', '\'']).split(' ').next().unwrap_or_default();
-                    let moving = reference
-                        .rsplit_once('@')
-                        .is_some_and(|(_, version)| matches!(version, "main" | "master" | "latest"));
+                    let reference =
+                        value.trim_matches(['"', '\'']).split(' ').next().unwrap_or_default();
+                    let moving = reference.rsplit_once('@').is_some_and(|(_, version)| {
+                        matches!(version, "main" | "master" | "latest")
+                    });
                     if moving {
-                        let message = format!("`{reference}` is whatever is newest that day; name a version");
+                        let message =
+                            format!("`{reference}` is whatever is newest that day; name a version");
                         find(number, "workflow-unpinned", Severity::Low, message);
                     }
                 }
@@ -86,12 +99,15 @@ pub(super) fn check(file: &SourceFile<'_>) -> Vec<Finding> {
             && line.contains("${{")
             && let Some(field) = STRANGERS.iter().find(|field| line.contains(**field))
         {
-            let message = format!("`{field}` is written by strangers and becomes part of a script; pass it by `env:`");
+            let message = format!(
+                "`{field}` is written by strangers and becomes part of a script; pass it by `env:`"
+            );
             find(number, "workflow-injection", Severity::High, message);
         }
     }
     if !limited && (jobs == 0 || limited_jobs < jobs) {
-        let message = "nothing limits what the jobs' token may do; write `permissions: {contents: read}`";
+        let message =
+            "nothing limits what the jobs' token may do; write `permissions: {contents: read}`";
         find(1, "workflow-permissions", Severity::Medium, message.to_owned());
     }
     found

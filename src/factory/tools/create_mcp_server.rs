@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use super::options::OptionsParams;
 use crate::factory::error::{FactoryError, Refusal};
+use crate::factory::from_database::hide_password;
 use crate::factory::ir::{Mode, Skipped};
 use crate::factory::selftest::{Level, SelfTest};
 use crate::factory::{CreateServer, Created, Factory};
 use crate::jobs::{Failure, ToolOutput};
 use crate::registry::{Annotations, Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Makes a complete MCP server (Python) from an OpenAPI or Swagger document, from a database (SQLite file or PostgreSQL), from a description in words, or from tools that you have written (`tool_specs`), and proves it before it is listed: the server is started, listed and called, its own tests run, and `self_test` tells the result. Every operation of an API becomes a tool or stands in `skipped` with its reason; above 40 operations three tools search, describe and call them. Give exactly one source. The package holds server, tests, Dockerfile, README, skill file, CI and logs. start_mcp_server runs it.";
+const DESCRIPTION: &str = "Makes a complete MCP server (Python) from an OpenAPI or Swagger document, from a database (SQLite file or PostgreSQL URL), from a description in words, or from tools that you have written (`tool_specs`), and proves it before it is listed: the server is started, listed and called, its own tests run, and `self_test` tells the result. Every operation of an API becomes a tool or stands in `skipped` with its reason, and so does every table and view of a database; above 40 operations three tools search, describe and call them. Give exactly one source. The package holds server, tests, Dockerfile, README, skill file, CI and logs. start_mcp_server runs it.";
 
 /// Most tools and skipped parts that a result lists.
 const LISTED: usize = 200;
@@ -164,6 +165,7 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
                 Ok(Output::new(created))
             }
         })
+        .hides(hide_password)
 }
 
 impl Params {

@@ -79,11 +79,7 @@ impl Default for OptionsParams {
 impl OptionsParams {
     /// What asks for something that this build cannot do.
     pub(super) fn unavailable(&self) -> Option<&'static str> {
-        if self.web_search {
-            Some("web_search")
-        } else {
-            None
-        }
+        if self.web_search { Some("web_search") } else { None }
     }
 }
 
@@ -102,6 +98,8 @@ impl From<OptionsParams> for Options {
             },
             template_dir: params.template_dir,
             base_url: params.base_url,
+            tables: params.tables.unwrap_or_default(),
+            access: if params.read_only { Access::ReadOnly } else { Access::ReadWrite },
             mode: params.mode.map(|mode| match mode {
                 ModeParam::Direct => Mode::Direct,
                 ModeParam::Search => Mode::Search,

@@ -45,7 +45,9 @@ fn describe(column: &Column) -> String {
 fn of_values(values: &Values) -> Value {
     match values {
         // Beyond 2^53 a number would lose digits on its way.
-        Values::Integer => json!({ "type": ["integer", "string"], "pattern": "^[+-]?[0-9]{1,20}$" }),
+        Values::Integer => {
+            json!({ "type": ["integer", "string"], "pattern": "^[+-]?[0-9]{1,20}$" })
+        }
         Values::Decimal => json!({ "type": ["string", "number"] }),
         Values::Float => json!({
             "type": ["number", "string"],

@@ -56,7 +56,9 @@ pub(super) async fn sqlite(
     // leaves the cases that need no rows.
     let file = PackageFile { path: "tests/schema.sql".to_owned(), text };
     if let Ok(mut copy) = copy(&schema.statements).await {
-        Plan { tables, tools, copy: &mut copy, rows: BTreeMap::new(), cases: &mut cases }.make(access).await;
+        Plan { tables, tools, copy: &mut copy, rows: BTreeMap::new(), cases: &mut cases }
+            .make(access)
+            .await;
         // In memory: there is nothing to lose.
         drop(copy.close().await);
         return (cases, vec![file]);
@@ -65,8 +67,10 @@ pub(super) async fn sqlite(
 }
 
 async fn copy(statements: &[String]) -> sqlx::Result<SqliteConnection> {
-    let options =
-        SqliteConnectOptions::new().filename(":memory:").foreign_keys(true).disable_statement_logging();
+    let options = SqliteConnectOptions::new()
+        .filename(":memory:")
+        .foreign_keys(true)
+        .disable_statement_logging();
     let mut connection = options.connect().await?;
     for statement in statements {
         // The statement that made the user's own table, on an empty database in memory.
@@ -162,16 +166,22 @@ impl Plan<'_> {
     /// A value that fits the column, of the row that it points to where it points to one.
     fn value(&self, table: &Table, column: &Column) -> Value {
         for key in &table.foreign_keys {
-            let Some(at) = key.columns.iter().position(|name| *name == column.name) else { continue };
-            let Some(target) = self.tables.iter().position(|one| one.name.eq_ignore_ascii_case(&key.target)) else {
+            let Some(at) = key.columns.iter().position(|name| *name == column.name) else {
+                continue;
+            };
+            let Some(target) =
+                self.tables.iter().position(|one| one.name.eq_ignore_ascii_case(&key.target))
+            else {
                 continue;
             };
             let wanted = key.target_columns.get(at);
-            let argument = self.tables.get(target).and_then(|one| {
-                one.columns.iter().find(|column| Some(&column.name) == wanted)
-            });
+            let argument = self
+                .tables
+                .get(target)
+                .and_then(|one| one.columns.iter().find(|column| Some(&column.name) == wanted));
             if let Some(column) = argument
-                && let Some(value) = self.rows.get(&target).and_then(|row| row.get(&column.argument))
+                && let Some(value) =
+                    self.rows.get(&target).and_then(|row| row.get(&column.argument))
             {
                 return value.clone();
             }
@@ -187,7 +197,9 @@ impl Plan<'_> {
             Values::Blob => json!("AAEC/w=="),
             Values::Json => json!({ "a": [1, null, "x"] }),
             Values::Time => json!("2026-01-02"),
-            Values::Any if column.declared.to_uppercase().contains("TIME") => json!("2026-01-02 03:04:05"),
+            Values::Any if column.declared.to_uppercase().contains("TIME") => {
+                json!("2026-01-02 03:04:05")
+            }
             Values::Any => json!("2026-01-02"),
             Values::Uuid => json!("00000000-0000-4000-8000-000000000001"),
             Values::Enum { choices } => choices.first().cloned().map_or(Value::Null, Value::String),
@@ -269,7 +281,8 @@ impl Plan<'_> {
         let Some(tool) = self.tool(place, Operation::Update).map(str::to_owned) else { return };
         let Some(row) = self.rows.get(&place).cloned() else { return };
         let Some(mut arguments) = key(table, &row) else { return };
-        let pointing = |name: &String| table.foreign_keys.iter().any(|key| key.columns.contains(name));
+        let pointing =
+            |name: &String| table.foreign_keys.iter().any(|key| key.columns.contains(name));
         let Some(column) = table.columns.iter().find(|column| {
             column.writable
                 && column.values == Values::Text
@@ -299,7 +312,9 @@ impl Plan<'_> {
 
     async fn remove(&mut self, place: usize) -> bool {
         let Some(table) = self.tables.get(place) else { return true };
-        let Some(tool) = self.tool(place, Operation::Delete).map(str::to_owned) else { return true };
+        let Some(tool) = self.tool(place, Operation::Delete).map(str::to_owned) else {
+            return true;
+        };
         let Some(row) = self.rows.get(&place).cloned() else { return true };
         let Some(arguments) = key(table, &row) else { return true };
         let statement = format!("DELETE FROM {} WHERE {}", quoted(&table.name), chosen(table));
@@ -323,9 +338,10 @@ fn quoted(name: &str) -> String {
 }
 
 fn chosen(table: &Table) -> String {
-    let names = table.key.iter().filter_map(|argument| {
-        table.columns.iter().find(|column| column.argument == *argument)
-    });
+    let names = table
+        .key
+        .iter()
+        .filter_map(|argument| table.columns.iter().find(|column| column.argument == *argument));
     names.map(|column| format!("{} = ?", quoted(&column.name))).collect::<Vec<_>>().join(" AND ")
 }
 
@@ -364,7 +380,12 @@ fn shown(table: &Table, row: &Map<String, Value>) -> Map<String, Value> {
                     && (value.is_null()
                         || matches!(
                             column.values,
-                            Values::Integer | Values::Text | Values::Boolean | Values::Blob | Values::Json | Values::Decimal
+                            Values::Integer
+                                | Values::Text
+                                | Values::Boolean
+                                | Values::Blob
+                                | Values::Json
+                                | Values::Decimal
                         ))
             })
         })

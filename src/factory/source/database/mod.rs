@@ -20,6 +20,7 @@ use crate::factory::ir::{
 };
 
 use self::schema::Schema;
+pub(in crate::factory) use self::sqlite::path_of;
 
 /// Most tables of one package.
 const MOST_TABLES: usize = 200;
@@ -36,11 +37,12 @@ static KNOWN: LazyLock<moka::future::Cache<String, Arc<Schema>>> =
     LazyLock::new(|| moka::future::Cache::builder().max_capacity(32).time_to_live(KEPT).build());
 
 /// Whether tools may write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Access {
     /// The database is opened so that nothing can be written.
     ReadOnly,
     /// Rows can be made, changed and removed.
+    #[default]
     ReadWrite,
 }
 
@@ -103,7 +105,11 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         Dialect::Postgresql => (cases::described(&tables), Vec::new()),
     };
     let count = tables.len();
-    let mode = request.mode.unwrap_or(if tools.len() > DIRECT_TOOLS { Mode::Search } else { Mode::Direct });
+    let mode = request.mode.unwrap_or(if tools.len() > DIRECT_TOOLS {
+        Mode::Search
+    } else {
+        Mode::Direct
+    });
     let package = Package {
         format: FORMAT,
         name: request.name.clone(),
@@ -120,6 +126,8 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         mode,
         tools,
         defs: serde_json::Map::new(),
+        responses: Default::default(),
+        response_defs: Default::default(),
         schemes: std::collections::BTreeMap::new(),
         servers: Vec::new(),
         hosts: hosts(dialect, &request.url),
@@ -127,7 +135,9 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
             name: request.variable.clone(),
             description: match dialect {
                 Dialect::Sqlite => "Path of the SQLite file.".to_owned(),
-                Dialect::Postgresql => "URL of the database: postgresql://user:password@host/name.".to_owned(),
+                Dialect::Postgresql => {
+                    "URL of the database: postgresql://user:password@host/name.".to_owned()
+                }
             },
             secret: dialect == Dialect::Postgresql,
             required: true,
@@ -152,7 +162,10 @@ fn dialect(url: &str) -> Result<Dialect, FactoryError> {
         return Ok(Dialect::Postgresql);
     }
     match url.split_once("://") {
-        Some((scheme, _)) if scheme != "sqlite" && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') => {
+        Some((scheme, _))
+            if scheme != "sqlite"
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+') =>
+        {
             Err(FactoryError::new(
                 Refusal::Arguments,
                 format!("`database_url`: databases of kind `{scheme}` are not supported"),

@@ -230,7 +230,8 @@ fn made_columns(
         if !row.try_get::<bool, _>("readable")? {
             notes.push(Note {
                 pointer: format!("{label}.{name}"),
-                message: "the user of this database may not read the column; it is left out".to_owned(),
+                message: "the user of this database may not read the column; it is left out"
+                    .to_owned(),
             });
             continue;
         }
@@ -265,7 +266,9 @@ fn key(rows: &[PgRow], columns: &[(i64, Column)]) -> sqlx::Result<Vec<String>> {
         let places: Vec<i64> = row.try_get("places")?;
         let found: Option<Vec<&Column>> = places
             .iter()
-            .map(|wanted| columns.iter().find(|(place, _)| place == wanted).map(|(_, column)| column))
+            .map(|wanted| {
+                columns.iter().find(|(place, _)| place == wanted).map(|(_, column)| column)
+            })
             .collect();
         if let Some(found) = found
             && (first || found.iter().all(|column| !column.nullable))

@@ -27,7 +27,9 @@ pub(super) fn of(error: &sqlx::Error, place: &str) -> FactoryError {
             "write it as postgresql://user:password@host:5432/name, with special characters percent-encoded",
         ),
         // What it says of itself is not as we know it: names of columns, no values.
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => (
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::Decode(_) => (
             Refusal::NotAccessible,
             format!("its catalog is not as expected: {error}"),
             "use a version of the database that is still supported",
@@ -53,14 +55,12 @@ fn by_code(problem: &dyn sqlx::error::DatabaseError) -> (Refusal, String, &'stat
         // SQLite.
         "26" => ("the file is no SQLite database", "give the path of a SQLite file"),
         "11" | "267" | "779" | "523" => ("the file is damaged", "restore it from a copy"),
-        "5" | "6" | "261" | "517" | "262" => (
-            "another program has locked it",
-            "close that program or wait until it has finished",
-        ),
-        "14" | "526" | "782" | "1038" | "1550" | "23" | "3" => (
-            "it cannot be opened",
-            "check the rights of the file and of its folder",
-        ),
+        "5" | "6" | "261" | "517" | "262" => {
+            ("another program has locked it", "close that program or wait until it has finished")
+        }
+        "14" | "526" | "782" | "1038" | "1550" | "23" | "3" => {
+            ("it cannot be opened", "check the rights of the file and of its folder")
+        }
         "8" | "264" | "520" | "776" | "1032" | "1288" | "1544" => (
             "it may not be opened for reading beside what another program left (`-wal`)",
             "check the rights of the file and of its folder",

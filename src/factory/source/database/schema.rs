@@ -59,9 +59,11 @@ pub(super) fn select(
             continue;
         }
         let operation = format!("table {name}");
-        if let Some(known) = schema.skipped.iter().find(|one| {
-            one.operation == operation || one.operation.ends_with(&format!(" {name}"))
-        }) {
+        if let Some(known) = schema
+            .skipped
+            .iter()
+            .find(|one| one.operation == operation || one.operation.ends_with(&format!(" {name}")))
+        {
             return Err(FactoryError::new(
                 Refusal::Arguments,
                 format!("`tables`: `{name}` cannot become a tool: {}", known.reason),
@@ -89,15 +91,16 @@ pub(super) fn select(
                 fits(pattern, &named) || fits(pattern, &table.name)
             })
         };
-        let left_out = if !request.tables.is_empty() && !request.tables.iter().any(|name| is(table, name)) {
-            Some("`tables` does not name it")
-        } else if !request.include.is_empty() && !matches(&request.include) {
-            Some("`include` does not name it")
-        } else if matches(&request.exclude) {
-            Some("`exclude` names it")
-        } else {
-            None
-        };
+        let left_out =
+            if !request.tables.is_empty() && !request.tables.iter().any(|name| is(table, name)) {
+                Some("`tables` does not name it")
+            } else if !request.include.is_empty() && !matches(&request.include) {
+                Some("`include` does not name it")
+            } else if matches(&request.exclude) {
+                Some("`exclude` names it")
+            } else {
+                None
+            };
         match left_out {
             Some(reason) => skipped.push(Skipped {
                 pointer: named.clone(),
@@ -153,7 +156,12 @@ impl Arguments {
         let mut number = 2;
         while !self.used.insert(name.clone()) {
             let end = format!("_{number}");
-            name = format!("{}{end}", plain.get(..ARGUMENT.min(plain.len()).saturating_sub(end.len())).unwrap_or_default());
+            name = format!(
+                "{}{end}",
+                plain
+                    .get(..ARGUMENT.min(plain.len()).saturating_sub(end.len()))
+                    .unwrap_or_default()
+            );
             if plain.len() + end.len() <= ARGUMENT {
                 name = format!("{plain}{end}");
             }
@@ -186,15 +194,30 @@ mod tests {
     fn arguments_are_unique_names_that_clients_take() {
         let mut arguments = Arguments::default();
         let long = "x".repeat(80);
-        let names: Vec<String> = ["id", "first name", "first-name", "first name ", "größe", "日本", "日", "", &long, &format!("{long}y")]
-            .iter()
-            .map(|column| arguments.of(column))
-            .collect();
+        let names: Vec<String> = [
+            "id",
+            "first name",
+            "first-name",
+            "first name ",
+            "größe",
+            "日本",
+            "日",
+            "",
+            &long,
+            &format!("{long}y"),
+        ]
+        .iter()
+        .map(|column| arguments.of(column))
+        .collect();
         let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len(), "{names:?}");
         assert_eq!(names[..3], ["id", "first_name", "first-name"]);
         for name in &names {
-            assert!((1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)), "{name}");
+            assert!(
+                (1..=64).contains(&name.len())
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)),
+                "{name}"
+            );
         }
     }
 }

@@ -18,7 +18,7 @@ use super::schema::{Arguments, Described, Rights, Schema};
 const USUAL_MODULES: [&str; 6] = ["fts3", "fts4", "fts5", "rtree", "rtree_i32", "dbstat"];
 
 /// The path that an address names.
-pub(super) fn path_of(url: &str) -> String {
+pub(in crate::factory) fn path_of(url: &str) -> String {
     for prefix in ["sqlite://", "sqlite:"] {
         if let Some(rest) = url.strip_prefix(prefix) {
             let path = rest.split('?').next().unwrap_or(rest);
@@ -65,8 +65,7 @@ pub(super) async fn read(
         .busy_timeout(Duration::from_secs(5))
         .disable_statement_logging();
     let told = format!("`{name}`");
-    let mut connection =
-        options.connect().await.map_err(|error| problem::of(&error, &told))?;
+    let mut connection = options.connect().await.map_err(|error| problem::of(&error, &told))?;
     let result = read_once(&mut connection, &path, known).await;
     // The file is let go before anybody is answered.
     let closed = connection.close().await;
@@ -81,7 +80,8 @@ async fn read_once(
     known: &moka::future::Cache<String, Arc<Schema>>,
 ) -> sqlx::Result<Arc<Schema>> {
     // Changes with every change of the schema, whoever makes it.
-    let version: i64 = sqlx::query_scalar("PRAGMA schema_version").fetch_one(&mut *connection).await?;
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA schema_version").fetch_one(&mut *connection).await?;
     let key = format!("sqlite:{version}:{path}");
     if let Some(schema) = known.get(&key).await {
         return Ok(schema);
@@ -126,7 +126,10 @@ pub(super) async fn schema(connection: &mut SqliteConnection) -> sqlx::Result<Sc
             _ => {
                 skip(
                     "table",
-                    format!("it is a virtual table ({}), whose columns are not stored rows", module(&sql)),
+                    format!(
+                        "it is a virtual table ({}), whose columns are not stored rows",
+                        module(&sql)
+                    ),
                 );
                 continue;
             }
@@ -168,10 +171,12 @@ async fn table(
         .bind(name)
         .fetch_all(&mut *connection)
         .await?;
-    let indexes = sqlx::query("SELECT name, \"unique\", origin, partial FROM pragma_index_list(?1) ORDER BY seq DESC")
-        .bind(name)
-        .fetch_all(&mut *connection)
-        .await?;
+    let indexes = sqlx::query(
+        "SELECT name, \"unique\", origin, partial FROM pragma_index_list(?1) ORDER BY seq DESC",
+    )
+    .bind(name)
+    .fetch_all(&mut *connection)
+    .await?;
     let mut key: Vec<(i64, String)> = Vec::new();
     for row in &rows {
         let place: i64 = row.try_get("pk")?;
@@ -193,7 +198,11 @@ async fn table(
         }
         columns.push(column(row, &mut arguments, |in_key, declared| {
             // The column is the row's number itself, which the database gives.
-            let is_number = in_key && key.len() == 1 && !indexed_key && !rules.without_rowid && declared.eq_ignore_ascii_case("INTEGER");
+            let is_number = in_key
+                && key.len() == 1
+                && !indexed_key
+                && !rules.without_rowid
+                && declared.eq_ignore_ascii_case("INTEGER");
             (is_number, in_key && (rules.without_rowid || rules.strict))
         })?);
     }
@@ -203,7 +212,10 @@ async fn table(
         if !key.is_empty() {
             notes.push(Note {
                 pointer: name.to_owned(),
-                message: format!("it has no primary key; rows are found by the unique columns {}", key.join(", ")),
+                message: format!(
+                    "it has no primary key; rows are found by the unique columns {}",
+                    key.join(", ")
+                ),
             });
         }
     }
@@ -213,7 +225,15 @@ async fn table(
         .map(|column| column.argument.clone())
         .collect();
     let foreign_keys = foreign_keys(connection, name).await?;
-    Ok(Table { schema: None, name: name.to_owned(), kind, comment: String::new(), key, columns, foreign_keys })
+    Ok(Table {
+        schema: None,
+        name: name.to_owned(),
+        kind,
+        comment: String::new(),
+        key,
+        columns,
+        foreign_keys,
+    })
 }
 
 fn column(
@@ -297,7 +317,10 @@ async fn unique_key(
     Ok(Vec::new())
 }
 
-async fn foreign_keys(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<Vec<ForeignKey>> {
+async fn foreign_keys(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> sqlx::Result<Vec<ForeignKey>> {
     let rows = sqlx::query("SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id DESC, seq")
         .bind(name)
         .fetch_all(&mut *connection)
@@ -319,11 +342,12 @@ async fn foreign_keys(connection: &mut SqliteConnection, name: &str) -> sqlx::Re
     for (_, mut key) in keys {
         if key.target_columns.len() != key.columns.len() {
             // It points to the other table's key without naming it.
-            key.target_columns =
-                sqlx::query_scalar("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")
-                    .bind(&key.target)
-                    .fetch_all(&mut *connection)
-                    .await?;
+            key.target_columns = sqlx::query_scalar(
+                "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk",
+            )
+            .bind(&key.target)
+            .fetch_all(&mut *connection)
+            .await?;
         }
         if key.target_columns.len() == key.columns.len() {
             found.push(key);
@@ -346,7 +370,8 @@ async fn statements(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Strin
     for row in rows {
         let sql: String = row.try_get("sql")?;
         let kind: String = row.try_get("kind")?;
-        let unusual = kind == "virtual" && !USUAL_MODULES.contains(&module(&sql).to_lowercase().as_str());
+        let unusual =
+            kind == "virtual" && !USUAL_MODULES.contains(&module(&sql).to_lowercase().as_str());
         if kind != "shadow" && !unusual {
             statements.push(sql);
         }

@@ -29,8 +29,6 @@ pub(super) fn make(
         tags: Vec::new(),
         annotations: reading(),
         input_schema: arguments::describe_schema(),
-        listed_schema: None,
-        listed_description: None,
         kind: Kind::Sql(Box::new(Sql {
             place: None,
             table: String::new(),
@@ -65,7 +63,12 @@ pub(super) fn make(
 }
 
 /// Why there is no such tool.
-fn refusal(table: &Table, operation: Operation, access: Access, rights: Rights) -> Option<&'static str> {
+fn refusal(
+    table: &Table,
+    operation: Operation,
+    access: Access,
+    rights: Rights,
+) -> Option<&'static str> {
     let view = table.kind != TableKind::Table;
     let keyed = !table.key.is_empty();
     match operation {
@@ -136,7 +139,8 @@ fn tool(
     let label = label(table).replace('`', "'");
     let verb = verb(operation);
     let what = if table.kind == TableKind::Table { "table" } else { "view" };
-    let key = if table.key.is_empty() { "the given columns".to_owned() } else { table.key.join(", ") };
+    let key =
+        if table.key.is_empty() { "the given columns".to_owned() } else { table.key.join(", ") };
     let mut description = match operation {
         Operation::List => format!(
             "Rows of the {what} `{label}` by filter and order, a page at a time; `next_cursor` leads to the next."
@@ -149,7 +153,9 @@ fn tool(
         Operation::Update => format!(
             "Changes the one row of `{label}` with {key}: only the columns that are given; the stored row comes back."
         ),
-        Operation::Delete => format!("Removes the one row of `{label}` with {key}; it comes back once more."),
+        Operation::Delete => {
+            format!("Removes the one row of `{label}` with {key}; it comes back once more.")
+        }
         Operation::Describe => String::new(),
     };
     let comment: String = table.comment.chars().take(COMMENT).collect();
@@ -166,13 +172,7 @@ fn tool(
         tags: vec![label.clone()],
         annotations: annotations(operation),
         input_schema: input(table, operation),
-        listed_schema: None,
-        listed_description: None,
-        kind: Kind::Sql(Box::new(Sql {
-            place: Some(place),
-            table: table.name.clone(),
-            operation,
-        })),
+        kind: Kind::Sql(Box::new(Sql { place: Some(place), table: table.name.clone(), operation })),
     }
 }
 
@@ -206,14 +206,20 @@ const fn reading() -> Annotations {
 const fn annotations(operation: Operation) -> Annotations {
     match operation {
         Operation::List | Operation::Get | Operation::Describe => reading(),
-        Operation::Create | Operation::CreateMany => {
-            Annotations { read_only: false, destructive: false, idempotent: false, open_world: false }
-        }
+        Operation::Create | Operation::CreateMany => Annotations {
+            read_only: false,
+            destructive: false,
+            idempotent: false,
+            open_world: false,
+        },
         Operation::Update => {
             Annotations { read_only: false, destructive: true, idempotent: true, open_world: false }
         }
-        Operation::Delete => {
-            Annotations { read_only: false, destructive: true, idempotent: false, open_world: false }
-        }
+        Operation::Delete => Annotations {
+            read_only: false,
+            destructive: true,
+            idempotent: false,
+            open_world: false,
+        },
     }
 }
