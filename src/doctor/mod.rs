@@ -5,6 +5,7 @@
 
 mod chrome;
 mod elixir;
+mod factory;
 mod model;
 mod ports;
 mod probe;
@@ -109,16 +110,18 @@ pub async fn examine(resolved: &Resolved) -> Report {
     let mut checks = vec![configuration(resolved)];
     checks.extend(storage::checks(&config.storage.data_dir).await);
     checks.extend(ports::checks(&config.server).await);
-    let (model, chrome, python, elixir) = tokio::join!(
+    let (model, chrome, python, elixir, factory) = tokio::join!(
         model::check(&config.llm),
         chrome::check(config),
         python::checks(),
-        elixir::check()
+        elixir::check(),
+        factory::check(config)
     );
     checks.push(model);
     checks.push(chrome);
     checks.extend(python);
     checks.push(elixir);
+    checks.push(factory);
     Report::from(checks)
 }
 

@@ -98,9 +98,9 @@ pub struct Options {
     pub base_url: Option<String>,
     /// How tools are offered.
     pub mode: Option<Mode>,
-    /// Tables that are wanted; none: all.
+    /// Tables of a database; empty: all.
     pub tables: Vec<String>,
-    /// Whether rows may be changed.
+    /// Whether tools may write to a database.
     pub access: Access,
 }
 
