@@ -16,8 +16,8 @@ use super::load::Loader;
 use super::names;
 use super::render::listing;
 use super::service::CreateServer;
-use super::source::database::{self, Access, DatabaseRequest};
-use crate::config::environment::Environment;
+use super::source::database::{self, DatabaseRequest};
+use crate::config::Environment;
 use crate::config::factory::FactoryConfig;
 
 /// Argument that names the database.

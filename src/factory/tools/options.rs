@@ -98,8 +98,6 @@ impl From<OptionsParams> for Options {
             },
             template_dir: params.template_dir,
             base_url: params.base_url,
-            tables: params.tables.unwrap_or_default(),
-            access: if params.read_only { Access::ReadOnly } else { Access::ReadWrite },
             mode: params.mode.map(|mode| match mode {
                 ModeParam::Direct => Mode::Direct,
                 ModeParam::Search => Mode::Search,
