@@ -207,7 +207,12 @@ fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, Fa
     }
     let written: Vec<SourceFile<'_>> = files
         .iter()
-        .filter(|file| file.path.starts_with("tools/"))
+        .filter(|file| {
+            // Templates of the caller may make these two.
+            file.path.starts_with("tools/")
+                || file.path == "Dockerfile"
+                || file.path.starts_with(".github/")
+        })
         .map(|file| SourceFile { path: &file.path, text: &file.text })
         .collect();
     let declared = scan::Declared {

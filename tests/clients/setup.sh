@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests against other people's MCP clients need, pinned, into target/clients
 # (or $ATELIER_TEST_CLIENTS): Node 22, the MCP conformance suite, the Inspector, the TypeScript
-# SDK, the Python SDK with the driver of PostgreSQL, pytest and bandit. Does nothing when that is done already.
+# SDK, the Python SDK, and bandit. Does nothing when that is done already.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,7 @@ conformance=@modelcontextprotocol/conformance@0.2.0-alpha.12
 inspector=@modelcontextprotocol/inspector@2.12.0
 typescript=@modelcontextprotocol/sdk@1.32.2
 typescript2=@modelcontextprotocol/client@2.3.1
-python="mcp==2.3.0 psycopg[binary]==3.3.4 pytest==9.2.0 bandit==1.9.4"
+python="mcp==2.3.0 bandit==1.9.4"
 
 wanted="$node $conformance $inspector $typescript $typescript2 $python"
 if [ -f "$target/ready" ] && [ "$(cat "$target/ready")" = "$wanted" ]; then

@@ -13,6 +13,7 @@ mod names;
 mod packages;
 mod program;
 mod report;
+mod returns;
 mod secrets;
 mod statements;
 mod tables;

@@ -17,22 +17,11 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection
 use tempfile::TempDir;
 
 use self::postgres::Postgres;
+use crate::support::factory_python::{environment, interpreter as python};
 use crate::support::product::Installation;
 
 /// Tables that are awkward, of both kinds of databases.
 const LEAST_TABLES: usize = 25;
-
-/// Where `tests/clients/setup.sh` puts everything.
-fn python() -> PathBuf {
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients");
-    let folder = std::env::var_os("ATELIER_TEST_CLIENTS").map_or(default, PathBuf::from);
-    assert!(
-        folder.join("ready").exists(),
-        "{} holds no MCP clients; run `tests/clients/setup.sh`",
-        folder.display()
-    );
-    folder.join("venv/bin/python")
-}
 
 fn fixture(name: &str) -> String {
     let path =
@@ -398,7 +387,7 @@ async fn a_changed_schema_is_seen_at_once() {
 
 #[test]
 fn create_mcp_server_makes_a_server_of_a_database() {
-    let venv = python().parent().unwrap().parent().unwrap().to_str().unwrap().to_owned();
+    let venv = environment().to_str().unwrap().to_owned();
     let installation = Installation::new();
     let folder = installation.folder().canonicalize().unwrap();
     let file = folder.join("shop.db");

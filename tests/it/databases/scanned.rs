@@ -1,14 +1,12 @@
 //! Beside our scan of programs: what bandit, the scanner most people use, makes of the same set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use atelier::factory::scan::{Declared, FileUse, Rules, Severity, SourceFile, scan};
 use serde::Deserialize;
 use serde_json::Value;
-
-use super::python;
 
 #[derive(Deserialize)]
 struct Labels {
@@ -43,7 +41,11 @@ fn the_scan_sees_more_than_bandit_and_cries_less() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/factory/scan");
     let labels = std::fs::read_to_string(folder.join("labels.toml")).unwrap();
     let labels: Labels = toml::from_str(&labels).unwrap();
-    let ended = Command::new(python())
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let clients = std::env::var_os("ATELIER_TEST_CLIENTS").map_or(default, PathBuf::from);
+    let python = clients.join("venv/bin/python");
+    assert!(python.exists(), "run `tests/clients/setup.sh`");
+    let ended = Command::new(python)
         .args(["-m", "bandit", "-q", "-r", "-f", "json"])
         .arg(&folder)
         .output()

@@ -126,8 +126,6 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         mode,
         tools,
         defs: serde_json::Map::new(),
-        responses: Default::default(),
-        response_defs: Default::default(),
         schemes: std::collections::BTreeMap::new(),
         servers: Vec::new(),
         hosts: hosts(dialect, &request.url),

@@ -29,6 +29,8 @@ pub(super) fn make(
         tags: Vec::new(),
         annotations: reading(),
         input_schema: arguments::describe_schema(),
+        listed_schema: None,
+        listed_description: None,
         kind: Kind::Sql(Box::new(Sql {
             place: None,
             table: String::new(),
@@ -172,6 +174,8 @@ fn tool(
         tags: vec![label.clone()],
         annotations: annotations(operation),
         input_schema: input(table, operation),
+        listed_schema: None,
+        listed_description: None,
         kind: Kind::Sql(Box::new(Sql { place: Some(place), table: table.name.clone(), operation })),
     }
 }

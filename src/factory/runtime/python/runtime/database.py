@@ -657,9 +657,7 @@ class SqliteSession(Session):
             raise self._unreachable(error) from error
         try:
             # Text that is no UTF-8 is still shown.
-            self.connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape").encode(
-                "utf-8", "surrogateescape"
-            ).decode("utf-8", "replace")
+            self.connection.text_factory = lambda data: data.decode("utf-8", "replace")
             self.connection.execute("PRAGMA foreign_keys = ON")
             if not self.writes:
                 self.connection.execute("PRAGMA query_only = ON")
