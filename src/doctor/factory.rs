@@ -7,7 +7,8 @@ use super::{Check, Status};
 use crate::config::Config;
 
 /// What made servers import.
-const IMPORT: &str = "import mcp, pytest; from importlib.metadata import version; print(version('mcp'))";
+const IMPORT: &str =
+    "import mcp, pytest; from importlib.metadata import version; print(version('mcp'))";
 
 const NAME: &str = "made servers";
 
@@ -19,12 +20,20 @@ pub(super) async fn check(config: &Config) -> Check {
     };
     if let Some(folder) = &config.factory.environment {
         return match ask(folder.join("bin/python"), &["-c", IMPORT]).await {
-            Ok(version) => Check::ok(NAME, format!("mcp {version} in {}; {isolation}", folder.display())),
+            Ok(version) => {
+                Check::ok(NAME, format!("mcp {version} in {}; {isolation}", folder.display()))
+            }
             Err(NoAnswer::Missing | NoAnswer::Broken(_)) => Check::finding(
                 NAME,
                 Status::Warning,
-                format!("`factory.environment` is {}, which cannot import mcp and pytest", folder.display()),
-                format!("{}/bin/python -m pip install --only-binary :all: 'mcp>=2.3,<3' pytest", folder.display()),
+                format!(
+                    "`factory.environment` is {}, which cannot import mcp and pytest",
+                    folder.display()
+                ),
+                format!(
+                    "{}/bin/python -m pip install --only-binary :all: 'mcp>=2.3,<3' pytest",
+                    folder.display()
+                ),
             ),
         };
     }
@@ -34,7 +43,10 @@ pub(super) async fn check(config: &Config) -> Check {
             Err(NoAnswer::Missing | NoAnswer::Broken(_)) => Check::finding(
                 NAME,
                 Status::Optional,
-                format!("`{}` makes no virtual environments, so made servers are not tested", config.factory.python),
+                format!(
+                    "`{}` makes no virtual environments, so made servers are not tested",
+                    config.factory.python
+                ),
                 "sudo apt-get install python3-venv",
             ),
         },

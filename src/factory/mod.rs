@@ -6,7 +6,9 @@
 
 pub mod auth;
 pub mod cases;
+mod control;
 mod credentials;
+mod draft;
 pub mod error;
 pub mod examples;
 mod execution_log;

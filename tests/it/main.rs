@@ -32,6 +32,8 @@ mod factory_product;
 #[cfg(test)]
 mod factory_requests;
 #[cfg(test)]
+mod factory_sign_in;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod llm;

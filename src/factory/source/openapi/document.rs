@@ -8,7 +8,7 @@ use crate::factory::error::{FactoryError, Refusal};
 pub const DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Values that aliases of a YAML document may repeat.
-const REPEATED_VALUES: usize = 1_000_000;
+const REPEATED_VALUES: usize = 200_000;
 
 /// Reads JSON or YAML. Dates, `yes` and `on` stay texts; keys that are numbers become texts.
 ///
