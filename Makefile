@@ -16,8 +16,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --features conformance-fixtures -- -D warnings
 
-# Every test twenty times, properties with a hundred times the cases; takes hours.
+# Ten thousand runs of code, then every test twenty times and properties with a hundred times the
+# cases; takes hours.
 soak:
+	cargo nextest run --locked --features conformance-fixtures --test it --run-ignored only \
+		--no-capture -E 'test(sandbox::soak::)'
 	PROPTEST_CASES=25600 cargo nextest run --workspace --locked --features conformance-fixtures --stress-count 20
 
 docs:

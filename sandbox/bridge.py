@@ -70,6 +70,12 @@ class Channel:
         del self._buffer[:count]
         return data
 
+    def has_input(self, milliseconds):
+        """Whether something comes within that time."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(milliseconds))
+
     def read_frame(self, limit=INPUT_BYTES):
         (length,) = _LENGTH.unpack(self.read_exactly(_LENGTH.size))
         if length > limit:

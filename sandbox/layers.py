@@ -5,7 +5,6 @@ set; this file only enters and applies. Every step that fails raises `LayerError
 errno, so that a fence is never missing silently.
 """
 
-import array
 import ctypes
 import os
 import platform
@@ -38,10 +37,7 @@ EINVAL = 22
 _NUMBERS = {"x86_64": (126, 317, 446), "aarch64": (91, 277, 446)}
 _CAPSET, _SECCOMP, _LANDLOCK_RESTRICT_SELF = _NUMBERS.get(platform.machine(), (-1, -1, -1))
 
-MADV_POPULATE_WRITE = 23
-
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.madvise.argtypes = (ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int)
 _bare_fork = ctypes.PyDLL(None).fork
 _libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)
 _libc.prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
@@ -72,44 +68,6 @@ def fork():
     if getattr(sys, "_is_gil_enabled", lambda: True)():
         return _check("fork", _bare_fork())
     return os.fork()
-
-
-def populate(ranges):
-    """Makes own copies of pages that a run writes to anyway, without a fault for each of them."""
-    for start, length in ranges:
-        _libc.madvise(start, length, MADV_POPULATE_WRITE)  # an old kernel: they fault later
-
-
-def own_pages(known):
-    """Ranges of pages that belong to this process alone, within mappings that `known` lists."""
-    page = resource.getpagesize()
-    found = []
-    with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-        for start, end in known:
-            pagemap.seek(start // page * 8)
-            flags = array.array("Q")
-            flags.frombytes(pagemap.read((end - start) // page * 8))
-            for index, flag in enumerate(flags):
-                if flag >> 63 & 1 and flag >> 56 & 1:
-                    address = start + index * page
-                    # Small gaps are cheaper to copy than to leave out.
-                    if found and address - found[-1][1] <= 2 * page and found[-1][0] >= start:
-                        found[-1][1] = address + page
-                    else:
-                        found.append([address, address + page])
-    return [(start, end - start) for start, end in found]
-
-
-def writable_mappings():
-    """Private mappings of this process that can be written to."""
-    found = []
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-        for line in maps:
-            span, rights = line.split(maxsplit=2)[:2]
-            if rights == "rw-p":
-                start, _, end = span.partition("-")
-                found.append((int(start, 16), int(end, 16)))
-    return found
 
 
 def unshare(step, flags):

@@ -7,7 +7,9 @@ From the server: any number of `input` frames (each followed by one frame of raw
 import array
 import ast
 import asyncio
+import gc
 import inspect
+import json
 import linecache
 import os
 import random
@@ -19,7 +21,6 @@ import types
 import atelier_bridge as bridge
 import atelier_figures as figures
 import atelier_inspection as inspection
-import atelier_layers as layers
 import atelier_render as render
 import atelier_tracebacks as tracebacks
 
@@ -27,6 +28,12 @@ FILE_NAME = "code.py"
 STUB_MODULE = "atelier_tools"
 VALUE_NAME = "__atelier_value__"
 FUNCTION_NAME = "generated_function_name"
+# A waiting worker whose run has not come by then rehearses.
+IDLE_MILLISECONDS = 2
+REHEARSAL = {
+    "kind": "run", "args": [], "kwargs": {}, "stubs": None, "value_bytes": 1 << 20,
+    "code": "import json\ntext = f'{1 + 1}'\nprint(end='')\njson.dumps({'sum': [text, 2.5]})",
+}
 
 
 def prepare_streams():
@@ -35,26 +42,22 @@ def prepare_streams():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def greet(descriptor, report, folder):
-    """The first frame: which fences hold, with the run folder's descriptor beside it."""
+def greet(descriptor, report, handles):
+    """The first frame: which fences hold, with the descriptors that the server keeps beside it."""
     channel = socket.socket(fileno=descriptor)
     rights = []
-    if folder is not None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [folder]))]
+    if handles:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))]
     channel.sendmsg([bridge.pack(report)], rights)
     channel.detach()
 
 
-def rehearsal_frame(code, mappings):
-    """What makes a worker of the zygote run a sample and say which pages it wrote to."""
-    return bridge.pack({
-        "kind": "run", "code": code, "args": [1, 2], "kwargs": {"flag": True}, "stubs": None,
-        "cpu_seconds": 60, "value_bytes": 1 << 20, "result_bytes": 4 << 20, "mappings": mappings})
-
-
-def serve(descriptor, plan):
+def serve(descriptor, idle):
     """Waits for the one run of this worker, and runs it. Never returns."""
     channel = bridge.Channel(descriptor)
+    shown = settle_in(channel)
+    if idle and not channel.has_input(IDLE_MILLISECONDS):
+        _rehearse(channel, shown)
     try:
         while True:
             frame = channel.read_frame()
@@ -67,14 +70,13 @@ def serve(descriptor, plan):
     if frame["kind"] == "inspect":
         result = inspection.inspect_code(frame["code"], frame["tools"])
     else:
-        result = Run(channel, frame).execute()
+        _limit_processor(frame["cpu_seconds"])
+        result = Run(channel, frame, shown).execute()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except Exception:
         pass  # the code closed or replaced its streams
-    if "mappings" in frame:
-        result["touched"] = layers.own_pages(frame["mappings"])
     try:
         channel.send({"kind": "result", **result}, frame["result_bytes"])
     except (ValueError, TypeError, RecursionError) as error:
@@ -82,6 +84,41 @@ def serve(descriptor, plan):
             "ResultError", f"the result cannot be sent: {error}")})
     # Ending at once spares the server a turn; as pid 1 this process takes all others of the run along.
     os._exit(0)
+
+
+def settle_in(channel):
+    """What every run needs and nothing of the code decides; returns the watch on figures."""
+    gc.enable()
+    # All workers of a zygote begin with the same memory, and so with the same generators.
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+    sys.path.insert(0, os.getcwd())
+    sys.argv = [FILE_NAME]
+    shown = figures.Figures(lambda name: channel.send({"kind": "image", "name": name}))
+    shown.attach()
+    return shown
+
+
+def _rehearse(channel, shown):
+    """Goes the way of a run once while there is none, since memory is slow when first touched.
+
+    A fork shares its pages until it writes to them; what a run writes to is copied here, before
+    anybody waits for it.
+    """
+    frame = json.loads(bridge.pack(REHEARSAL)[4:])
+    bridge.pack({"kind": "result", **Run(channel, frame, shown).execute()})
+    sys.stdout.write("")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    linecache.cache.clear()
+
+
+def _limit_processor(seconds):
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard == resource.RLIM_INFINITY or seconds < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
 def _write_input(channel, frame):
@@ -110,11 +147,10 @@ class _Problem(Exception):
 
 
 class Run:
-    def __init__(self, channel, frame):
+    def __init__(self, channel, frame, shown):
         self.frame = frame
-        self.channel = channel
         self.bridge = bridge.Bridge(channel)
-        self.figures = figures.Figures(lambda name: channel.send({"kind": "image", "name": name}))
+        self.figures = shown
         self.folder = os.getcwd()
         self.called = False
         self.function_value = None
@@ -122,7 +158,8 @@ class Run:
         self.notes = []
 
     def execute(self):
-        self._settle_in()
+        if self.frame["stubs"]:
+            sys.meta_path.append(_StubFinder(self.frame["stubs"], self.bridge))
         try:
             code = self._compile()
             module = self._module()
@@ -138,25 +175,6 @@ class Run:
             return self._failed(error)
         self.figures.finish(self.value)
         return self._result({"ok": True})
-
-    def _settle_in(self):
-        import gc
-
-        gc.enable()
-        seconds = self.frame["cpu_seconds"]
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        if hard == resource.RLIM_INFINITY or seconds < hard:
-            resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
-        # All workers of a zygote begin with the same memory, and so with the same generators.
-        random.seed()
-        numpy = sys.modules.get("numpy")
-        if numpy is not None:
-            numpy.random.seed()
-        if self.frame.get("stubs"):
-            sys.meta_path.append(_StubFinder(self.frame["stubs"], self.bridge))
-        sys.path.insert(0, self.folder)
-        sys.argv = [FILE_NAME]
-        self.figures.attach()
 
     def _compile(self):
         source = self.frame["code"].lstrip("\ufeff")

@@ -4,7 +4,7 @@ It speaks JSON over one SEQPACKET socket (descriptor 0) and ends when that socke
 its pid namespace it takes every run with it. A worker puts up its fences before it sees any code,
 hands the server its run folder and the list of fences, and waits for its one run.
 
-  to the zygote    {"op": "fork", "run": N} with [channel, stdout, stderr, (landlock)]
+  to the zygote    {"run": N, "idle": B} with [channel, stdout, stderr, (landlock)], {"end": true}
   from the zygote  {"event": "ready", ...}, {"event": "forked", "run": N, "pid": P} with [pidfd],
                    {"event": "exited", "run": N, "status": S}, {"event": "refused", "run": N, ...}
 """
@@ -18,14 +18,11 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 
-import atelier_bridge as bridge
 import atelier_layers as layers
 import atelier_runner as runner
 
@@ -34,24 +31,8 @@ FIRST_FREE = 4
 DESCRIPTOR_BYTES = array.array("i").itemsize
 MESSAGE_BYTES = 65536
 STRAY_PASSES = 10000
-REHEARSAL_SECONDS = 10
-
-
-# What a run commonly does: its rehearsal tells which pages of memory runs write to.
-REHEARSAL = """
-import asyncio, json, math
-def generated_function_name(*rows, **options):
-    return [{"name": str(row), "value": math.sqrt(row)} for row in rows]
-class Thing:
-    def __init__(self, value):
-        self.value = value
-try:
-    json.loads("{")
-except ValueError as error:
-    print(f"{error}")
-await asyncio.sleep(0)
-sorted(json.dumps({"key": Thing(number).value}) for number in range(50))
-"""
+# Exit code for the supervisor, which then removes what the server would have removed.
+SERVER_IS_GONE = 3
 
 
 class Zygote:
@@ -63,7 +44,7 @@ class Zygote:
         # up for themselves only what refuses the calls that forking and fencing need.
         self.common = _filters(bundle["seccomp"]["common"])
         self.filters = _filters(bundle["seccomp"]["worker"])
-        self.hot = ()
+        self.dismissed = False
         self.workers = {}  # pidfd -> (run, pid)
         self.own_pids = None
 
@@ -97,7 +78,6 @@ class Zygote:
         if self.common:
             layers.forbid_new_privileges()
             self.common.apply()
-        self.hot = self._rehearse()
         version = ".".join(str(part) for part in sys.version_info[:3])
         self.send({"event": "ready", "python": version, "preloaded": preloaded, "missing": missing})
 
@@ -113,33 +93,6 @@ class Zygote:
             except Exception as error:  # a package may fail in any way; the zygote lives without it
                 missing[name] = f"{type(error).__name__}: {error}"
         return preloaded, missing
-
-    def _rehearse(self):
-        """Runs a sample in a worker like any other, and learns which pages it wrote to."""
-        ours, theirs = socket.socketpair()
-        null = os.open("/dev/null", os.O_WRONLY)
-        folder = None if self.plan["namespaces"] else tempfile.mkdtemp(dir=self.plan["cache"])
-        known = layers.writable_mappings()
-        pid = self._fork({"folder": folder}, [theirs.fileno(), null, null])
-        try:
-            theirs.close()
-            ours.settimeout(REHEARSAL_SECONDS)
-            ours.sendall(runner.rehearsal_frame(REHEARSAL, known))
-            channel = bridge.Channel(ours.detach())
-            while True:
-                frame = channel.read_frame()
-                if "failed" in frame:
-                    raise layers.LayerError(frame["failed"], frame["errno"])
-                if frame.get("kind") == "result":
-                    return tuple((start, length) for start, length in frame.get("touched", ()))
-        except (EOFError, OSError):
-            return ()  # it costs time, nothing else
-        finally:
-            os.close(null)
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def serve(self):
         poll = select.poll()
@@ -161,6 +114,9 @@ class Zygote:
         for _, _, payload in rights:
             descriptors.frombytes(payload[: len(payload) - len(payload) % DESCRIPTOR_BYTES])
         request = json.loads(data)
+        if "end" in request:
+            self.dismissed = True
+            return False
         run = request["run"]
         try:
             pid = self._fork(request, list(descriptors))
@@ -183,7 +139,6 @@ class Zygote:
             pid = layers.fork()
             if pid == 0:
                 try:
-                    layers.populate(self.hot)
                     self._become_worker(request, descriptors)
                 finally:
                     os._exit(70)
@@ -215,6 +170,14 @@ class Zygote:
                     _signal(pid, number)
             _reap(known)
 
+    def end_all(self):
+        """Takes every run along; with namespaces the end of this process does."""
+        if not self.plan["namespaces"]:
+            for _, pid in self.workers.values():
+                _signal(pid, signal.SIGKILL)
+            self.workers.clear()
+            self._kill_strays()
+
     def _become_worker(self, request, descriptors):
         control = self.control.detach()
         self.workers.clear()
@@ -229,19 +192,24 @@ class Zygote:
             os.dup2(source, target, inheritable=target < CHANNEL)
         os.closerange(FIRST_FREE + 1 if landlock is not None else FIRST_FREE, 1 << 16)
         try:
-            folder, held = self._fence_in(request, FIRST_FREE if landlock is not None else None)
+            handles, held = self._fence_in(request, FIRST_FREE if landlock is not None else None)
         except BaseException as error:
             code = getattr(error, "code", None) or getattr(error, "errno", None) or 0
             report = {"failed": getattr(error, "step", type(error).__name__), "errno": code,
                       "message": str(error)}
-            runner.greet(CHANNEL, report, None)
+            runner.greet(CHANNEL, report, ())
             os._exit(71)
-        runner.greet(CHANNEL, {"held": held}, folder)
-        os.close(folder)
-        runner.serve(CHANNEL, self.plan)
+        runner.greet(CHANNEL, {"held": held}, handles)
+        for descriptor in handles:
+            os.close(descriptor)
+        runner.serve(CHANNEL, request["idle"])
 
     def _fence_in(self, request, landlock):
-        """Applies every layer of the plan; returns the run folder and what holds."""
+        """Applies every layer of the plan; returns what the server keeps of it, and what holds.
+
+        The server keeps the run folder, to read it after the run, and the mounts: the kernel takes
+        long to remove those, which must not hold up the end of the process.
+        """
         os.setsid()
         held = ["environment", "rlimits"]
         if self.plan["namespaces"]:
@@ -257,7 +225,9 @@ class Zygote:
         os.mkdir(temporary, 0o700)
         for name, value in (("HOME", folder), ("TMPDIR", temporary), ("PWD", folder)):
             os.environ[name] = value
-        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handles = [os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        if self.plan["namespaces"]:
+            handles.append(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
         limits = self.plan["limits"]
         if not self.plan["namespaces"]:
             limits = {**limits, "processes": limits["processes"] + layers.tasks_of_this_user()}
@@ -275,7 +245,7 @@ class Zygote:
         if self.filters:
             self.filters.apply()
             held.append("seccomp")
-        return descriptor, held
+        return handles, held
 
 
 def _filters(programs):
@@ -352,4 +322,6 @@ def main(bundle):
     except OSError as error:
         if error.errno not in (errno.ECONNRESET, errno.EPIPE):
             raise
-    os._exit(0)
+    finally:
+        zygote.end_all()
+    os._exit(0 if zygote.dismissed else SERVER_IS_GONE)

@@ -18,6 +18,8 @@ need() {
 need build-essential cc
 # Prints PDF documents and looks at pages.
 need chromium chromium chromium-browser google-chrome-stable
+# Runs code in the sandbox.
+need python3 python3
 if [ "${1:?build or test}" = test ]; then
     # Reads the PDFs that tests make.
     need poppler-utils pdftotext
@@ -25,6 +27,12 @@ if [ "${1:?build or test}" = test ]; then
     # Servers that are made from databases are tested on a real one. Debian keeps its programs out
     # of the path, by version.
     if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then need postgresql postgres; fi
+    # Code of others runs in the system's interpreter, with these packages loaded before.
+    for package in numpy pandas matplotlib; do
+        if ! /usr/bin/python3 -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('$package'))" 2>/dev/null; then
+            missing+=("python3-$package")
+        fi
+    done
     if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then missing+=(python3-venv); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi

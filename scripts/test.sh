@@ -53,6 +53,7 @@ step 'clippy' cargo clippy --workspace --all-targets --locked --features "$featu
 step 'build' cargo build --workspace --all-targets --locked --features "$features"
 step 'clients of others' tests/clients/setup.sh
 step 'Python of made servers' scripts/factory-python.sh
+step 'servers of others' tests/clients/setup_servers.sh
 step 'tests' rust_tests
 step 'generated documents' target/debug/xtask docs --check
 step 'documentation' env RUSTDOCFLAGS='-D warnings' \

@@ -1,10 +1,20 @@
-//! Everything wired together: the only file that names adapters.
+//! Everything wired together: the only module that names adapters.
+
+mod code_sandbox;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::agent::{self, AskAi};
+use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
+
+use crate::agent::chat::{Chat, ChatParts};
+use crate::agent::engine::{Engine, EngineParts};
+use crate::agent::runs::Runs;
+use crate::agent::workflows::Workflows;
+use crate::agent::{self, Agent, AskAi};
 use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
@@ -20,8 +30,12 @@ use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
 use crate::llm::resolve::{Models, system_calendar};
+use crate::mcp_client::{Servers, ServersParts};
 use crate::prompts::{PromptError, Prompts};
-use crate::registry::{Caller, Registry, RegistryParts, Tool};
+use crate::python::execute::{FetchedFile, FileSource, PythonRuns, RunParts, RunSettings};
+use crate::python::{self, PythonCode, PythonParts};
+use crate::registry::{self, Caller, Registry, RegistryParts, Tool};
+use crate::sandbox::{Sandbox, Tier};
 use crate::server::Metrics;
 use crate::storage::blobs::Blobs;
 use crate::storage::sqlite::{SqliteCatalog, check_file};
@@ -32,6 +46,9 @@ const DATABASE: &str = "atelier.db";
 
 /// Port of the content listener when nothing says otherwise.
 const DEFAULT_CONTENT_PORT: u16 = 7411;
+
+/// Tools that create or start servers: closed to code unless the operator opens them.
+const SERVER_TOOLS: [&str; 3] = ["create_mcp_server", "start_mcp_server", "stop_mcp_server"];
 
 /// The program, ready to serve: its configuration and its ports.
 pub struct App {
@@ -49,8 +66,20 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// Prints documents and looks at pages; starts Chrome on first use.
     pub renderer: Arc<dyn Renderer>,
+    /// Runs code of others; starts an interpreter on first use, or in the background.
+    pub sandbox: Arc<dyn Sandbox>,
     /// Calls tools from inside the program.
     pub caller: Caller,
+    /// Runs of Python, for their end.
+    python: Arc<PythonRuns>,
+    /// What is started before anybody asks for it.
+    warming: TaskTracker,
+    /// Runs of workflows and chats.
+    pub agent: Agent,
+    /// Conversations.
+    pub chat: Arc<Chat>,
+    /// Other MCP servers; they start on first use.
+    pub servers: Servers,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -86,6 +115,15 @@ pub enum AppError {
     Prompts(#[from] PromptError),
 }
 
+/// The sandbox for code, for the doctor to look at, and the least tier that it may have.
+///
+/// # Errors
+/// When the configuration names no layers or tiers that there are.
+pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), AppError> {
+    let sandbox = code_sandbox::sandbox(&config.python, &config.storage.data_dir)?;
+    Ok((sandbox, code_sandbox::least(&config.python)?))
+}
+
 /// The outside things, each replaceable in tests.
 pub struct Ports {
     /// Rows.
@@ -98,6 +136,8 @@ pub struct Ports {
     pub fetcher: Fetcher,
     /// Prints documents and looks at pages.
     pub renderer: Arc<dyn Renderer>,
+    /// Runs code of others.
+    pub sandbox: Arc<dyn Sandbox>,
     /// Tools beside those of the program.
     pub further_tools: Vec<Tool>,
 }
@@ -122,6 +162,7 @@ impl App {
             models,
             fetcher: Fetcher::new(),
             renderer,
+            sandbox: code_sandbox::sandbox(&config.python, &folder)?,
             further_tools: Vec::new(),
         };
         Self::with_ports(config, ports, link_life).await
@@ -136,7 +177,7 @@ impl App {
         ports: Ports,
         link_life: LinkLife,
     ) -> Result<Arc<Self>, AppError> {
-        let Ports { catalog, blobs, models, fetcher, renderer, further_tools } = ports;
+        let Ports { catalog, blobs, models, fetcher, renderer, sandbox, further_tools } = ports;
         let in_folder =
             |source| AppError::Storage { path: config.storage.data_dir.clone(), source };
         let fresh = keys::secret().map_err(in_folder)?;
@@ -166,6 +207,19 @@ impl App {
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
+        let python_code = Arc::new(PythonCode::new(PythonParts {
+            prompts: Arc::clone(&prompts),
+            caller: caller.clone(),
+        }));
+        let python = Arc::new(PythonRuns::new(RunParts {
+            sandbox: Arc::clone(&sandbox),
+            caller: caller.clone(),
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            urls: urls.clone(),
+            files: Arc::new(Addresses(attachments.clone())),
+            settings: run_settings(&config),
+        }));
         let documents = Arc::new(Documents::new(DocumentParts {
             catalog: Arc::clone(&catalog),
             blobs: blobs.clone(),
@@ -190,20 +244,52 @@ impl App {
         }));
         tools.extend(elixir::tools::tools(&elixir));
         tools.extend(factory::tools::tools(&factory));
-        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(prompts))));
+        tools.extend(python::tools::tools(&python_code, &python));
+        let engine = Arc::new(Engine::new(EngineParts {
+            caller: caller.clone(),
+            prompts: Arc::clone(&prompts),
+            runs: Runs::new(config.storage.data_dir.join("runs")),
+        }));
+        let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
+        tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));
+        let workflows = Workflows::new(config.agent.workflows.clone());
+        tools.extend(agent::tools::engine_tools(&engine, &workflows, &urls));
         tools.extend(jobs::tools::tools(&runner));
+        tools.extend(registry::tools::tools(&caller));
         tools.extend(further_tools);
+        let mut server = config.server.clone();
+        if config.python.may_manage_servers {
+            let there =
+                SERVER_TOOLS.into_iter().filter(|name| tools.iter().any(|tool| tool.name == *name));
+            server.open_to_code.extend(there.map(str::to_owned));
+        }
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            ..ServersParts::default()
+        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
             blobs: blobs.clone(),
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
-            server: config.server.clone(),
+            server,
+            foreign: Arc::new(servers.clone()),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
         caller.bind(&registry);
+        let chat = Arc::new(Chat::new(ChatParts {
+            catalog: Arc::clone(&catalog),
+            blobs: blobs.clone(),
+            agent: agent.clone(),
+            registry: Arc::clone(&registry),
+            caller: caller.clone(),
+            models: Arc::clone(&models),
+            prompts,
+        }));
         let config = Arc::new(config);
         Ok(Arc::new(Self {
             config,
@@ -213,8 +299,14 @@ impl App {
             runner,
             registry,
             renderer,
+            sandbox,
             caller,
+            python,
+            warming: TaskTracker::new(),
+            servers,
             documents,
+            agent,
+            chat,
             urls,
             key,
             metrics,
@@ -223,6 +315,26 @@ impl App {
 }
 
 impl App {
+    /// Starts the interpreter of the sandbox in the background, so that the first code need not wait.
+    pub fn warm_up(&self) {
+        if !self.config.python.warm_up {
+            return;
+        }
+        let sandbox = Arc::clone(&self.sandbox);
+        self.warming.spawn(async move { sandbox.report().await });
+    }
+
+    /// Ends everything in order: jobs first, then what they work with. No process is left.
+    pub async fn shut_down(&self) {
+        self.runner.shut_down().await;
+        self.servers.shut_down().await;
+        self.python.close().await;
+        self.warming.close();
+        self.sandbox.close().await;
+        self.warming.wait().await;
+        self.renderer.shut_down().await;
+    }
+
     /// Gives a document another name; its address, versions and title stay.
     ///
     /// # Errors
@@ -235,6 +347,41 @@ impl App {
         new_name: &str,
     ) -> Result<Document, ToolError> {
         Ok(self.documents.rename(owner, kind, name, new_name).await?)
+    }
+}
+
+/// Files behind addresses, fetched as attachments of documents are: from public addresses and from
+/// what is hosted here.
+struct Addresses(Attachments);
+
+#[async_trait]
+impl FileSource for Addresses {
+    async fn fetch(&self, addresses: &[String]) -> Result<Vec<FetchedFile>, ToolError> {
+        let files = self.0.read(addresses).await?;
+        Ok(files.into_iter().map(|(name, bytes)| FetchedFile { name, bytes }).collect())
+    }
+}
+
+fn run_settings(config: &Config) -> RunSettings {
+    let python = &config.python;
+    let opened = |name: &&str| {
+        python.may_manage_servers || config.server.open_to_code.iter().any(|entry| entry == name)
+    };
+    RunSettings {
+        concurrent_runs: code_sandbox::concurrent_runs(python),
+        waiting_runs: python.waiting_runs,
+        longest_wait: Duration::try_from_secs_f64(config.limits.completion_max_life_s)
+            .unwrap_or(Duration::from_hours(1)),
+        tool_calls: python.tool_calls,
+        ai_calls: python.ai_calls,
+        concurrent_calls: python.concurrent_calls,
+        file_bytes: python.file_bytes,
+        inline_images: python.inline_images,
+        closed_tools: SERVER_TOOLS
+            .into_iter()
+            .filter(|name| !opened(name))
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

@@ -1,14 +1,18 @@
 //! The resolved configuration: what the program runs with, after defaults, file, `.env`,
 //! environment and flags. Nothing else reads the environment.
 
+pub mod agent;
 pub mod auth;
 pub mod browser;
+pub mod catalog;
 pub mod elixir;
 pub mod factory;
 pub mod limits;
 pub mod llm;
 pub mod load;
 pub mod log;
+pub mod mcp_servers;
+pub mod python;
 pub mod secret;
 pub mod server;
 pub mod storage;
@@ -25,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use data_dir::prepare_data_dir;
 pub use environment::Environment;
-pub use render::render;
+pub use render::{render, render_servers};
 pub use secret::Secret;
 pub use source::{ConfigError, Problem, Source};
 
@@ -49,6 +53,12 @@ pub struct Config {
     pub elixir: elixir::ElixirConfig,
     /// MCP servers that are made here.
     pub factory: factory::FactoryConfig,
+    /// Python code in the sandbox.
+    pub python: python::PythonConfig,
+    /// Workflows and chat.
+    pub agent: agent::AgentConfig,
+    /// Other MCP servers.
+    pub catalog: catalog::CatalogConfig,
     /// What is logged.
     pub log: log::LogConfig,
 }

@@ -7,9 +7,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
-use crate::installation_key::InstallationKey;
+use crate::installation_key::{InstallationKey, Purpose};
+
+/// A file that a call made and that is hosted beside the documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedFile {
+    /// SHA-256 of its content, in hex.
+    pub sha: String,
+    /// Its type.
+    pub media_type: String,
+    /// Its name, without folders.
+    pub name: String,
+}
 
 /// Makes the URLs that results carry. Clones share one state.
 #[derive(Debug, Clone)]
@@ -112,6 +126,40 @@ impl ContentUrls {
         format!("{}/d/{token}/thumb.webp?v={n}", self.bases().content)
     }
 
+    /// A file of a call: what stands in the address is signed, so nobody makes one up.
+    pub fn file(&self, file: &HostedFile) -> String {
+        let facts = URL_SAFE_NO_PAD.encode(format!("{}|{}", file.sha, file.media_type));
+        let signature = self.shared.key.sign(Purpose::HostedFile, &signed_text(file));
+        let name = utf8_percent_encode(&file.name, NON_ALPHANUMERIC);
+        format!("{}/f/{facts}.{signature}/{name}", self.bases().content)
+    }
+
+    /// The file behind the two parts of such an address; `None` when we did not make it.
+    pub fn hosted_file(&self, token: &str, name: &str) -> Option<HostedFile> {
+        let (facts, signature) = token.split_once('.')?;
+        let facts = String::from_utf8(URL_SAFE_NO_PAD.decode(facts).ok()?).ok()?;
+        let (sha, media_type) = facts.split_once('|')?;
+        let file = HostedFile {
+            sha: sha.to_owned(),
+            media_type: media_type.to_owned(),
+            name: name.to_owned(),
+        };
+        let key = &self.shared.key;
+        key.verify(Purpose::HostedFile, &signed_text(&file), signature).then_some(file)
+    }
+
+    /// The file behind a whole address of this server.
+    pub fn hosted_file_of(&self, address: &str) -> Option<HostedFile> {
+        let rest = address.strip_prefix(self.bases().content.as_str())?.strip_prefix("/f/")?;
+        let (token, name) = rest.split(['?', '#']).next()?.split_once('/')?;
+        self.hosted_file(token, &percent_decode_str(name).decode_utf8().ok()?)
+    }
+
+    /// The trace of a run.
+    pub fn trace(&self, run: &str) -> String {
+        format!("{}/t/{run}", self.bases().content)
+    }
+
     /// The link that opens the gallery of a principal, when there is a gallery.
     pub fn gallery(&self, principal: &str) -> Option<String> {
         let bases = self.bases();
@@ -123,6 +171,10 @@ impl ContentUrls {
         let mut bases = self.shared.bases.write().unwrap_or_else(PoisonError::into_inner);
         *bases = Arc::new(change(Bases::clone(&bases)));
     }
+}
+
+fn signed_text(file: &HostedFile) -> String {
+    format!("{}\0{}\0{}", file.sha, file.media_type, file.name)
 }
 
 /// The root of a listener. One that listens on every address is reached by loopback.
@@ -162,6 +214,37 @@ mod tests {
         let urls = urls(Some("https://apps.example.org/workshop/"));
         urls.set_content_address("127.0.0.1:5000".parse().unwrap());
         assert_eq!(urls.raw("T"), "https://apps.example.org/workshop/a/T/raw");
+    }
+
+    #[test]
+    fn the_address_of_a_file_leads_back_to_it_and_to_nothing_else() {
+        let urls = urls(None);
+        let file = HostedFile {
+            sha: "ab".repeat(32),
+            media_type: "text/csv".to_owned(),
+            name: "Größe 1/2.csv".to_owned(),
+        };
+        let address = urls.file(&file);
+        assert!(address.starts_with("http://127.0.0.1:4000/f/"), "{address}");
+        assert_eq!(urls.hosted_file_of(&address), Some(file.clone()));
+        assert_eq!(urls.hosted_file_of(&format!("{address}?download")), Some(file.clone()));
+        // Another name, another type, another content, another installation.
+        let (rest, _) = address.rsplit_once('/').unwrap();
+        assert_eq!(urls.hosted_file_of(&format!("{rest}/other.csv")), None);
+        let page = HostedFile { media_type: "text/html".to_owned(), ..file.clone() };
+        let token = |address: &str| address.split('/').nth(4).unwrap().to_owned();
+        let (facts, _) = token(&urls.file(&page))
+            .split_once('.')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        let (_, signature) =
+            token(&address).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert_eq!(urls.hosted_file(&format!("{facts}.{signature}"), &file.name), None);
+        assert_eq!(urls.hosted_file(&token(&urls.file(&page)), &file.name), Some(page));
+        let other =
+            ContentUrls::new(None, "127.0.0.1:4000".parse().unwrap(), InstallationKey::new("x"));
+        assert_eq!(other.hosted_file_of(&address), None);
+        assert_eq!(urls.hosted_file("", ""), None);
     }
 
     #[test]

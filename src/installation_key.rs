@@ -19,6 +19,8 @@ pub enum Purpose {
     Gallery,
     /// Changes something in the gallery of a principal.
     GalleryAction,
+    /// Changes something in the chat of a principal.
+    ChatAction,
     /// Calls tools for the pages of an app.
     PageCalls,
     /// Shows to another process that a listener belongs to this installation.
@@ -27,6 +29,8 @@ pub enum Purpose {
     Visitor,
     /// Lets a page write into its visitor's storage.
     PageStorage,
+    /// Names a file that a call made.
+    HostedFile,
 }
 
 impl Purpose {
@@ -34,10 +38,12 @@ impl Purpose {
         match self {
             Self::Gallery => b"gallery\0",
             Self::GalleryAction => b"gallery action\0",
+            Self::ChatAction => b"chat action\0",
             Self::PageCalls => b"page calls\0",
             Self::Listener => b"listener\0",
             Self::Visitor => b"visitor\0",
             Self::PageStorage => b"page storage\0",
+            Self::HostedFile => b"hosted file\0",
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod installation_key;
 pub mod jobs;
 pub mod libraries;
 pub mod llm;
+pub mod mcp_client;
 pub mod page_runtime;
 pub mod prompts;
 pub mod python;

@@ -29,7 +29,7 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 18] = [
+const EMBEDDED: [(&str, &str); 23] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/page_tools", include_str!("../prompts/documents/page_tools.md.j2")),
     ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
@@ -41,6 +41,11 @@ const EMBEDDED: [(&str, &str); 18] = [
     ("documents/rewrite", include_str!("../prompts/documents/rewrite.md.j2")),
     ("agent/ask", include_str!("../prompts/agent/ask.md.j2")),
     ("agent/repair", include_str!("../prompts/agent/repair.md.j2")),
+    ("agent/chat", include_str!("../prompts/agent/chat.md.j2")),
+    ("agent/run", include_str!("../prompts/agent/run.md.j2")),
+    ("agent/run_text", include_str!("../prompts/agent/run_text.md.j2")),
+    ("agent/closing", include_str!("../prompts/agent/closing.md.j2")),
+    ("agent/summary", include_str!("../prompts/agent/summary.md.j2")),
     ("elixir/definition", include_str!("../prompts/elixir/definition.md.j2")),
     ("elixir/repair", include_str!("../prompts/elixir/repair.md.j2")),
     ("factory/tools", include_str!("../prompts/factory/tools.md.j2")),

@@ -92,6 +92,7 @@ impl AskAi {
                     step: format!("answer#{attempt}"),
                     model: Some(question.model.clone()).filter(|model| !model.trim().is_empty()),
                     request: request.clone(),
+                    as_text: None,
                     attempt,
                     max_attempts: ATTEMPTS,
                     errors: problems.clone(),

@@ -68,15 +68,45 @@ pub struct ViewportReport {
     pub scripts: Vec<Result<Value, String>>,
     /// The pictures that were asked for of this window; none when the page did not load.
     pub screenshots: Vec<Screenshot>,
+    /// Whether the page, once loaded, took up something that does not end.
+    pub is_stuck: bool,
 }
 
-/// Looks through one window.
-pub(super) async fn look(
+/// What was seen of a loaded page through one window.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// What each script returned, or what it threw. A script that did not end is the last one.
+    pub scripts: Vec<Result<Value, String>>,
+    /// The pictures that were asked for of this window.
+    pub screenshots: Vec<Screenshot>,
+    /// Whether the page took up something that does not end.
+    pub is_stuck: bool,
+}
+
+/// Looks at a page that has been printed, without loading it again: through the windows of each
+/// of these, with the scripts that elsewhere run before the page's own run first.
+pub(super) async fn look_again(
     page: &Page,
-    source: &Source,
-    options: &InspectOptions,
-    viewport: &Viewport,
-) -> Result<ViewportReport, RenderError> {
+    looks: &[InspectOptions],
+) -> Result<Vec<Seen>, RenderError> {
+    let mut windows = Vec::with_capacity(looks.len());
+    for look in looks {
+        let patience = look.patience.unwrap_or_else(|| page.load_cap());
+        for viewport in &look.viewports {
+            resize(page, viewport).await?;
+            for script in &look.before {
+                if tokio::time::timeout(patience, evaluate(page, script)).await.is_err() {
+                    windows.push(Seen { is_stuck: true, ..Seen::default() });
+                    return Ok(windows);
+                }
+            }
+            windows.push(see(page, look, viewport, patience).await?);
+        }
+    }
+    Ok(windows)
+}
+
+async fn resize(page: &Page, viewport: &Viewport) -> Result<(), RenderError> {
     let metrics = json!({
         "width": viewport.width, "height": viewport.height,
         "deviceScaleFactor": viewport.device_scale, "mobile": viewport.mobile,
@@ -86,32 +116,62 @@ pub(super) async fn look(
         let touch = json!({"enabled": true, "maxTouchPoints": 5});
         page.post("Emulation.setTouchEmulationEnabled", touch).await?;
     }
+    Ok(())
+}
+
+/// Runs the scripts in a loaded page and takes the pictures that are wanted of this window.
+async fn see(
+    page: &Page,
+    options: &InspectOptions,
+    viewport: &Viewport,
+    patience: Duration,
+) -> Result<Seen, RenderError> {
+    let mut seen = Seen::default();
+    for script in &options.scripts {
+        let Ok(result) = tokio::time::timeout(patience, evaluate(page, script)).await else {
+            let seconds = patience.as_secs_f64();
+            seen.scripts.push(Err(format!("it did not end within {seconds} s")));
+            seen.is_stuck = is_stuck(page, patience).await;
+            return Ok(seen);
+        };
+        seen.scripts.push(result?);
+    }
+    for wanted in options.screenshots.iter().filter(|wanted| wanted.viewport == viewport.name) {
+        let picture = tokio::time::timeout(patience, screenshot(page, viewport, wanted)).await;
+        let Ok(picture) = picture else {
+            // A page that paints for ever has no picture; what it reported is worth having.
+            seen.is_stuck = is_stuck(page, patience).await;
+            return Ok(seen);
+        };
+        seen.screenshots.extend(picture?);
+    }
+    Ok(seen)
+}
+
+/// Whether the page no longer answers the simplest question.
+async fn is_stuck(page: &Page, patience: Duration) -> bool {
+    tokio::time::timeout(patience, evaluate(page, "0")).await.is_err()
+}
+
+/// Looks through one window.
+pub(super) async fn look(
+    page: &Page,
+    source: &Source,
+    options: &InspectOptions,
+    viewport: &Viewport,
+) -> Result<ViewportReport, RenderError> {
+    resize(page, viewport).await?;
     let patience = options.patience.unwrap_or_else(|| page.load_cap());
     let work = async |loaded: LoadedPage| {
         if loaded.outcome != LoadOutcome::Loaded {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(Seen::default());
         }
-        let mut scripts = Vec::with_capacity(options.scripts.len());
-        for script in &options.scripts {
-            let Ok(result) = tokio::time::timeout(patience, evaluate(page, script)).await else {
-                // The page is busy without an end: nothing else would come through.
-                let seconds = patience.as_secs_f64();
-                scripts.push(Err(format!("it did not end within {seconds} s")));
-                return Ok((scripts, Vec::new()));
-            };
-            scripts.push(result?);
-        }
-        let mut screenshots = Vec::new();
-        for wanted in options.screenshots.iter().filter(|wanted| wanted.viewport == viewport.name) {
-            let picture = tokio::time::timeout(patience, screenshot(page, viewport, wanted)).await;
-            // A page that paints for ever has no picture; what it reported is worth having.
-            screenshots.extend(picture.unwrap_or(Ok(None))?);
-        }
-        Ok((scripts, screenshots))
+        see(page, options, viewport, patience).await
     };
-    let ((scripts, screenshots), load) =
+    let (seen, load) =
         with_document(page, source, &options.before, Rest::ForLooking, patience, work).await?;
-    Ok(ViewportReport { viewport: viewport.clone(), load, scripts, screenshots })
+    let Seen { scripts, screenshots, is_stuck } = seen;
+    Ok(ViewportReport { viewport: viewport.clone(), load, scripts, screenshots, is_stuck })
 }
 
 async fn evaluate(page: &Page, script: &str) -> Result<Result<Value, String>, RenderError> {

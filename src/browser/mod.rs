@@ -27,7 +27,9 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 pub use error::RenderError;
-pub use inspect::{InspectOptions, Inspection, Screenshot, ScreenshotOptions, ViewportReport};
+pub use inspect::{
+    InspectOptions, Inspection, Screenshot, ScreenshotOptions, Seen, ViewportReport,
+};
 pub use length::Length;
 pub use load::Viewport;
 pub use options::{Margins, MarginsSetting, Media, PageSetup, Paper, PdfOptions, SizeSetting};
@@ -49,6 +51,19 @@ pub trait Renderer: Send + Sync + 'static {
         &self,
         source: Source,
         options: PdfOptions,
+        cancel: &CancellationToken,
+    ) -> Result<Printed, RenderError>;
+
+    /// Prints a document and looks at it afterwards, all of one load: `windows` holds what was seen
+    /// through each viewport of the `looks`, as far as it could be looked at.
+    ///
+    /// # Errors
+    /// [`RenderError`] when it was not printed, each with what to do.
+    async fn pdf_and_looks(
+        &self,
+        source: Source,
+        options: PdfOptions,
+        looks: Vec<InspectOptions>,
         cancel: &CancellationToken,
     ) -> Result<Printed, RenderError>;
 
@@ -77,6 +92,8 @@ pub struct Printed {
     pub pdf: Bytes,
     /// What happened while it loaded.
     pub load: Load,
+    /// What was seen of it afterwards, window by window.
+    pub windows: Vec<Seen>,
 }
 
 /// The state of the renderer.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::warm::Browser;
-use super::inspect::look;
+use super::inspect::{look, look_again};
 use super::launch::{LaunchSettings, launch};
 use super::load::{LoadedPage, Rest, with_document};
 use super::report::LoadOutcome;
@@ -115,7 +115,20 @@ impl Renderer for Chrome {
         cancel: &CancellationToken,
     ) -> Result<Printed, RenderError> {
         let work = |browser: Arc<Browser>| -> BoxFuture<'_, _> {
-            Box::pin(async { pdf(browser, &source, &options).await })
+            Box::pin(async { pdf(browser, &source, &options, &[]).await })
+        };
+        self.inner.run(cancel, &work).await
+    }
+
+    async fn pdf_and_looks(
+        &self,
+        source: Source,
+        options: PdfOptions,
+        looks: Vec<InspectOptions>,
+        cancel: &CancellationToken,
+    ) -> Result<Printed, RenderError> {
+        let work = |browser: Arc<Browser>| -> BoxFuture<'_, _> {
+            Box::pin(async { pdf(browser, &source, &options, &looks).await })
         };
         self.inner.run(cancel, &work).await
     }
@@ -158,24 +171,30 @@ async fn pdf(
     browser: Arc<Browser>,
     source: &Source,
     options: &PdfOptions,
+    looks: &[InspectOptions],
 ) -> Result<Printed, RenderError> {
     let page = browser.page().await?;
     print::prepare(&page, options).await?;
     let work = |loaded: LoadedPage| {
         let page = &page;
         async move {
-            match loaded.outcome {
-                LoadOutcome::Loaded => print::print(page, options).await,
+            let pdf = match loaded.outcome {
+                LoadOutcome::Loaded => print::print(page, options).await?,
                 LoadOutcome::TimedOut { reason } => {
-                    Err(RenderError::NeverLoads { after: loaded.after, reason })
+                    return Err(RenderError::NeverLoads { after: loaded.after, reason });
                 }
-                LoadOutcome::Crashed => Err(super::load::page_crash()),
-            }
+                LoadOutcome::Crashed => return Err(super::load::page_crash()),
+            };
+            let windows = look_again(page, looks).await.unwrap_or_else(|error| {
+                tracing::warn!(error.cause = %error, "a printed document could not be looked at");
+                Vec::new()
+            });
+            Ok((pdf, windows))
         }
     };
-    let (pdf, load) =
+    let ((pdf, windows), load) =
         with_document(&page, source, &[], Rest::ForPrint, page.load_cap(), work).await?;
-    Ok(Printed { pdf, load })
+    Ok(Printed { pdf, load, windows })
 }
 
 async fn inspect(

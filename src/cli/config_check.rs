@@ -29,5 +29,6 @@ pub(super) fn run(resolved: &Resolved) -> Result<ExitCode, CommandError> {
         None => output::note("configuration file: none, since no home folder is known"),
     }
     output::result(config::render(resolved).trim_end())?;
+    output::result(&config::render_servers(&resolved.config.catalog.servers))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -150,7 +150,7 @@ pub(super) async fn run(
     app.runner.start_heartbeat();
     let context = tools::context(&app, shutdown);
     let outcome = app.registry.call(tool, Value::Object(arguments), context).await;
-    app.runner.shut_down().await;
+    app.shut_down().await;
     output::json(&outcome.structured)?;
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -188,7 +188,7 @@ async fn serve(
     config.limits.answer_budget_s = PATIENCE_S;
     let app = App::open(config, LinkLife::WhileRunning).await?;
     let served = Box::pin(serve_stdio(Arc::clone(&app), shutdown)).await;
-    app.runner.shut_down().await;
+    app.shut_down().await;
     served.map_err(CommandError::failed)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The command line: arguments in, one exit code out (0 done, 1 failed, 2 wrong usage).
 
+mod chat;
 mod client_config;
 mod config_check;
 mod demo;
@@ -10,6 +11,7 @@ mod output;
 mod runtime;
 mod serve;
 mod tools;
+mod workflow;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -48,9 +50,15 @@ struct CommonArguments {
     /// Configuration file [default: atelier/atelier.toml in the XDG configuration folder]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
+    /// File that names other MCP servers [default: mcp_servers.json beside the configuration file]
+    #[arg(long, global = true, value_name = "PATH")]
+    mcp_servers: Option<PathBuf>,
     /// Data folder [default: atelier in the XDG data folder]
     #[arg(long, global = true, value_name = "PATH")]
     data_dir: Option<PathBuf>,
+    /// File of workflows [default: workflows.json beside the configuration file]
+    #[arg(long, global = true, value_name = "PATH")]
+    workflows: Option<PathBuf>,
     /// Log level, or a filter such as `info,atelier::llm=debug`
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -84,11 +92,14 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     Tools(tools::ToolsArguments),
     Call(tools::CallArguments),
+    Chat(chat::ChatArguments),
     ClientConfig(client_config::ClientConfigArguments),
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
     #[command(subcommand)]
     Factory(factory::FactoryCommand),
+    #[command(subcommand)]
+    Workflow(workflow::WorkflowCommand),
     /// Look at the configuration
     #[command(subcommand, after_help = "Example:\n  atelier config check")]
     Config(config_check::ConfigCommand),
@@ -175,8 +186,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Factory(_)
+        | Command::Workflow(_)
         | Command::Config(_) => false,
     };
     let resolved = || {
@@ -213,6 +226,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| tools::call(arguments, config, shutdown))
         }
+        Command::Chat(arguments) => {
+            let config = resolved()?.config;
+            runtime::run_interactive(|interrupts| chat::run(arguments, config, interrupts))
+        }
         Command::Elixir(command) => {
             let config = resolved()?.config;
             runtime::run(|shutdown| elixir::run(command, config, shutdown))
@@ -220,6 +237,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Factory(command) => {
             let config = resolved()?.config;
             runtime::run(|shutdown| factory::run(command, config, shutdown))
+        }
+        Command::Workflow(command) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| workflow::run(command, config, shutdown))
         }
         Command::ClientConfig(arguments) => client_config::run(&arguments, &flags),
         Command::Config(config_check::ConfigCommand::Check) => config_check::run(&resolved()?),
@@ -231,6 +252,8 @@ fn flags(arguments: &Arguments) -> Flags {
     let mut flags = Flags {
         config: common.config.clone(),
         data_dir: common.data_dir.clone(),
+        workflows: common.workflows.clone(),
+        mcp_servers: common.mcp_servers.clone(),
         log_level: common.log_level.clone(),
         log_format: common.log_format,
         ..Flags::default()
@@ -249,9 +272,11 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Doctor(_)
         | Command::Tools(_)
         | Command::Call(_)
+        | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
         | Command::Factory(_)
+        | Command::Workflow(_)
         | Command::Config(_) => return flags,
     };
     flags.toolsets.clone_from(&tools.toolsets);

@@ -14,12 +14,14 @@ use crate::server::content::{
     self, AllowedHosts, CallParts, ContentParts, ContentState, StreamLimits,
 };
 use crate::server::pages::{
-    BearerCheck, PagesParts, PagesState, Rename, pages_listener_router, pages_router,
+    BearerCheck, PagesParts, PagesState, Rename, chat_router, pages_listener_router, pages_router,
 };
 use crate::server::ports::{
     ListenerKind, PortError, PortKeeper, PortPlan, PortWish, bind_exclusive,
 };
-use crate::server::{HttpServer, Principals, bearer_check, check_listen_address, serve_stdio};
+use crate::server::{
+    HttpServer, LOCAL_PRINCIPAL, Principals, bearer_check, check_listen_address, serve_stdio,
+};
 
 /// Port of hosted apps beside `serve`.
 const CONTENT_PORT: u16 = 7411;
@@ -99,6 +101,10 @@ pub(super) async fn serve(
         "MCP at http://{address}/mcp, hosted apps at {}",
         app.urls.bases().content
     ));
+    if app.config.auth.tokens.is_empty() {
+        let link = chat_link(&app, address).await?;
+        output::note(&format!("chat, for one browser: {link}"));
+    }
     let server = with_fixtures(server(&app, address)?, &arguments);
     let served = server.serve(listener, shutdown).await;
     beside.stop(&app).await;
@@ -106,12 +112,19 @@ pub(super) async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
+/// A link that opens the chat once, for the machine's own user.
+pub(super) async fn chat_link(app: &Arc<App>, address: SocketAddr) -> Result<String, CommandError> {
+    let key = app.chat.new_link(&LOCAL_PRINCIPAL.into()).await.map_err(CommandError::failed)?;
+    Ok(format!("http://{address}/chat?key={key}"))
+}
+
 /// The HTTP server with the pages beside MCP, to be served at this address.
 pub(super) fn server(app: &Arc<App>, address: SocketAddr) -> Result<HttpServer, CommandError> {
     app.urls.set_pages_address(address);
     let bearer = bearer_check(&app.config.auth).map_err(CommandError::failed)?;
     let state = pages_state(app, Some(address), bearer);
-    Ok(HttpServer::new(Arc::clone(app)).with_pages(pages_router(state)))
+    let chat = chat_router(state.clone(), Arc::clone(&app.chat));
+    Ok(HttpServer::new(Arc::clone(app)).with_pages(pages_router(state)).with_pages(chat))
 }
 
 #[cfg(not(feature = "conformance-fixtures"))]
@@ -146,6 +159,7 @@ impl Beside {
             hosts: AllowedHosts::new(&app.config.server, app.config.server.content_listen),
             frame_ancestors: app.config.server.frame_ancestors.clone(),
             streams: StreamLimits::default(),
+            runs: app.agent.engine().runs().clone(),
             calls: CallParts {
                 caller: app.caller.clone(),
                 principals: Principals::new(&app.config.auth),
@@ -164,30 +178,33 @@ impl Beside {
         })
         .await?;
         app.runner.start_background();
+        app.warm_up();
         Ok(Self { listeners: vec![content] })
     }
 
     /// Starts a listener for the pages, where no HTTP server carries them.
-    async fn add_pages(&mut self, app: &Arc<App>) -> Result<(), PortError> {
+    pub(super) async fn add_pages(&mut self, app: &Arc<App>) -> Result<SocketAddr, PortError> {
         let urls = app.urls.clone();
+        let state = pages_state(app, None, None);
+        let chat = chat_router(state.clone(), Arc::clone(&app.chat));
         let pages = PortKeeper::start(PortPlan {
             catalog: Arc::clone(&app.catalog),
             key: app.key.clone(),
             kind: ListenerKind::Pages,
             wish: PortWish::Kept,
-            router: pages_listener_router(pages_state(app, None, None)),
+            router: pages_listener_router(state).merge(chat),
             announce: Arc::new(move |address| urls.set_pages_address(address)),
         })
         .await?;
+        let address = pages.status().borrow().address;
         self.listeners.push(pages);
-        Ok(())
+        Ok(address)
     }
 
     /// Ends everything in order: jobs first, then what they work with; pages may be looked at until
     /// the end.
     pub(super) async fn stop(self, app: &Arc<App>) {
-        app.runner.shut_down().await;
-        app.renderer.shut_down().await;
+        app.shut_down().await;
         for listener in self.listeners {
             listener.stop().await;
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, output};
 use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::registry::{CallContext, Origin, Rights};
+use crate::registry::{CallContext, Origin, Rights, SERVER_DIVIDER};
 use crate::server::ports::{ListenerKind, kept_address};
 use crate::server::{LOCAL_PRINCIPAL, show};
 
@@ -75,7 +75,8 @@ pub(super) async fn call(
 ) -> Result<ExitCode, CommandError> {
     let values = read_arguments(&arguments.arguments)?;
     let app = App::open(config, LinkLife::WhileRunning).await?;
-    if app.registry.tool(&arguments.tool).is_none() {
+    let is_other = arguments.tool.contains(SERVER_DIVIDER);
+    if app.registry.tool(&arguments.tool).is_none() && !is_other {
         return Err(CommandError::usage(
             format!("no tool is named `{}`", arguments.tool),
             "`atelier tools` lists them",
@@ -87,8 +88,7 @@ pub(super) async fn call(
     app.urls.set_pages_address(kept_address(&*app.catalog, ListenerKind::Pages).await?);
     app.runner.start_heartbeat();
     let outcome = app.registry.call(&arguments.tool, values, context(&app, shutdown)).await;
-    app.runner.shut_down().await;
-    app.renderer.shut_down().await;
+    app.shut_down().await;
     output::json(&outcome.structured)?;
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
+use super::python::PythonConfig;
 use super::source::{Problem, Source};
 use super::{Config, Secret};
 
@@ -15,6 +16,7 @@ pub(super) fn problems(config: &mut Config, sources: &BTreeMap<String, Source>) 
     checks.numbers(config);
     checks.tokens(config);
     checks.models(config);
+    checks.python(config);
     checks.problems
 }
 
@@ -47,6 +49,33 @@ impl Checks<'_> {
                 );
             }
             *key = (!trimmed.is_empty()).then(|| Secret::new(trimmed));
+        }
+    }
+
+    fn python(&mut self, config: &Config) {
+        const LEAST_MEMORY_BYTES: u64 = 64 << 20;
+        const LEAST_PROCESSES: u64 = 4;
+        let python = &config.python;
+        for layer in &python.without_layers {
+            if !PythonConfig::LAYERS.contains(&layer.as_str()) {
+                self.refuse(
+                    "python.without_layers",
+                    format!("the sandbox has no layer `{layer}`"),
+                    format!("layers are: {}", PythonConfig::LAYERS.join(", ")),
+                );
+            }
+        }
+        for (key, value, least) in [
+            ("python.memory_bytes", python.memory_bytes, LEAST_MEMORY_BYTES),
+            ("python.processes", python.processes, LEAST_PROCESSES),
+        ] {
+            if value < least {
+                self.refuse(
+                    key,
+                    format!("`{key}` is {value}: an interpreter needs more"),
+                    format!("write {least} or more"),
+                );
+            }
         }
     }
 
@@ -100,14 +129,17 @@ impl Checks<'_> {
         ] {
             self.seconds(key, seconds, f64::MIN_POSITIVE, "more than 0");
         }
+        self.seconds("catalog.idle_s", config.catalog.idle_s, 0.0, "0 or more");
         self.seconds("limits.shutdown_grace_s", limits.shutdown_grace_s, 0.0, "0 or more");
         for (key, count) in [
             ("limits.concurrent_calls", limits.concurrent_calls),
             ("limits.argument_bytes", limits.argument_bytes),
             ("limits.result_bytes", limits.result_bytes),
             ("limits.page_bytes", limits.page_bytes),
+            ("catalog.shown_bytes", config.catalog.shown_bytes),
             ("limits.page_concurrent_calls", limits.page_concurrent_calls),
             ("browser.documents_per_start", config.browser.documents_per_start),
+            ("python.concurrent_calls", config.python.concurrent_calls),
         ] {
             if count == 0 {
                 self.refuse(key, format!("`{key}` is 0: nothing could run"), "write 1 or more");

@@ -28,6 +28,13 @@ impl Environment {
         }
     }
 
+    /// These variables, with those of the other in place of their own.
+    #[must_use]
+    pub(super) fn overlaid_by(mut self, other: &Self) -> Self {
+        self.variables.extend(other.variables.clone());
+        self
+    }
+
     /// A variable, trimmed. A blank one counts as absent, since clients and shells write
     /// `NAME=` for "not set".
     pub fn get(&self, name: &str) -> Option<&str> {

@@ -45,7 +45,11 @@ const SHARED_VARIABLES: [(&str, &str); 16] = [
 ];
 
 /// Short names of our own, besides those of [`SHARED_VARIABLES`].
-const SHORT_VARIABLES: [(&str, &str); 1] = [("ATELIER_LOG", "log.level")];
+const SHORT_VARIABLES: [(&str, &str); 3] = [
+    ("ATELIER_LOG", "log.level"),
+    ("ATELIER_WORKFLOWS", "agent.workflows"),
+    ("ATELIER_MCP_SERVERS", "catalog.servers_file"),
+];
 
 const PREFIX: &str = "ATELIER_";
 

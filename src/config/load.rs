@@ -14,6 +14,7 @@ use super::checks;
 use super::environment::Environment;
 use super::layers::{Assignment, Layer, dot_env, misspelt_variables};
 use super::log::LogFormat;
+use super::mcp_servers::{self, McpServers};
 use super::schema::Schema;
 use super::source::{ConfigError, Problem, Source};
 
@@ -22,6 +23,8 @@ use super::source::{ConfigError, Problem, Source};
 pub struct Flags {
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// `--workflows`.
+    pub workflows: Option<PathBuf>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// `--listen`.
@@ -40,6 +43,8 @@ pub struct Flags {
     pub exclude_tools: Vec<String>,
     /// `--read-only`.
     pub read_only: bool,
+    /// `--mcp-servers`.
+    pub mcp_servers: Option<PathBuf>,
 }
 
 /// The configuration with its history.
@@ -64,6 +69,7 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, Config
     let mut warnings = misspelt_variables(environment);
     let (file, demanded) = config_file(environment, flags);
     let mut layers = Vec::new();
+    let mut known = environment.clone();
     if let Some(path) = &file {
         if let Some(text) = read(path, demanded)? {
             layers.push(Layer::file(&schema, path, &text));
@@ -72,6 +78,7 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, Config
         if let Some(text) = read(&env_path, false)? {
             warnings.extend(readable_by_others(&env_path));
             let variables = dot_env(&env_path, &text)?;
+            known = variables.clone().overlaid_by(environment);
             layers.push(Layer::variables(&schema, &variables, &|name| Source::DotEnv {
                 path: env_path.clone(),
                 name: name.to_owned(),
@@ -115,14 +122,53 @@ pub fn load(environment: &Environment, flags: &Flags) -> Result<Resolved, Config
             )
         })?;
     }
+    if config.agent.workflows.is_none() {
+        let beside = file.as_ref().map(|file| file.with_file_name("workflows.json"));
+        config.agent.workflows = beside.filter(|path| path.is_file());
+    }
     if config.elixir.allowed_roots.is_empty() {
         config.elixir.allowed_roots.extend(working_project(environment));
     }
-    let problems = checks::problems(&mut config, &sources);
+    let mut problems = checks::problems(&mut config, &sources);
+    match mcp_servers(&config, &sources, file.as_deref(), &known) {
+        Ok(servers) => {
+            warnings.extend(servers.warnings.iter().cloned());
+            warnings.extend(servers.problems.values().map(|problem| {
+                format!("{}: {}; {}", problem.place, problem.message, problem.hint)
+            }));
+            config.catalog.servers = servers;
+        }
+        Err(problem) => problems.push(problem),
+    }
     if problems.is_empty() {
         Ok(Resolved { config, sources, file, warnings })
     } else {
         Err(ConfigError { problems })
+    }
+}
+
+/// The other servers: the file that somebody named, which must be there, or `mcp_servers.json`
+/// beside `atelier.toml`.
+fn mcp_servers(
+    config: &Config,
+    sources: &BTreeMap<String, Source>,
+    file: Option<&Path>,
+    environment: &Environment,
+) -> Result<McpServers, Problem> {
+    let named = config.catalog.servers_file.clone();
+    let path = named.clone().or_else(|| file.map(|file| file.with_file_name("mcp_servers.json")));
+    let Some(path) = path else { return Ok(McpServers::default()) };
+    let text = read(&path, named.is_some()).map_err(|problem| {
+        let place = sources.get("catalog.servers_file").unwrap_or(&Source::Default);
+        Problem::new(
+            format!("{place} ({})", path.display()),
+            problem.message,
+            "name a readable file with `--mcp-servers` or `ATELIER_MCP_SERVERS`, or leave both out",
+        )
+    })?;
+    match text {
+        Some(text) => mcp_servers::read(&text, &path, environment),
+        None => Ok(McpServers::default()),
     }
 }
 
@@ -178,6 +224,9 @@ fn flag_layer(flags: &Flags) -> Layer {
     if let Some(path) = &flags.data_dir {
         layer.flag("storage.data_dir", path.to_string_lossy().into_owned().into(), "--data-dir");
     }
+    if let Some(path) = &flags.workflows {
+        layer.flag("agent.workflows", path.to_string_lossy().into_owned().into(), "--workflows");
+    }
     if let Some(address) = flags.listen {
         layer.flag("server.listen", address.to_string().into(), "--listen");
     }
@@ -203,6 +252,10 @@ fn flag_layer(flags: &Flags) -> Layer {
             layer.flag(key, names.clone().into(), flag);
         }
     }
+    if let Some(path) = &flags.mcp_servers {
+        let path = path.to_string_lossy().into_owned();
+        layer.flag("catalog.servers_file", path.into(), "--mcp-servers");
+    }
     if flags.read_only {
         layer.flag("server.read_only", true.into(), "--read-only");
     }
@@ -210,16 +263,19 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 5] = [
+const PATHS: [&str; 8] = [
     "storage.data_dir",
     "browser.chrome",
     "factory.environment",
+    "python.interpreter",
     "llm.models_file",
     "llm.prompts_dir",
+    "agent.workflows",
+    "catalog.servers_file",
 ];
 
 /// Keys whose values are lists of paths.
-const PATH_LISTS: [&str; 2] = ["elixir.allowed_roots", "factory.allowed_roots"];
+const PATH_LISTS: [&str; 3] = ["elixir.allowed_roots", "factory.allowed_roots", "python.wheels"];
 
 /// Makes a path absolute: one in a file is meant from its folder, others from the working folder.
 fn absolute(mut assignment: Assignment, environment: &Environment) -> Result<Assignment, Problem> {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 use super::load::Resolved;
+use super::mcp_servers::{Connection, McpServers};
 use super::schema::Schema;
 use super::secret::MASK;
 use super::source::Source;
@@ -31,6 +32,31 @@ pub fn render(resolved: &Resolved) -> String {
             None | Some(Json::Null) => writeln!(text, "# {key} is not set"),
             Some(value) => writeln!(text, "{key} = {}  # {source}", inline(value)),
         };
+    }
+    text
+}
+
+/// The other servers as comments of that text: what each is, and what is wrong.
+pub fn render_servers(servers: &McpServers) -> String {
+    let mut text = match &servers.file {
+        Some(file) => format!("# other MCP servers: {}", file.display()),
+        None => "# other MCP servers: none".to_owned(),
+    };
+    for (name, spec) in &servers.servers {
+        let kind = match &spec.connection {
+            Connection::Stdio(_) => "stdio",
+            Connection::Http { .. } => "http",
+        };
+        let _ = write!(text, "\n#   {name}: {kind}, {}", spec.summary());
+    }
+    for name in &servers.disabled {
+        let _ = write!(text, "\n#   {name}: disabled");
+    }
+    for (name, problem) in &servers.problems {
+        let _ = write!(text, "\n#   {name}: NOT USABLE: {}; {}", problem.message, problem.hint);
+    }
+    for warning in &servers.warnings {
+        let _ = write!(text, "\n#   warning: {warning}");
     }
     text
 }

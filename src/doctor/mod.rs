@@ -10,12 +10,17 @@ mod model;
 mod ports;
 mod probe;
 mod python;
+mod sandbox;
+mod servers;
 mod storage;
 
 use std::fmt;
 
 use serde::Serialize;
 
+pub use sandbox::explain as explain_sandbox;
+
+use crate::config::Config;
 use crate::config::load::Resolved;
 
 /// How a check ended.
@@ -110,19 +115,32 @@ pub async fn examine(resolved: &Resolved) -> Report {
     let mut checks = vec![configuration(resolved)];
     checks.extend(storage::checks(&config.storage.data_dir).await);
     checks.extend(ports::checks(&config.server).await);
-    let (model, chrome, python, elixir, factory) = tokio::join!(
+    let (model, chrome, python, sandbox, elixir, factory) = tokio::join!(
         model::check(&config.llm),
         chrome::check(config),
         python::checks(),
+        code_sandbox(config),
         elixir::check(),
         factory::check(config)
     );
     checks.push(model);
     checks.push(chrome);
     checks.extend(python);
+    checks.extend(sandbox);
     checks.push(elixir);
     checks.push(factory);
+    checks.push(servers::check(&config.catalog.servers));
     Report::from(checks)
+}
+
+async fn code_sandbox(config: &Config) -> Vec<Check> {
+    match crate::app::sandbox_to_examine(config) {
+        Ok((code_sandbox, least)) => sandbox::checks(code_sandbox.as_ref(), least).await,
+        Err(error) => {
+            let fix = "put `[python]` in atelier.toml right";
+            vec![Check::finding("sandbox", Status::Failed, error.to_string(), fix)]
+        }
+    }
 }
 
 fn configuration(resolved: &Resolved) -> Check {

@@ -25,17 +25,17 @@ impl Documents {
     /// # Errors
     /// `unknown_tool` with near names, `tool_not_allowed` with what would open a tool, or
     /// `too_many_tools`.
-    pub fn checked_names(
+    pub async fn checked_names(
         &self,
         names: &[String],
         context: &CallContext,
     ) -> Result<Vec<String>, ToolError> {
-        let checked = self.checked_tools(names, Origin::Page, context)?;
+        let checked = self.checked_tools(names, Origin::Page, context).await?;
         Ok(checked.into_iter().map(|tool| tool.name).collect())
     }
 
     /// The same for calls that come from there, with what a model needs to know of the tools.
-    pub(super) fn checked_tools(
+    pub(super) async fn checked_tools(
         &self,
         names: &[String],
         origin: Origin,
@@ -58,6 +58,8 @@ impl Documents {
             )
             .hint("name only the tools that are called"));
         }
+        // Tools of other servers are known once their servers were started.
+        self.parts.tools.learn_named(names.iter().copied()).await;
         let mut open = Vec::new();
         let mut refusals = Vec::new();
         for name in names {
@@ -74,14 +76,14 @@ impl Documents {
     ///
     /// # Errors
     /// Those of [`Self::checked_names`].
-    pub(super) fn checked_given(
+    pub(super) async fn checked_given(
         &self,
         kind: DocumentKind,
         names: Option<&[String]>,
         context: &CallContext,
     ) -> Result<Option<Vec<String>>, ToolError> {
         let Some(names) = names else { return Ok(None) };
-        let tools = self.checked_tools(names, callers_of(kind), context)?;
+        let tools = self.checked_tools(names, callers_of(kind), context).await?;
         Ok(Some(tools.into_iter().map(|tool| tool.name).collect()))
     }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use url::Url;
 use super::error::DocumentError;
 use super::media::{self, MediaProblem};
 use super::names::clean_name;
-use crate::content_urls::ContentUrls;
+use crate::content_urls::{ContentUrls, HostedFile};
 use crate::fetch::{Allowance, FetchProblem, Fetcher};
 use crate::storage::blobs::Blobs;
 use crate::storage::{Attachment, Catalog, Document, DocumentKind, Sha256Hex, StorageError};
@@ -140,6 +141,9 @@ impl Attachments {
         allowance: &Allowance,
     ) -> Result<(CollectedFile, Vec<String>), FileProblem> {
         let url = Url::parse(address).map_err(|_| FetchProblem::NotAUrl)?;
+        if let Some(file) = self.urls.hosted_file_of(address) {
+            return Ok((self.hosted(file).await?, Vec::new()));
+        }
         if let Some(place) = self.own_place(address) {
             return Ok((self.own_file(&place).await?, Vec::new()));
         }
@@ -150,6 +154,60 @@ impl Attachments {
         let name = file_name(&url).unwrap_or_else(|| format!("attachment-{number}"));
         let attachment = Attachment { sha, name, media_type: media.media_type, bytes };
         Ok((CollectedFile { attachment, pixels: media.size }, media.notes))
+    }
+
+    /// A file that a call made here.
+    async fn hosted(&self, file: HostedFile) -> Result<CollectedFile, FileProblem> {
+        let content = self.blobs.get(&Sha256Hex(file.sha)).await?.to_vec();
+        let media = media::inspect(content, Some(&file.media_type))?;
+        let bytes = i64::try_from(media.bytes.len()).unwrap_or(i64::MAX);
+        let sha = self.blobs.put(media.bytes).await?;
+        let name = clean_name(&file.name).unwrap_or_else(|| "file".to_owned());
+        let attachment = Attachment { sha, name, media_type: media.media_type, bytes };
+        Ok(CollectedFile { attachment, pixels: media.size })
+    }
+
+    /// The whole files at these addresses, as they are: for programs, which judge them themselves.
+    ///
+    /// # Errors
+    /// When one of them cannot be had, or the store fails.
+    pub async fn read(&self, addresses: &[String]) -> Result<Vec<(String, Bytes)>, DocumentError> {
+        let allowance = self.fetcher.allowance();
+        let files = addresses.iter().enumerate().map(|(index, address)| {
+            let allowance = &allowance;
+            async move { self.whole(index + 1, address.trim(), allowance).await }
+        });
+        let mut read = Vec::new();
+        let mut problems = Vec::new();
+        for (address, result) in addresses.iter().zip(join_all(files).await) {
+            match result {
+                Ok(file) => read.push(file),
+                Err(FileProblem::Storage(error)) => return Err(error.into()),
+                Err(problem) => {
+                    problems.push(format!("`{}`: {problem}", shown_address(address)));
+                }
+            }
+        }
+        if problems.is_empty() { Ok(read) } else { Err(DocumentError::NoAttachment(problems)) }
+    }
+
+    async fn whole(
+        &self,
+        number: usize,
+        address: &str,
+        allowance: &Allowance,
+    ) -> Result<(String, Bytes), FileProblem> {
+        let url = Url::parse(address).map_err(|_| FetchProblem::NotAUrl)?;
+        if let Some(file) = self.urls.hosted_file_of(address) {
+            return Ok((file.name, self.blobs.get(&Sha256Hex(file.sha)).await?));
+        }
+        if let Some(place) = self.own_place(address) {
+            let attachment = self.own_file(&place).await?.attachment;
+            return Ok((attachment.name, self.blobs.get(&attachment.sha).await?));
+        }
+        let name = file_name(&url).unwrap_or_else(|| format!("attachment-{number}"));
+        let fetched = self.fetcher.fetch(url, allowance).await?;
+        Ok((name, fetched.bytes.into()))
     }
 
     /// The place below this server's own content, when the address lies there.

@@ -188,6 +188,7 @@ impl Conversation<'_> {
                 step: format!("page#{}", self.attempt),
                 model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
                 request: self.request.clone(),
+                as_text: None,
                 attempt: self.attempt,
                 max_attempts: self.max_attempts,
                 errors: problems.to_vec(),

@@ -5,7 +5,7 @@ use crate::browser::PageSetup;
 use crate::storage::DocumentKind;
 
 /// Key of callers that name no user.
-pub(crate) const DEFAULT_USER_NUMBER: &str = "+17145986105";
+pub(crate) const DEFAULT_USER_NUMBER: &str = crate::registry::DEFAULT_USER;
 
 /// What older clients send when there is no user.
 const NO_USER_NUMBER: &str = "--user_number_not_needed--";

@@ -131,8 +131,9 @@ impl Documents {
         } else {
             None
         };
-        let tool_names =
-            self.checked_given(DocumentKind::WebApp, call.tool_names.as_deref(), run.context())?;
+        let tool_names = self
+            .checked_given(DocumentKind::WebApp, call.tool_names.as_deref(), run.context())
+            .await?;
         let attachments = if call.attachments.is_empty() {
             Collected::default()
         } else {

@@ -57,6 +57,7 @@ pub(crate) async fn define(
                 step: format!("definition#{attempt}"),
                 model: Some(model.to_owned()).filter(|model| !model.trim().is_empty()),
                 request: request.clone(),
+                as_text: None,
                 attempt,
                 max_attempts: ATTEMPTS,
                 errors: problems.clone(),

@@ -24,6 +24,15 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Where projects may lie.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Allowed {
+    /// By the configuration.
+    pub(crate) configured: Vec<PathBuf>,
+    /// Of these, where the caller works, when it says so.
+    pub(crate) of_caller: Option<Vec<PathBuf>>,
+}
+
 /// A project's folder.
 #[derive(Debug)]
 pub(crate) struct Root {
@@ -36,10 +45,10 @@ impl Root {
     ///
     /// # Errors
     /// When it does not, or cannot be opened.
-    pub(crate) fn open(given: &str, allowed: &[PathBuf]) -> Result<Self, ElixirError> {
+    pub(crate) fn open(given: &str, allowed: &Allowed) -> Result<Self, ElixirError> {
         let denied = |message: String| {
             let listed: Vec<String> =
-                allowed.iter().map(|path| path.display().to_string()).collect();
+                allowed.configured.iter().map(|path| path.display().to_string()).collect();
             let now = if listed.is_empty() {
                 "none is allowed now".to_owned()
             } else {
@@ -64,7 +73,7 @@ impl Root {
         // What exists outside the allowed folders is nobody's business, so this comes first.
         let outside = || denied(format!("`{}` is not in an allowed folder", path.display()));
         let real = path.canonicalize().map_err(|error| {
-            if allowed.iter().any(|root| path.starts_with(root)) {
+            if allowed.configured.iter().any(|root| path.starts_with(root)) {
                 ElixirError::refused(
                     Refusal::NotAProject,
                     format!("`{}` cannot be opened: {error}", path.display()),
@@ -74,12 +83,25 @@ impl Root {
                 outside()
             }
         })?;
-        let inside = allowed
-            .iter()
-            .filter_map(|root| root.canonicalize().ok())
-            .any(|root| real.starts_with(root));
-        if !inside {
+        let lies_in = |folders: &[PathBuf]| {
+            folders
+                .iter()
+                .filter_map(|root| root.canonicalize().ok())
+                .any(|root| real.starts_with(root))
+        };
+        if !lies_in(&allowed.configured) {
             return Err(outside());
+        }
+        if let Some(folders) = &allowed.of_caller
+            && !lies_in(folders)
+        {
+            let named: Vec<String> =
+                folders.iter().map(|path| path.display().to_string()).collect();
+            return Err(ElixirError::refused(
+                Refusal::PathNotAllowed,
+                format!("`{}` is in none of the folders that the client has open", path.display()),
+                format!("open the project in the client; it names now: {}", named.join(", ")),
+            ));
         }
         let dir = Dir::open_ambient_dir(&real, ambient_authority()).map_err(|error| {
             ElixirError::refused(

@@ -11,13 +11,14 @@ use time::OffsetDateTime;
 use super::definition::{self, Layer, Problem};
 use super::describe::define;
 use super::error::{ElixirError, Refusal};
-use super::files::Root;
+use super::files::{Allowed, Root};
 use super::journal::{Journal, Record};
 use super::plan::{Plan, plan};
 use super::verify::{Verification, verify};
 use crate::jobs::{Failure, Run};
 use crate::llm::Outcome;
 use crate::prompts::Prompts;
+use crate::registry::CallContext;
 
 /// Largest diff of a dry run.
 const DIFF_BYTES: usize = 200_000;
@@ -120,13 +121,14 @@ impl Elixir {
         run: &Run,
         call: Generate,
     ) -> Result<(Generated, Option<(Value, Outcome)>), Failure> {
+        let allowed = self.allowed(run.context()).await;
         let (definition, written) = match (
             &call.definition,
             call.description.as_deref().map(str::trim),
         ) {
             (Some(definition), None | Some("")) => (definition.clone(), None),
             (None, Some(description)) if !description.is_empty() => {
-                let project = self.survey(&call.project).await?;
+                let project = self.survey(&call.project, allowed.clone()).await?;
                 run.progress(5.0, Some(100.0), "asking for the definition");
                 let (definition, outcome) =
                     define(run, &self.parts.prompts, &call.model, description, &project).await?;
@@ -143,7 +145,7 @@ impl Elixir {
         };
         run.progress(60.0, Some(100.0), "generating");
         let job = Job {
-            allowed: self.parts.allowed_roots.clone(),
+            allowed,
             journal: self.parts.journal.clone(),
             call_id: run.call_id().as_str().to_owned(),
             principal: run.context().principal.as_str().to_owned(),
@@ -166,13 +168,13 @@ impl Elixir {
     /// Takes back the change of a call, or the newest one of a project.
     pub(crate) async fn undo(
         &self,
-        principal: &str,
+        context: &CallContext,
         project: Option<String>,
         call_id: Option<String>,
     ) -> Result<Undone, ElixirError> {
-        let allowed = self.parts.allowed_roots.clone();
+        let allowed = self.allowed(context).await;
         let journal = self.parts.journal.clone();
-        let principal = principal.to_owned();
+        let principal = context.principal.as_str().to_owned();
         blocking(move || {
             let nothing = |what: String| {
                 ElixirError::refused(
@@ -211,9 +213,17 @@ impl Elixir {
         .await
     }
 
+    /// Where this caller's projects may lie.
+    async fn allowed(&self, context: &CallContext) -> Allowed {
+        let of_caller = match &context.folders {
+            Some(folders) => folders.folders().await,
+            None => None,
+        };
+        Allowed { configured: self.parts.allowed_roots.clone(), of_caller }
+    }
+
     /// The schemas and scopes of a project, for a model.
-    async fn survey(&self, project: &str) -> Result<String, ElixirError> {
-        let allowed = self.parts.allowed_roots.clone();
+    async fn survey(&self, project: &str, allowed: Allowed) -> Result<String, ElixirError> {
         let project = project.to_owned();
         blocking(move || {
             let root = Root::open(&project, &allowed)?;
@@ -249,7 +259,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 struct Job {
-    allowed: Vec<PathBuf>,
+    allowed: Allowed,
     journal: Journal,
     call_id: String,
     principal: String,

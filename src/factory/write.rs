@@ -51,6 +51,7 @@ impl<'a> Conversation<'a> {
                 step: format!("tools#{attempt}"),
                 model: Some(self.model.clone()).filter(|model| !model.trim().is_empty()),
                 request: self.request.clone(),
+                as_text: None,
                 attempt,
                 max_attempts: ATTEMPTS,
                 errors: self.problems.clone(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::llm::{Message, Part, Request};
+use crate::llm::{Message, Part, Request, Route};
 
 /// A question to a model as a step of a job.
 #[derive(Debug, Clone)]
@@ -13,12 +13,28 @@ pub struct Ask {
     pub model: Option<String>,
     /// The question.
     pub request: Request,
+    /// The same question for whoever answers in text alone and cannot be given tools: a host, a
+    /// client by a returned request, a command. `None`: the question as it is.
+    pub as_text: Option<Request>,
     /// Which try of this text it is, from 1.
     pub attempt: u32,
     /// How many tries there are.
     pub max_attempts: u32,
     /// What was wrong with the last try, for the host's eyes.
     pub errors: Vec<String>,
+}
+
+/// Who would answer, as far as that can be known before asking.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModelAtHand {
+    /// Id of the model; `None`: the client's own, or the host.
+    pub id: Option<String>,
+    /// How it is reached.
+    pub route: Route,
+    /// Tokens that fit into one request with its answer, where that is known.
+    pub context_tokens: Option<u64>,
+    /// Whether it sees pictures.
+    pub sees_pictures: bool,
 }
 
 /// A text that the host, or the client's sampling, is asked to write. Stored with the parked job.

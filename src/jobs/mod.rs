@@ -23,7 +23,7 @@ pub mod tools;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use completion::{Ask, CompletionRequest, PromptParts};
+pub use completion::{Ask, CompletionRequest, ModelAtHand, PromptParts};
 pub use progress::{Progress, ProgressSink};
 pub use run::Run;
 pub use runner::{JobExecutor, JobRunner, OnCancel, RunnerParts, StartJob, WaitFor};

@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::completion::{Ask, CompletionRequest};
+use super::completion::{Ask, CompletionRequest, ModelAtHand};
 use super::files::with_files;
 use super::progress::{Progress, ProgressSink};
 use crate::error::{ErrorKind, ToolError};
+use crate::llm::guard::{Growth, Written};
 use crate::llm::resolve::{Choice, Models};
-use crate::llm::{LlmError, LlmErrorCode, Outcome, Request, sampling};
+use crate::llm::{LlmError, LlmErrorCode, Outcome, Request, Route, sampling};
 use crate::registry::CallContext;
 use crate::storage::blobs::Blobs;
 use crate::storage::{CallId, Catalog, Fence, Job, JobId, StorageResult};
@@ -157,6 +158,57 @@ impl Run {
     /// # Errors
     /// [`Failure::Suspend`] for host completion and sampling by retry; else why no answer came.
     pub async fn complete(&self, ask: Ask) -> Result<Outcome, Failure> {
+        let run = self.clone();
+        self.complete_and_tell(ask, &|growth| {
+            if let Growth::Text { bytes, .. } = growth {
+                run.report_bytes(bytes);
+            }
+        })
+        .await
+    }
+
+    /// Who would answer a question now.
+    ///
+    /// # Errors
+    /// When the named model cannot be used, or nobody can answer.
+    pub async fn model_at_hand(&self, model: Option<&str>) -> Result<ModelAtHand, Failure> {
+        let choice = self
+            .inner
+            .models
+            .choose(model, &self.inner.context.models)
+            .await
+            .map_err(tool_error)?;
+        Ok(match choice {
+            Choice::Model { model, .. } => ModelAtHand {
+                id: (model.route() != Route::Sampling).then(|| model.model_id().to_owned()),
+                route: model.route(),
+                context_tokens: model.context_tokens(),
+                sees_pictures: model.reads("image/png"),
+            },
+            Choice::Sampling => ModelAtHand {
+                id: None,
+                route: Route::Sampling,
+                context_tokens: None,
+                sees_pictures: false,
+            },
+            Choice::Host => ModelAtHand {
+                id: None,
+                route: Route::Host,
+                context_tokens: None,
+                sees_pictures: false,
+            },
+        })
+    }
+
+    /// As [`Self::complete`], and tells how the answer grows.
+    ///
+    /// # Errors
+    /// As [`Self::complete`].
+    pub async fn complete_and_tell(
+        &self,
+        ask: Ask,
+        written: Written<'_>,
+    ) -> Result<Outcome, Failure> {
         if let Some(outcome) = self.stored(&ask.step).await? {
             return Ok(outcome);
         }
@@ -170,7 +222,7 @@ impl Run {
             Err(Failure::Suspend(Box::new(CompletionRequest {
                 step: ask.step,
                 // The answer is a text: whoever is asked this way makes calls by itself.
-                request: Request { tools: Vec::new(), ..ask.request },
+                request: Request { tools: Vec::new(), ..ask.as_text.unwrap_or(ask.request) },
                 attempt: ask.attempt,
                 max_attempts: ask.max_attempts,
                 errors: ask.errors,
@@ -180,22 +232,20 @@ impl Run {
         let (model, note) = match choice {
             Choice::Model { model, note } => (model, note),
             Choice::Sampling => {
-                let request = with_files(&ask.request, sampling::reads, &inner.blobs).await?;
+                let asked = ask.as_text.as_ref().unwrap_or(&ask.request);
+                let request = with_files(asked, sampling::reads, &inner.blobs).await?;
                 let request = request.into_owned();
-                return suspend(Ask { request, ..ask }, true);
+                return suspend(Ask { request, as_text: None, ..ask }, true);
             }
             Choice::Host => return suspend(ask, false),
         };
         self.check_daily_tokens().await?;
-        let request =
-            with_files(&ask.request, |media_type| model.reads(media_type), &inner.blobs).await?;
-        let run = self.clone();
-        let answer = inner
-            .models
-            .complete(model.as_ref(), &request, &inner.cancel, &|bytes| {
-                run.report_bytes(bytes);
-            })
-            .await;
+        let asked = match &ask.as_text {
+            Some(request) if model.route() == Route::Command => request,
+            Some(_) | None => &ask.request,
+        };
+        let request = with_files(asked, |media_type| model.reads(media_type), &inner.blobs).await?;
+        let answer = inner.models.complete(model.as_ref(), &request, &inner.cancel, written).await;
         let mut outcome = match answer {
             Ok(outcome) => outcome,
             // The user of the client declined its model; the host may still write the text.

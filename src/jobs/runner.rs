@@ -51,8 +51,9 @@ pub struct StartJob {
     pub call_id: CallId,
     /// Circumstances of the call.
     pub context: CallContext,
-    /// The principal's place for a call in flight, held until the job ends or is parked.
-    pub permit: OwnedSemaphorePermit,
+    /// The principal's place for a call in flight, held until the job ends or is parked; `None` for
+    /// a call inside one that has its place.
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// How to wait for a job.
@@ -204,7 +205,7 @@ impl JobRunner {
             }
         };
         let id = job.id.clone();
-        self.spawn(job, start.arguments, start.context, Some(start.permit));
+        self.spawn(job, start.arguments, start.context, start.permit);
         self.wait(&principal, &id, &wait).await
     }
 

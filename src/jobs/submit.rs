@@ -149,6 +149,7 @@ impl JobRunner {
             usage: Usage::default(),
             cost_usd: None,
             tries: 1,
+            elapsed_ms: 0,
             stop: Stop::Complete,
         };
         let text_sha = self.blobs.put(text.into_bytes()).await?;

@@ -135,6 +135,10 @@ impl LanguageModel for ApiModel {
         self.row.provider.name()
     }
 
+    fn context_tokens(&self) -> Option<u64> {
+        self.row.ctx
+    }
+
     fn reads(&self, media_type: &str) -> bool {
         (self.row.caps.vision && is_common_picture(media_type))
             || (self.row.caps.pdf && media_type == "application/pdf")
@@ -161,7 +165,7 @@ impl LanguageModel for ApiModel {
             inner: answer.stream,
             watch,
             target,
-            wire: self.row.wire,
+            row: self.row.clone(),
             ready: VecDeque::new(),
             ended: false,
             frames: 0,
@@ -200,7 +204,7 @@ struct Answer {
     inner: ChatStream,
     watch: Arc<FrameWatch>,
     target: Target,
-    wire: Wire,
+    row: ModelRow,
     ready: VecDeque<Result<Event, LlmError>>,
     ended: bool,
     /// Frames at the last look, and the work done since without another one.
@@ -296,7 +300,7 @@ impl Answer {
         // Some wires get an end from the library although the vendor sent none; on Interactions the
         // status at the start of the answer then passes for a reason.
         let reason = end.captured_stop_reason.take().filter(|reason| {
-            self.wire != Wire::GeminiIx
+            self.row.wire != Wire::GeminiIx
                 || (seen.completed && !matches!(reason, StopReason::Other(_)))
         });
         let Some(reason) = reason else {
@@ -308,7 +312,7 @@ impl Answer {
             self.ready.push_back(Ok(Event::Refused(words)));
             return;
         }
-        let (calls, states) = request::read_end(self.wire, end, seen.reasoning);
+        let (calls, states) = request::read_end(&self.row, end, seen.reasoning);
         self.ready.extend(calls.into_iter().map(|call| Ok(Event::ToolCall(call))));
         self.ready.extend(states.into_iter().map(|state| Ok(Event::ThoughtSignature(state))));
         let stop = match reason {

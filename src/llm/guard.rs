@@ -57,8 +57,28 @@ impl Default for Limits {
     }
 }
 
-/// Told the size of the answer as it grows.
-pub type Written<'written> = &'written (dyn Fn(usize) + Send + Sync);
+/// What is told of an answer while it grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth<'growth> {
+    /// A request begins: what came of an earlier one that failed is void. The text before these
+    /// bytes stands.
+    Begins {
+        /// Bytes that stand.
+        bytes_before: usize,
+    },
+    /// A piece of the answer, and the size with it.
+    Text {
+        /// The piece.
+        piece: &'growth str,
+        /// Bytes of the whole answer so far.
+        bytes: usize,
+    },
+    /// A piece of reasoning.
+    Thinking(&'growth str),
+}
+
+/// Told how the answer grows.
+pub type Written<'written> = &'written (dyn Fn(Growth<'_>) + Send + Sync);
 
 /// The guard. One serves all models of a process.
 #[derive(Debug, Default)]
@@ -125,12 +145,13 @@ impl Guard {
             { attributes::TRIES } = Empty,
             { attributes::ERROR_TYPE } = Empty,
         );
+        let began = Instant::now();
         let mut call = Call {
             model,
             price,
             cancel,
             written,
-            deadline: Instant::now() + self.limits.total,
+            deadline: began + self.limits.total,
             spent: Spent::default(),
         };
         let result = self.answer_in_full(&mut call, request).instrument(span.clone()).await;
@@ -146,6 +167,7 @@ impl Guard {
             usage: call.spent.usage,
             cost_usd: (!call.spent.unpriced).then_some(call.spent.cost_usd),
             tries: call.spent.tries,
+            elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             stop: answer.stop,
         })
     }
@@ -228,8 +250,14 @@ impl Guard {
                     }
                 };
                 call.spent.tries += 1;
-                answer::gather(call.model, request, &self.limits, &|bytes| {
-                    (call.written)(bytes_before + bytes);
+                (call.written)(Growth::Begins { bytes_before });
+                answer::gather(call.model, request, &self.limits, &|growth| {
+                    (call.written)(match growth {
+                        Growth::Text { piece, bytes } => {
+                            Growth::Text { piece, bytes: bytes_before + bytes }
+                        }
+                        Growth::Begins { .. } | Growth::Thinking(_) => growth,
+                    });
                 })
                 .await
             };

@@ -299,6 +299,9 @@ pub struct Outcome {
     pub cost_usd: Option<f64>,
     /// Requests made, failed ones included.
     pub tries: u32,
+    /// How long the model took over all tries; zero when a host wrote the text.
+    #[serde(default)]
+    pub elapsed_ms: u64,
     /// Whether the answer is known to be complete. A host gives no stop reason, so its text is
     /// judged by structure alone.
     pub stop: Stop,
@@ -317,6 +320,10 @@ pub trait LanguageModel: Send + Sync + 'static {
     /// Whether it sees files of this media type.
     fn reads(&self, _media_type: &str) -> bool {
         false
+    }
+    /// Tokens that fit into one request with its answer, where that is known.
+    fn context_tokens(&self) -> Option<u64> {
+        None
     }
     /// Starts an answer. Dropping the stream ends the request at once.
     ///

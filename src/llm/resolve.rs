@@ -16,7 +16,7 @@ use url::Url;
 
 use self::probe::Probe;
 use self::providers::Providers;
-use super::guard::{Guard, Limits};
+use super::guard::{Guard, Limits, Written};
 use super::models::{Found, ModelTable, Provider, TableError};
 use super::{ClientModels, LanguageModel, LlmError, LlmErrorCode, Outcome, Request, Route};
 use crate::config::llm::LlmConfig;
@@ -216,6 +216,11 @@ impl Models {
         Err(nobody())
     }
 
+    /// Names of the models that can be reached from here.
+    pub fn reachable_ids(&self) -> Vec<String> {
+        self.providers.reachable_ids((self.calendar)())
+    }
+
     /// What each step of the list comes to for a call that names no model.
     pub async fn explain(&self, client: &ClientModels) -> Vec<RouteStep> {
         let mut steps = Vec::new();
@@ -237,7 +242,7 @@ impl Models {
         steps
     }
 
-    /// Asks a model under the guard's rules. `written` is told the size of the answer so far.
+    /// Asks a model under the guard's rules. `written` is told how the answer grows.
     ///
     /// # Errors
     /// Why no complete answer came.
@@ -246,7 +251,7 @@ impl Models {
         model: &dyn LanguageModel,
         request: &Request,
         cancel: &CancellationToken,
-        written: &(dyn Fn(usize) + Send + Sync),
+        written: Written<'_>,
     ) -> Result<Outcome, LlmError> {
         let row = self.providers.table().row(model.model_id());
         let price = row

@@ -56,6 +56,7 @@ pub(super) async fn generate(
                 step: format!("code#{attempt}"),
                 model: Some(wanted.model.to_owned()).filter(|model| !model.trim().is_empty()),
                 request: request.clone(),
+                as_text: None,
                 attempt,
                 max_attempts: ATTEMPTS,
                 errors: errors.clone(),

@@ -224,8 +224,9 @@ const STANDARD: [&str; 218] = [
     "zoneinfo",
 ];
 
-/// Packages beside it that an interpreter mostly has.
-const USUAL: [&str; 6] = ["dateutil", "matplotlib", "mpl_toolkits", "numpy", "pandas", "pytz"];
+/// Packages beside it that an interpreter mostly has, and the module of the tools.
+const USUAL: [&str; 7] =
+    ["atelier_tools", "dateutil", "matplotlib", "mpl_toolkits", "numpy", "pandas", "pytz"];
 
 /// Modules of the standard library that are of no use without a network.
 const NETWORK: [&str; 10] = [

@@ -61,7 +61,7 @@ impl PythonCode {
     /// # Errors
     /// [`Failure::Suspend`] while somebody else writes the text; else why there is no program.
     pub async fn create(&self, run: &Run, call: CreateCode) -> Result<WrittenCode, Failure> {
-        let tools = self.tools(run, call.tool_names.as_deref())?;
+        let tools = self.tools(run, call.tool_names.as_deref()).await?;
         if let Some(given) = meaningful(call.given.as_deref()) {
             return Ok(self.given(run, "generated_code", given, tools).await?);
         }
@@ -84,7 +84,7 @@ impl PythonCode {
             return Err(PythonError::NoCode.into());
         }
         checked_code("original_code", &call.original)?;
-        let tools = self.tools(run, call.tool_names.as_deref())?;
+        let tools = self.tools(run, call.tool_names.as_deref()).await?;
         let mut written = if let Some(given) = meaningful(call.given.as_deref()) {
             self.given(run, "edited_code", given, tools).await?
         } else {
@@ -156,7 +156,7 @@ impl PythonCode {
     }
 
     /// The tools that the call names, or all that change nothing.
-    fn tools(
+    async fn tools(
         &self,
         run: &Run,
         wanted: Option<&[String]>,
@@ -184,6 +184,8 @@ impl PythonCode {
             )
             .hint("name only the tools that the program calls"));
         }
+        // Tools of other servers are known once their servers were started.
+        caller.learn_named(wanted.iter().copied()).await;
         wanted.into_iter().map(|name| caller.check(name, rights, Origin::Code)).collect()
     }
 }

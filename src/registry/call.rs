@@ -10,15 +10,18 @@ use serde_json::Value;
 use tracing::Instrument as _;
 
 use super::context::{CallContext, Origin};
+use super::foreign_call::{METRIC_LABEL, may_be_foreign};
 use super::references::{self, Resolver};
 use super::registry::{Registered, Registry};
 use super::reply::{self, CallOutcome};
 use super::tool::{Call, DirectReply, Handler, Tool};
 use super::validation;
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::{Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, ToolOutput, WaitFor};
+use crate::jobs::{
+    Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, Submitted, Text, ToolOutput, WaitFor,
+};
 use crate::storage::blobs::sha256_hex;
-use crate::storage::{CallId, CompletionHandle, JobId, NewCall, keys};
+use crate::storage::{CallId, CompletionHandle, JobId, NewCall, PrincipalId, keys};
 
 /// How often a new call id is tried before the store must be at fault.
 const CALL_ID_TRIES: usize = 16;
@@ -27,23 +30,36 @@ const INLINE_BYTES: usize = 16 * 1024;
 /// Argument that names the user.
 const USER_ARGUMENT: &str = "user_number";
 /// Argument by which a person agrees.
-const CONFIRM_ARGUMENT: &str = "confirm";
+pub(super) const CONFIRM_ARGUMENT: &str = "confirm";
 
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
     pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
         let started = Instant::now();
         // Only known names become labels; anything else would let callers fill the metrics.
-        let label = self.registered(name).map_or("unknown", |registered| registered.tool.name);
+        let own = self.registered(name);
+        let is_foreign = own.is_none() && may_be_foreign(name);
+        let label = match own {
+            Some(registered) => registered.tool.name,
+            None if is_foreign => METRIC_LABEL,
+            None => "unknown",
+        };
         if let Some(observer) = &self.observer {
             observer.started(label);
         }
         let span = tracing::info_span!("tool", tool = label, call.id = tracing::field::Empty);
-        let (call_id, result) = self.checked_call(name, arguments, context).instrument(span).await;
-        let outcome = match result {
+        let (call_id, result) = if is_foreign {
+            Box::pin(self.call_foreign(name, arguments, context)).instrument(span).await
+        } else {
+            self.checked_call(name, arguments, context).instrument(span).await
+        };
+        let mut outcome = match result {
             Ok(reply) => reply::from_reply(call_id, reply, self.limits.result_bytes),
             Err(error) => reply::from_error(call_id, &error),
         };
+        if let Some(registered) = self.registered(name) {
+            outcome.fill_in(&registered.tool.error_fields);
+        }
         let duration = started.elapsed();
         let label_outcome = outcome.label();
         tracing::info!(
@@ -87,6 +103,18 @@ impl Registry {
         outcome
     }
 
+    /// Hands in a text for a waiting call of this principal and waits for what becomes of it.
+    pub(super) async fn submitted(
+        &self,
+        text: Text,
+        context: CallContext,
+    ) -> Result<CallOutcome, ToolError> {
+        match self.runner.submit(text, context).await? {
+            Submitted::Reply(reply) => Ok(self.job_outcome(Ok(reply))),
+            Submitted::Part { .. } => Err(ToolError::internal("a whole text was taken for a part")),
+        }
+    }
+
     fn job_outcome(&self, reply: Result<JobReply, ToolError>) -> CallOutcome {
         match reply {
             Ok(reply) => reply::from_reply(None, DirectReply::Job(reply), self.limits.result_bytes),
@@ -125,8 +153,24 @@ impl Registry {
         arguments: &Value,
         context: &CallContext,
     ) -> Result<&Registered, ToolError> {
-        let registered = self.registered(name).ok_or_else(|| self.unknown_tool(name))?;
+        let registered = self
+            .registered(name)
+            .filter(|registered| {
+                !registered.tool.internal
+                    || (context.origin == Origin::Workflow && context.depth == 0)
+            })
+            .ok_or_else(|| self.unknown_tool(name))?;
         self.check_rights(&registered.tool, &context.rights, context.origin)?;
+        self.admit_arguments(arguments, context).await?;
+        Ok(registered)
+    }
+
+    /// Refuses arguments that are too large, and calls that are too many.
+    pub(super) async fn admit_arguments(
+        &self,
+        arguments: &Value,
+        context: &CallContext,
+    ) -> Result<(), ToolError> {
         let limit = self.limits.argument_bytes;
         if validation::json_bytes(arguments) > limit {
             return Err(ToolError::new(
@@ -151,11 +195,21 @@ impl Registry {
                 return Err(error);
             }
         }
-        Ok(registered)
+        Ok(())
+    }
+
+    /// Replaces references by values of this principal's results.
+    pub(super) fn resolver<'a>(&'a self, principal: &'a PrincipalId) -> Resolver<'a> {
+        Resolver {
+            catalog: self.catalog.as_ref(),
+            blobs: &self.blobs,
+            principal,
+            bytes: self.limits.argument_bytes,
+        }
     }
 
     /// Writes a direct call down with its result, under another id when the first one is taken.
-    async fn record_direct(
+    pub(super) async fn record_direct(
         &self,
         tool: &str,
         call_id: &mut CallId,
@@ -189,7 +243,7 @@ impl Registry {
         }
     }
 
-    async fn reserve_call_id(
+    pub(super) async fn reserve_call_id(
         &self,
         tool: &str,
         context: &CallContext,
@@ -213,13 +267,10 @@ impl Registry {
     ) -> Result<DirectReply, ToolError> {
         let tool = &registered.tool;
         let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
-        let resolver = Resolver {
-            catalog: self.catalog.as_ref(),
-            blobs: &self.blobs,
-            principal: &context.principal,
-            bytes: self.limits.argument_bytes,
-        };
+        let resolver = self.resolver(&context.principal);
         let mut arguments = match context.origin {
+            // The inner call replaces them: what is inserted must not be scanned again.
+            _ if tool.forwarding.is_some() => arguments,
             // A page speaks for whoever holds its link, who must not read the owner's results.
             Origin::Page => references::refuse(arguments)?,
             Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
@@ -255,7 +306,7 @@ impl Registry {
                 Ok(reply)
             }
             Handler::Job(_) => {
-                let permit = self.permit(&context.principal)?;
+                let permit = self.place_of(&context)?;
                 if let Some(hide) = tool.hiding {
                     hide(&mut arguments);
                 }
@@ -294,6 +345,9 @@ impl JobExecutor for Registry {
         arguments: Value,
     ) -> BoxFuture<'static, Result<ToolOutput, Failure>> {
         let Some(registered) = self.registered(tool) else {
+            if may_be_foreign(tool) {
+                return self.execute_foreign(run);
+            }
             // Another process on the same data folder may offer it: nothing paid for is lost.
             let error = ToolError::new(
                 ErrorKind::Unavailable,
@@ -304,9 +358,13 @@ impl JobExecutor for Registry {
         };
         // Rights are those of whoever runs it now: a resumed call may have lost them.
         let context = run.context();
-        let checked = self
-            .check_rights(&registered.tool, &context.rights, context.origin)
-            .and_then(|()| self.check_inner(&registered.tool, &arguments, context));
+        let covered = if registered.tool.internal {
+            Ok(())
+        } else {
+            self.check_rights(&registered.tool, &context.rights, context.origin)
+        };
+        let checked =
+            covered.and_then(|()| self.check_inner(&registered.tool, &arguments, context));
         if let Err(error) = checked {
             return Box::pin(std::future::ready(Err(error.into())));
         }

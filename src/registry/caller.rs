@@ -14,12 +14,16 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::context::{CallContext, Origin, Rights, TokenAllowance};
+use super::foreign::{ForeignTool, Hints, UnlistedServer};
+use super::foreign_call::may_be_foreign;
+use super::references::Resolver;
 use super::registry::Registry;
-use super::reply::{self, CallOutcome};
-use super::tool::Tool;
-use super::validation::json_bytes;
+use super::reply::{self, CallOutcome, OpenQuestion};
+use super::tool::{Annotations, Handler, Tool, Toolset};
+use super::validation::{self, json_bytes};
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::ProgressSink;
+use crate::jobs::{ProgressSink, Text};
+use crate::storage::{CallId, PrincipalId};
 
 /// Window of the cap on calls.
 const MINUTE_MS: i64 = 60_000;
@@ -39,8 +43,45 @@ pub struct ToolDescription {
     pub description: String,
     /// JSON Schema of its arguments.
     pub input_schema: Value,
-    /// JSON Schema of its result.
+    /// JSON Schema of its result; of a tool of another server, that of the field `result`, and
+    /// null when the server gives none.
     pub output_schema: Value,
+    /// Title for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What is claimed about its effects (MCP `annotations`).
+    pub annotations: Hints,
+    /// The other server that it belongs to; absent for our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+/// What is known of a tool of this program beyond its description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToolHints {
+    /// Hints for clients; they are true.
+    pub annotations: Annotations,
+    /// Its group.
+    pub toolset: Toolset,
+    /// It runs as a durable job: the same call under the same key goes on where it was.
+    pub is_job: bool,
+}
+
+/// Circumstances of a call inside a durable run.
+#[derive(Debug, Clone)]
+pub struct Within {
+    /// Circumstances of the run.
+    pub context: CallContext,
+    /// The same in every attempt of the run, and of no other call.
+    pub key: String,
+    /// Where the call's progress goes.
+    pub progress: ProgressSink,
+}
+
+/// How an inner call is told from others, and whom it tells.
+struct Keyed {
+    key: Option<String>,
+    progress: ProgressSink,
 }
 
 /// What a program may call, and how much. Its counts live as long as the value, so a grant is kept
@@ -111,11 +152,29 @@ impl Caller {
     /// The tools that these rights cover and that are open to calls from there, ordered by name.
     pub fn tools(&self, rights: &Rights, origin: Origin) -> Vec<ToolDescription> {
         let Ok(registry) = self.registry() else { return Vec::new() };
-        registry
+        let own = registry
             .tools(rights)
             .filter(|tool| registry.check_rights(tool, rights, origin).is_ok())
-            .map(ToolDescription::from)
-            .collect()
+            .map(ToolDescription::from);
+        let foreign = registry.known_foreign(rights, origin);
+        own.chain(foreign.map(|tool| ToolDescription::from(&*tool))).collect()
+    }
+
+    /// Starts the other servers whose tools are not known yet, so that [`Self::tools`] names them
+    /// too, and returns after a bounded time. Says which could not be asked.
+    pub async fn learn(&self) -> Vec<UnlistedServer> {
+        match self.registry() {
+            Ok(registry) => registry.foreign.learn().await,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Starts the other servers that these names belong to, so that [`Self::check`] knows them.
+    /// What fails here is said by the check.
+    pub async fn learn_named<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let Ok(registry) = self.registry() else { return };
+        let foreign = names.into_iter().filter(|name| may_be_foreign(name));
+        futures::future::join_all(foreign.map(|name| registry.foreign.find(name))).await;
     }
 
     /// Whether a tool may be called from there with these rights.
@@ -129,9 +188,117 @@ impl Caller {
         origin: Origin,
     ) -> Result<ToolDescription, ToolError> {
         let registry = self.registry()?;
-        let tool = registry.tool(name).ok_or_else(|| registry.unknown_tool(name))?;
-        registry.check_rights(tool, rights, origin)?;
-        Ok(tool.into())
+        if let Some(tool) = registry.tool(name) {
+            registry.check_rights(tool, rights, origin)?;
+            return Ok(tool.into());
+        }
+        let known = registry.foreign.known();
+        let tool = known.tools.get(name).filter(|tool| registry.offers_foreign(tool));
+        let tool = tool.ok_or_else(|| registry.unknown_tool(name))?;
+        registry.check_foreign(tool, rights, origin)?;
+        Ok((&**tool).into())
+    }
+
+    /// [`Self::check`] for a tool whose server may have to be started first.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`], and why the server cannot be started.
+    pub async fn describe(
+        &self,
+        name: &str,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<ToolDescription, ToolError> {
+        let registry = self.registry()?;
+        if registry.tool(name).is_none() {
+            registry.check_foreign_name(name, rights)?;
+            registry.foreign_tool(name).await?;
+        }
+        self.check(name, rights, origin)
+    }
+
+    /// The tools that fit a query best, of those that may be called from there.
+    ///
+    /// # Errors
+    /// When there is no registry.
+    pub async fn search(
+        &self,
+        query: &str,
+        limit: usize,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<Vec<ToolDescription>, ToolError> {
+        let index = self.registry()?.search_index().await;
+        let ranked = index.search(query);
+        let allowed = ranked.filter_map(|name| self.check(name, rights, origin).ok());
+        Ok(allowed.take(limit).collect())
+    }
+
+    /// Passes a call on in the caller's own circumstances: nothing is narrowed, nothing granted.
+    pub async fn forward(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
+        match self.registry() {
+            Ok(registry) => Box::pin(registry.call(name, arguments, context)).await,
+            Err(error) => reply::from_error(None, &error),
+        }
+    }
+
+    /// What is known of a tool beyond its description; `None`: it belongs to another server, or
+    /// to nobody.
+    pub fn hints(&self, name: &str) -> Option<ToolHints> {
+        let registry = self.registry().ok()?;
+        let tool = registry.tool(name)?;
+        Some(ToolHints {
+            annotations: tool.annotations,
+            toolset: tool.toolset,
+            is_job: matches!(tool.handler, Handler::Job(_)),
+        })
+    }
+
+    /// The whole result of an earlier call of this principal.
+    ///
+    /// # Errors
+    /// `unknown_reference`, with the calls that there are; the store's.
+    pub async fn result(&self, principal: &PrincipalId, call: &CallId) -> Result<Value, ToolError> {
+        let registry = self.registry()?;
+        let resolver = Resolver {
+            catalog: registry.catalog.as_ref(),
+            blobs: &registry.blobs,
+            principal,
+            bytes: registry.limits.argument_bytes,
+        };
+        resolver.result(call).await
+    }
+
+    /// Puts lenient forms of arguments right and checks them, as every call of this program does,
+    /// by the schema of a tool of any server.
+    ///
+    /// # Errors
+    /// `invalid_arguments` with each fault and its place.
+    pub fn repaired(tool: &str, schema: &Value, mut arguments: Value) -> Result<Value, ToolError> {
+        validation::normalise(&mut arguments, schema);
+        // A schema that is none cannot judge; the server of the tool will.
+        if let Ok(validator) = jsonschema::validator_for(schema) {
+            validation::check(tool, &validator, &arguments)?;
+        }
+        Ok(arguments)
+    }
+
+    /// Calls a tool as a part of a durable run: as [`Self::call`], under a key by which the same
+    /// call is known when the run goes on after a crash, and with its progress told.
+    pub async fn call_within(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        name: &str,
+        arguments: Value,
+        inside: Within,
+    ) -> CallOutcome {
+        let Within { context, key, progress } = inside;
+        let keyed = Keyed { key: Some(key), progress };
+        match self.checked_call(grant, allowed, name, arguments, (context, keyed)).await {
+            Ok(outcome) => outcome,
+            Err(error) => reply::from_error(None, &error),
+        }
     }
 
     /// Calls a tool under a grant and waits for its end. `allowed` are the names that the program
@@ -146,7 +313,8 @@ impl Caller {
         arguments: Value,
         context: CallContext,
     ) -> CallOutcome {
-        match self.checked_call(grant, allowed, name, arguments, context).await {
+        let keyed = Keyed { key: None, progress: ProgressSink::none() };
+        match self.checked_call(grant, allowed, name, arguments, (context, keyed)).await {
             Ok(outcome) => outcome,
             Err(error) => reply::from_error(None, &error),
         }
@@ -158,11 +326,11 @@ impl Caller {
         allowed: Option<&BTreeSet<String>>,
         name: &str,
         arguments: Value,
-        context: CallContext,
+        (context, keyed): (CallContext, Keyed),
     ) -> Result<CallOutcome, ToolError> {
         let terms = &grant.terms;
         let registry = self.registry()?;
-        let context = narrowed(terms, allowed, context);
+        let context = narrowed(terms, allowed, context, keyed);
         if context.depth > terms.depth {
             return Err(ToolError::new(
                 ErrorKind::Limit,
@@ -189,7 +357,8 @@ impl Caller {
         }
         // What can be refused for good is refused before it counts.
         if registry.tool(name).is_none() {
-            return Err(registry.unknown_tool(name));
+            registry.check_foreign_name(name, &context.rights)?;
+            registry.foreign_tool(name).await?;
         }
         let Ok(place) = Arc::clone(&grant.places).try_acquire_owned() else {
             return Err(later(
@@ -224,6 +393,37 @@ impl Caller {
             ToolError::internal(&format!("the call of `{name}` ended badly: {error}"))
         })?;
         ended(outcome, origin, terms.result_bytes)
+    }
+
+    /// Hands in the text that an earlier call of [`Self::call`] waits for, and waits for that call's
+    /// end. It counts as no further call: the one that it continues was counted.
+    pub async fn answer(
+        &self,
+        grant: &Grant,
+        allowed: Option<&BTreeSet<String>>,
+        question: &OpenQuestion,
+        text: String,
+        context: CallContext,
+    ) -> CallOutcome {
+        let registry = match self.registry() {
+            Ok(registry) => registry,
+            Err(error) => return reply::from_error(None, &error),
+        };
+        let keyed = Keyed { key: None, progress: ProgressSink::none() };
+        let context = narrowed(&grant.terms, allowed, context, keyed);
+        let origin = context.origin;
+        let _gone = context.cancel.clone().drop_guard();
+        let text = Text {
+            handle: question.handle.clone(),
+            text,
+            more: false,
+            round: Some(question.round),
+        };
+        let ended = match registry.submitted(text, context).await {
+            Ok(outcome) => ended(outcome, origin, grant.terms.result_bytes),
+            Err(error) => Err(error),
+        };
+        ended.unwrap_or_else(|error| reply::from_error(None, &error))
     }
 
     /// Counts a call, unless it is one too many.
@@ -270,6 +470,7 @@ fn narrowed(
     terms: &Terms,
     allowed: Option<&BTreeSet<String>>,
     context: CallContext,
+    keyed: Keyed,
 ) -> CallContext {
     let rights = match allowed {
         Some(names) => context.rights.narrowed_to(names),
@@ -279,15 +480,19 @@ fn narrowed(
         .tokens_per_day
         .map(|per_day| TokenAllowance { holder: terms.holder.clone(), per_day });
     let origin = context.origin.narrower(terms.origin);
-    // A key of its own keeps a page's call apart from every other: without one, it would go on
-    // with a job of the owner's that waits or was interrupted and has the same arguments.
-    let idempotency_key = (origin == Origin::Page).then(|| uuid::Uuid::new_v4().to_string());
+    // A key of its own keeps a program's call apart from every other: without one, it would go on
+    // with a job of the owner's, or of its own, that waits or was interrupted and has the same
+    // arguments.
+    let idempotency_key = match origin {
+        Origin::Page | Origin::Code => Some(uuid::Uuid::new_v4().to_string()),
+        Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => keyed.key,
+    };
     CallContext {
         rights,
         origin,
         idempotency_key,
-        // Progress of inner calls says nothing about the outer one.
-        progress: ProgressSink::none(),
+        // Progress of inner calls says nothing about the outer one, unless that one asks for it.
+        progress: keyed.progress,
         cancel: context.cancel.child_token(),
         // The allowance of whoever is outside counts for all that happens inside.
         tokens: context.tokens.or(own),
@@ -364,6 +569,28 @@ impl From<&Tool> for ToolDescription {
             description: tool.description.to_owned(),
             input_schema: tool.input_schema.clone(),
             output_schema: tool.output_schema.clone(),
+            title: Some(tool.title.to_owned()),
+            annotations: Hints {
+                read_only_hint: Some(tool.annotations.read_only),
+                destructive_hint: Some(tool.annotations.destructive),
+                idempotent_hint: Some(tool.annotations.idempotent),
+                open_world_hint: Some(tool.annotations.open_world),
+            },
+            server: None,
+        }
+    }
+}
+
+impl From<&ForeignTool> for ToolDescription {
+    fn from(tool: &ForeignTool) -> Self {
+        Self {
+            name: tool.name.clone(),
+            description: tool.description.clone(),
+            input_schema: tool.input_schema.clone(),
+            output_schema: tool.output_schema.clone().unwrap_or_default(),
+            title: tool.title.clone(),
+            annotations: tool.hints,
+            server: Some(tool.server.clone()),
         }
     }
 }

@@ -1,13 +1,19 @@
 //! Who calls, from where, and how far the call may go.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::storage::PrincipalId;
+
+/// Key of the user that calls without a `user_number` are for.
+pub const DEFAULT_USER: &str = "+17145986105";
 
 /// Where a call came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +43,13 @@ pub struct Rights {
     pub read_only: bool,
 }
 
+/// The folders that the caller works in, asked for when somebody wants to know.
+#[async_trait]
+pub trait CallerFolders: std::fmt::Debug + Send + Sync {
+    /// The folders; `None` when the caller names none, or does not answer.
+    async fn folders(&self) -> Option<Vec<PathBuf>>;
+}
+
 /// The circumstances of one call, made by the transport.
 #[derive(Debug, Clone)]
 pub struct CallContext {
@@ -62,6 +75,8 @@ pub struct CallContext {
     pub tokens: Option<TokenAllowance>,
     /// How many calls this one is made inside of.
     pub depth: u32,
+    /// Folders that the caller works in. What reads or writes files of the user stays inside.
+    pub folders: Option<Arc<dyn CallerFolders>>,
 }
 
 impl Origin {
@@ -121,6 +136,7 @@ impl CallContext {
             user: None,
             tokens: None,
             depth: 0,
+            folders: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 mod call;
 mod caller;
 mod context;
+mod foreign;
+mod foreign_call;
 mod portable_schema;
 mod references;
 #[expect(
@@ -15,14 +17,22 @@ mod references;
 mod registry;
 mod reply;
 mod rights;
+pub mod search;
+mod shown;
 mod tool;
+pub mod tools;
 mod validation;
 
-pub use caller::{Caller, Grant, Terms, ToolDescription};
-pub use context::{CallContext, Origin, Rights, TokenAllowance};
+pub use caller::{Caller, Grant, Terms, ToolDescription, ToolHints, Within};
+pub use context::{CallContext, CallerFolders, DEFAULT_USER, Origin, Rights, TokenAllowance};
+pub use foreign::{
+    ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,
+    UnlistedServer, Validators,
+};
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
-pub use reply::{CallOutcome, SamplingAsk};
+pub use reply::{CallOutcome, OpenQuestion, SamplingAsk};
+pub use shown::{shape, shown};
 pub(crate) use tool::structured;
 pub use tool::{
     Annotations, Call, DirectReply, Forwarding, Handler, InnerTool, Tool, ToolBuilder, Toolset,

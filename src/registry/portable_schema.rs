@@ -45,6 +45,10 @@ fn clean_object(object: &mut Map<String, Value>) {
     if object.get("default") == Some(&Value::Null) {
         object.shift_remove("default");
     }
+    // Some vendors take no schema that is a mere `true`.
+    if object.get("items") == Some(&Value::Bool(true)) {
+        object.insert("items".into(), Value::Object(Map::new()));
+    }
     if let Some(Value::Array(types)) = object.get_mut("type") {
         types.retain(|kind| kind != "null");
         if let [only] = types.as_slice() {

@@ -83,6 +83,14 @@ impl Resolver<'_> {
         Ok(arguments)
     }
 
+    /// The whole result of a call.
+    ///
+    /// # Errors
+    /// `unknown_reference` with what there is; the store's.
+    pub(super) async fn result(&self, id: &CallId) -> Result<Value, ToolError> {
+        self.load(id).await.map(|(_, value)| value)
+    }
+
     async fn load(&self, id: &CallId) -> Result<(CallRecord, Value), ToolError> {
         let Some(record) = self.catalog.call(self.principal, id).await? else {
             let recent = self.catalog.recent_calls(self.principal, 10).await?;

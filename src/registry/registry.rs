@@ -7,8 +7,11 @@ use std::time::Duration;
 use jsonschema::Validator;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::context::Rights;
+use super::context::{CallContext, Origin, Rights};
+use super::foreign::{ForeignTool, ForeignTools};
+use super::foreign_call::{Handoffs, may_be_foreign};
 use super::rights::allows;
+use super::search::{SearchCache, SearchIndex};
 use super::tool::{Tool, Toolset};
 use super::validation;
 use crate::config::limits::LimitsConfig;
@@ -40,6 +43,8 @@ pub struct RegistryParts {
     pub limits: LimitsConfig,
     /// Which tools are offered.
     pub server: ServerConfig,
+    /// The tools of other servers.
+    pub foreign: Arc<dyn ForeignTools>,
 }
 
 /// All tools of this process and the way to call them.
@@ -50,6 +55,9 @@ pub struct Registry {
     pub(super) runner: Arc<JobRunner>,
     pub(super) limits: LimitsConfig,
     pub(super) server: ServerConfig,
+    pub(super) foreign: Arc<dyn ForeignTools>,
+    pub(super) handoffs: Handoffs,
+    search: SearchCache,
     permits: Mutex<HashMap<PrincipalId, Arc<Semaphore>>>,
     pub(super) observer: Option<Arc<dyn CallObserver>>,
 }
@@ -85,6 +93,9 @@ impl Registry {
             runner: parts.runner,
             limits: parts.limits,
             server: parts.server,
+            foreign: parts.foreign,
+            handoffs: Handoffs::default(),
+            search: SearchCache::default(),
             permits: Mutex::new(HashMap::new()),
             observer,
         });
@@ -99,12 +110,43 @@ impl Registry {
         self.tools
             .values()
             .map(|registered| &registered.tool)
-            .filter(move |tool| self.offers(tool) && allows(rights, tool))
+            .filter(move |tool| !tool.internal && self.offers(tool) && allows(rights, tool))
     }
 
     /// An offered tool by its name.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
-        self.registered(name).map(|registered| &registered.tool)
+        self.registered(name).map(|registered| &registered.tool).filter(|tool| !tool.internal)
+    }
+
+    /// The tools of other servers that stand in the tool list themselves, as far as these rights
+    /// cover them, ordered by name.
+    pub fn exposed_tools(&self, rights: &Rights) -> Vec<Arc<ForeignTool>> {
+        let exposed = &self.foreign.known().exposed;
+        let tools = self.known_foreign(rights, Origin::Client);
+        tools.filter(|tool| exposed.contains(&tool.name)).collect()
+    }
+
+    /// The tools of other servers that are known and that may be called from there.
+    pub(super) fn known_foreign(
+        &self,
+        rights: &Rights,
+        origin: Origin,
+    ) -> impl Iterator<Item = Arc<ForeignTool>> {
+        let known = self.foreign.known();
+        let tools: Vec<_> = known
+            .tools
+            .values()
+            .filter(|tool| self.offers_foreign(tool))
+            .filter(|tool| self.check_foreign(tool, rights, origin).is_ok())
+            .cloned()
+            .collect();
+        tools.into_iter()
+    }
+
+    /// The index over all tools, made anew when the foreign ones have changed.
+    pub(super) async fn search_index(&self) -> Arc<SearchIndex> {
+        let own = self.tools.values().map(|registered| &registered.tool);
+        self.search.index(own, &self.foreign.known()).await
     }
 
     pub(super) fn registered(&self, name: &str) -> Option<&Registered> {
@@ -115,6 +157,9 @@ impl Registry {
     fn offers(&self, tool: &Tool) -> bool {
         let server = &self.server;
         let named = |list: &[String], name: &str| list.iter().any(|entry| entry == name);
+        if tool.internal {
+            return true;
+        }
         if named(&server.exclude_tools, tool.name) {
             return false;
         }
@@ -129,6 +174,17 @@ impl Registry {
         !narrowed
             || named(&server.toolsets, tool.toolset.as_str())
             || named(&server.tools, tool.name)
+    }
+
+    /// A place for a job of this call. Code that waits for its calls holds one already: were theirs
+    /// counted too, runs that hold all places would wait for each other for ever. Their grant bounds
+    /// them.
+    pub(super) fn place_of(
+        &self,
+        context: &CallContext,
+    ) -> Result<Option<OwnedSemaphorePermit>, ToolError> {
+        let is_inner = context.origin == Origin::Code && context.depth > 0;
+        if is_inner { Ok(None) } else { self.permit(&context.principal).map(Some) }
     }
 
     /// One of the principal's places for calls in flight.
@@ -171,19 +227,21 @@ impl Registry {
     }
 
     /// The names of tools closest to a wrong one.
-    fn nearest_tools(&self, name: &str) -> Vec<&'static str> {
-        let mut near: Vec<(f32, &'static str)> = self
-            .tools
-            .values()
-            .filter(|registered| self.offers(&registered.tool))
-            .map(|registered| {
-                let known = registered.tool.name;
-                (similar::TextDiff::from_chars(name, known).ratio(), known)
-            })
-            .filter(|(ratio, _)| *ratio >= 0.5)
+    fn nearest_tools(&self, name: &str) -> Vec<String> {
+        let shown: String = name.chars().take(64).collect();
+        let own = self.tools.values().map(|registered| &registered.tool);
+        let own = own.filter(|tool| !tool.internal && self.offers(tool)).map(|tool| tool.name);
+        let known = self.foreign.known();
+        // A name without a server's is hardly meant for another server's tool.
+        let foreign = known.tools.values().filter(|_| may_be_foreign(name));
+        let foreign = foreign.filter(|tool| self.offers_foreign(tool)).map(|tool| &*tool.name);
+        let mut near: Vec<(f64, &str)> = own
+            .chain(foreign)
+            .map(|known| (strsim::normalized_damerau_levenshtein(&shown, known), known))
+            .filter(|(likeness, _)| *likeness >= 0.5)
             .collect();
         near.sort_by(|left, right| right.0.total_cmp(&left.0));
-        near.into_iter().take(3).map(|(_, name)| name).collect()
+        near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
     }
 
     fn check_configured_names(&self) -> Result<(), ToolError> {
@@ -192,7 +250,8 @@ impl Registry {
             list.iter().find(|entry| !known(entry)).cloned()
         };
         let is_toolset = |name: &str| Toolset::ALL.iter().any(|set| set.as_str() == name);
-        let is_tool = |name: &str| self.tools.contains_key(name);
+        // Whether another server has a tool is not known before it was started.
+        let is_tool = |name: &str| self.tools.contains_key(name) || may_be_foreign(name);
         let bad = unknown(&server.toolsets, &is_toolset)
             .map(|name| ("server.toolsets", name))
             .or_else(|| unknown(&server.tools, &is_tool).map(|name| ("server.tools", name)))

@@ -27,6 +27,19 @@ pub struct CallOutcome {
     /// Set with `status: "needs_completion"` when the client's own model is to be asked first, by
     /// a returned sampling request and a retried call (protocol 2026-07-28).
     pub sampling: Option<SamplingAsk>,
+    /// Set with `status: "needs_completion"`: what is asked, for whoever passes it on.
+    pub question: Option<Box<OpenQuestion>>,
+}
+
+/// A text that a call waits for, as a caller inside the program gets it.
+#[derive(Debug, Clone)]
+pub struct OpenQuestion {
+    /// Handle to answer with.
+    pub handle: CompletionHandle,
+    /// Round of the completion.
+    pub round: i64,
+    /// What is asked.
+    pub request: CompletionRequest,
 }
 
 /// A text that the client's own model is asked for.
@@ -44,6 +57,15 @@ impl CallOutcome {
     /// The outcome of a call that was refused before it began.
     pub fn refused(error: &ToolError) -> Self {
         from_error(None, error)
+    }
+
+    /// Gives an error the fields that its tool promises and that it lacks.
+    pub(super) fn fill_in(&mut self, fields: &Map<String, Value>) {
+        if let (true, Some(object)) = (self.is_error, self.structured.as_object_mut()) {
+            for (name, value) in fields {
+                object.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
     }
 
     /// What happened in one word, for logs and metrics: the status, or the error's code.
@@ -67,6 +89,7 @@ pub(super) fn from_error(call_id: Option<CallId>, error: &ToolError) -> CallOutc
         content: Vec::new(),
         running_job: None,
         sampling: None,
+        question: None,
     }
 }
 
@@ -79,6 +102,7 @@ pub(super) fn from_reply(
 ) -> CallOutcome {
     match reply {
         DirectReply::Output(output) => finished(call_id, output, result_bytes),
+        DirectReply::Outcome(outcome) => *outcome,
         DirectReply::Job(JobReply::Done { call_id, output }) => {
             finished(Some(call_id), output, result_bytes)
         }
@@ -102,6 +126,7 @@ pub(super) fn from_reply(
                 content: Vec::new(),
                 running_job: Some(job),
                 sampling: None,
+                question: None,
             }
         }
         DirectReply::Job(JobReply::NeedsCompletion {
@@ -124,6 +149,7 @@ pub(super) fn from_reply(
                 round,
                 request: request.request.clone(),
             });
+            let question = Some(Box::new(OpenQuestion { handle, round, request: *request }));
             CallOutcome {
                 call_id: Some(call_id),
                 is_error: false,
@@ -132,6 +158,7 @@ pub(super) fn from_reply(
                 content: Vec::new(),
                 running_job: None,
                 sampling,
+                question,
             }
         }
     }
@@ -186,7 +213,10 @@ fn finished(call_id: Option<CallId>, output: ToolOutput, result_bytes: usize) ->
     }
     object.extend(fields);
     let mut structured = Value::Object(object);
-    cut_to_fit(&mut structured, call_id.as_ref(), result_bytes);
+    // Of a result of another server, each caller gets as much as it can use.
+    if !super::shown::is_foreign(&structured) {
+        cut_to_fit(&mut structured, call_id.as_ref(), result_bytes);
+    }
     CallOutcome {
         call_id,
         is_error: false,
@@ -195,6 +225,7 @@ fn finished(call_id: Option<CallId>, output: ToolOutput, result_bytes: usize) ->
         content: output.content,
         running_job: None,
         sampling: None,
+        question: None,
     }
 }
 

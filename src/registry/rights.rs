@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::context::{CallContext, Origin, Rights};
+use super::foreign::ForeignTool;
 use super::registry::Registry;
 use super::tool::{InnerTool, Tool, Toolset};
 use crate::error::{ErrorKind, ToolError};
@@ -20,7 +21,13 @@ impl Registry {
         if !covered {
             return Err(not_covered(tool.name));
         }
-        if tool.open_to_code || self.is_opened(tool.name, origin) {
+        let is_open = match origin {
+            Origin::Page => tool.open_to_pages,
+            Origin::Code | Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => {
+                tool.open_to_code
+            }
+        };
+        if is_open || self.is_opened(tool.name, origin) {
             return Ok(());
         }
         Err(closed(tool.name, origin))
@@ -50,11 +57,64 @@ impl Registry {
             }
             return self.check_rights(own, rights, origin);
         }
-        self.check_foreign(&inner, rights, origin)
+        match self.foreign.known().tools.get(&inner.name) {
+            Some(tool) => self.check_foreign(tool, rights, origin),
+            None => self.check_unlisted(&inner, rights, origin),
+        }
     }
 
-    /// Rights on a tool of another server: its names are in the same lists.
-    fn check_foreign(
+    /// Refuses a tool of another server that the caller may not use. Its name is in the same lists
+    /// as those of our own. What pages call must be said to change nothing, what code calls must
+    /// not be said to destroy; the operator can open more.
+    pub(super) fn check_foreign(
+        &self,
+        tool: &ForeignTool,
+        rights: &Rights,
+        origin: Origin,
+    ) -> Result<(), ToolError> {
+        self.check_foreign_name(&tool.name, rights)?;
+        if rights.read_only && !tool.hints.is_read_only() {
+            return Err(not_covered(&tool.name));
+        }
+        let is_open = match origin {
+            Origin::Page => tool.hints.is_read_only(),
+            Origin::Code => !tool.hints.is_destructive(),
+            Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => true,
+        };
+        if is_open || self.is_opened(&tool.name, origin) {
+            return Ok(());
+        }
+        Err(closed(&tool.name, origin))
+    }
+
+    /// Refuses what the name of a foreign tool alone forbids.
+    pub(super) fn check_foreign_name(&self, name: &str, rights: &Rights) -> Result<(), ToolError> {
+        if self.server.exclude_tools.iter().any(|entry| entry == name) {
+            return Err(self.unknown_tool(name));
+        }
+        let in_toolsets =
+            rights.toolsets.as_ref().is_none_or(|sets| sets.contains(Toolset::Catalog.as_str()));
+        let in_tools = rights.tools.as_ref().is_none_or(|names| names.contains(name));
+        if in_toolsets && in_tools { Ok(()) } else { Err(not_covered(name)) }
+    }
+
+    /// Whether the configuration offers a tool of another server.
+    pub(super) fn offers_foreign(&self, tool: &ForeignTool) -> bool {
+        let server = &self.server;
+        let named = |list: &[String], name: &str| list.iter().any(|entry| entry == name);
+        if named(&server.exclude_tools, &tool.name)
+            || (server.read_only && !tool.hints.is_read_only())
+        {
+            return false;
+        }
+        let narrowed = !server.toolsets.is_empty() || !server.tools.is_empty();
+        !narrowed
+            || named(&server.toolsets, Toolset::Catalog.as_str())
+            || named(&server.tools, &tool.name)
+    }
+
+    /// Rights on a tool that a call is passed on to and that is not known yet.
+    fn check_unlisted(
         &self,
         inner: &InnerTool,
         rights: &Rights,

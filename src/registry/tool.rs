@@ -8,10 +8,11 @@ use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::context::CallContext;
 use super::portable_schema::portable_schema;
+use super::reply::CallOutcome;
 use crate::error::ToolError;
 use crate::jobs::{Failure, JobReply, Run, ToolOutput};
 use crate::storage::CallId;
@@ -99,6 +100,8 @@ pub enum DirectReply {
     Output(ToolOutput),
     /// The state or result of a job, passed through.
     Job(JobReply),
+    /// The outcome of another call, which is recorded under its own id.
+    Outcome(Box<CallOutcome>),
 }
 
 type DirectHandler =
@@ -147,13 +150,20 @@ pub struct Tool {
     pub input_schema: Value,
     /// Portable JSON Schema of the structured result; requires only `status`.
     pub output_schema: Value,
-    /// Whether Python code and pages may call it without an operator's setting. Never for a tool
-    /// that may destroy something.
+    /// Whether Python code may call it without an operator's setting. Never for a tool that may
+    /// destroy something.
     pub open_to_code: bool,
+    /// Whether pages may; never where code may not, since anybody who holds a link speaks by a page.
+    pub open_to_pages: bool,
+    /// Whether it is no tool for clients: a job that the program itself starts, under the origin
+    /// [`Origin::Workflow`](super::Origin::Workflow). It is never listed.
+    pub internal: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
     /// Takes out of the arguments what may not be written down, before they are.
     pub hiding: Option<fn(&mut Value)>,
+    /// Fields that every error of the tool has beside the usual ones, where it says nothing itself.
+    pub error_fields: Map<String, Value>,
     /// What it does.
     pub handler: Handler,
 }
@@ -173,6 +183,7 @@ pub struct ToolBuilder {
     toolset: Toolset,
     annotations: Annotations,
     open_to_code: bool,
+    open_to_pages: bool,
 }
 
 impl Tool {
@@ -185,7 +196,16 @@ impl Tool {
             toolset,
             annotations: Annotations::READ,
             open_to_code: true,
+            open_to_pages: true,
         }
+    }
+
+    /// Hides the tool from everybody but the program itself.
+    #[must_use]
+    pub const fn internal(mut self) -> Self {
+        self.internal = true;
+        self.open_to_code = false;
+        self
     }
 
     /// Says that the tool passes its calls on, and to which tool: that one's rights are checked
@@ -196,6 +216,13 @@ impl Tool {
         inner: impl Fn(&Value) -> Option<InnerTool> + Send + Sync + 'static,
     ) -> Self {
         self.forwarding = Some(Arc::new(inner));
+        self
+    }
+
+    /// Says which fields every error of the tool has, also one from before it ran.
+    #[must_use]
+    pub fn error_fields(mut self, fields: Map<String, Value>) -> Self {
+        self.error_fields = fields;
         self
     }
 }
@@ -228,6 +255,14 @@ impl ToolBuilder {
     #[must_use]
     pub const fn closed_to_code(mut self) -> Self {
         self.open_to_code = false;
+        self
+    }
+
+    /// Pages may call it only where the operator says so; Python code may, which acts for whoever
+    /// runs it.
+    #[must_use]
+    pub const fn closed_to_pages(mut self) -> Self {
+        self.open_to_pages = false;
         self
     }
 
@@ -268,6 +303,8 @@ impl ToolBuilder {
     }
 
     fn finish(self, input_schema: Value, output_schema: Value, handler: Handler) -> Tool {
+        // What may destroy something needs somebody's decision.
+        let open_to_code = self.open_to_code && !self.annotations.destructive;
         Tool {
             name: self.name,
             title: self.title,
@@ -276,10 +313,12 @@ impl ToolBuilder {
             annotations: self.annotations,
             input_schema,
             output_schema: with_common_fields(output_schema),
-            // What may destroy something needs somebody's decision.
-            open_to_code: self.open_to_code && !self.annotations.destructive,
+            open_to_code,
+            open_to_pages: open_to_code && self.open_to_pages,
+            internal: false,
             forwarding: None,
             hiding: None,
+            error_fields: Map::new(),
             handler,
         }
     }

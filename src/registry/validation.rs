@@ -21,6 +21,14 @@ pub(super) fn compile(tool: &str, schema: &Value) -> Result<Validator, ToolError
     })
 }
 
+/// Compiles a schema of another server; `None` when it is no schema, or needs a network to be one.
+pub(super) fn compile_foreign(schema: &Value) -> Option<Validator> {
+    jsonschema::options()
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(schema)
+        .ok()
+}
+
 /// Puts lenient forms right: nulls for absent fields, numbers and booleans sent as text, and text
 /// fields sent as numbers or booleans.
 pub(super) fn normalise(arguments: &mut Value, schema: &Value) {
@@ -94,16 +102,7 @@ fn whole(number: Option<f64>) -> Option<Value> {
 /// # Errors
 /// `invalid_arguments`, naming each fault with its place.
 pub(super) fn check(tool: &str, validator: &Validator, arguments: &Value) -> Result<(), ToolError> {
-    let faults: Vec<String> = validator
-        .iter_errors(arguments)
-        .take(LISTED)
-        .map(|fault| {
-            let place = fault.instance_path().to_string();
-            let place = place.trim_start_matches('/').replace('/', ".");
-            let text = shortened(&fault.to_string());
-            if place.is_empty() { text } else { format!("`{place}`: {text}") }
-        })
-        .collect();
+    let faults = faults(validator, arguments);
     if faults.is_empty() {
         return Ok(());
     }
@@ -113,6 +112,20 @@ pub(super) fn check(tool: &str, validator: &Validator, arguments: &Value) -> Res
         format!("the arguments of `{tool}` are wrong: {}", faults.join("; ")),
     )
     .hint("correct them by the tool's input schema and call again"))
+}
+
+/// What is wrong with a value, each fault with its place.
+pub(super) fn faults(validator: &Validator, value: &Value) -> Vec<String> {
+    validator
+        .iter_errors(value)
+        .take(LISTED)
+        .map(|fault| {
+            let place = fault.instance_path().to_string();
+            let place = place.trim_start_matches('/').replace('/', ".");
+            let text = shortened(&fault.to_string());
+            if place.is_empty() { text } else { format!("`{place}`: {text}") }
+        })
+        .collect()
 }
 
 /// Messages quote the value; a long one is cut.

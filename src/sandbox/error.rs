@@ -39,6 +39,16 @@ pub enum SandboxError {
         /// What to do.
         fix: String,
     },
+    /// The code names dependencies that cannot be had.
+    #[error("{reason}")]
+    Dependencies {
+        /// `dependencies_not_allowed` or `dependencies_failed`.
+        code: &'static str,
+        /// What stands in the way.
+        reason: String,
+        /// What to do.
+        fix: String,
+    },
     /// A run that makes no sense.
     #[error("{0}")]
     InvalidSpec(String),
@@ -57,6 +67,7 @@ impl SandboxError {
             Self::TooWeak { .. } => "sandbox_unavailable",
             Self::UnknownProfile { .. } | Self::InvalidSpec(_) => "invalid_arguments",
             Self::Interpreter { .. } => "python_unavailable",
+            Self::Dependencies { code, .. } => code,
             Self::Start(_) => "sandbox_failed",
             Self::Closed => "shutting_down",
         }
@@ -65,7 +76,9 @@ impl SandboxError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::TooWeak { fix, .. } | Self::Interpreter { fix, .. } => fix.clone(),
+            Self::TooWeak { fix, .. }
+            | Self::Interpreter { fix, .. }
+            | Self::Dependencies { fix, .. } => fix.clone(),
             Self::UnknownProfile { known, .. } => format!("use one of: {known}"),
             Self::InvalidSpec(_) => "correct the arguments".to_owned(),
             Self::Start(_) => "look at `atelier doctor`".to_owned(),

@@ -8,7 +8,8 @@
 //! - nothing that the code says is believed: identity, rights and budgets belong to the holder of the
 //!   handle, and the adapter alone counts calls, bytes and time;
 //! - a frame that is forged, broken, too large or late ends its own run at most;
-//! - when `Ended` arrives, no process, mount, file or group of the run is left;
+//! - when `Ended` arrives, no process of the run is left, and nobody can reach its mounts and files; they
+//!   and its group are removed at once behind it;
 //! - each outcome says which layers of isolation held ([`IsolationReport`]).
 //!
 //! [`local`] runs real CPython on this machine. What runs inside lies in the folder `sandbox/` and is

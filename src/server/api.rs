@@ -71,7 +71,7 @@ async fn call(
         Ok(Json(arguments)) => arguments,
         Err(rejection) => return unreadable(&rejection),
     };
-    if door.tool(&name, &caller.rights).is_none() {
+    if door.tool(&name, &caller.rights).is_none() && !door.is_foreign(&name, &caller.rights).await {
         let error = ToolError::not_found("unknown_tool", format!("there is no tool `{name}`"))
             .hint("GET /api/tools lists the tools");
         return (StatusCode::NOT_FOUND, Json(error.to_json())).into_response();

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::metrics::InFlight;
 use crate::app::App;
-use crate::error::ToolError;
-use crate::registry::{CallContext, CallOutcome, Rights, Tool};
+use crate::error::{ErrorKind, ToolError};
+use crate::registry::{CallContext, CallOutcome, Origin, Rights, SERVER_DIVIDER, Tool};
 
 /// The way into the registry.
 pub(super) struct Door {
@@ -51,6 +51,17 @@ impl Door {
         self.app.registry.tools(rights).any(|offered| offered.name == tool.name).then_some(tool)
     }
 
+    /// Whether another server has a tool of this name that these rights cover; may start it.
+    pub(super) async fn is_foreign(&self, name: &str, rights: &Rights) -> bool {
+        let caller = &self.app.caller;
+        name.contains(SERVER_DIVIDER)
+            && match caller.describe(name, rights, Origin::Client).await {
+                Ok(_) => true,
+                // That a server does not start is told by the call.
+                Err(error) => error.kind == ErrorKind::Unavailable,
+            }
+    }
+
     /// Calls a tool. Whatever happens in it, there is an outcome: a request without an answer
     /// would hang for ever.
     pub(super) async fn call(
@@ -70,6 +81,7 @@ impl Door {
                 content: Vec::new(),
                 running_job: None,
                 sampling: None,
+                question: None,
             }
         })
     }

@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt as _;
-use axum::{Json, Router, routing};
+use axum::{Extension, Json, Router, routing};
 use http::{StatusCode, header};
 use rmcp::transport::StreamableHttpServerConfig;
 use rmcp::transport::streamable_http_server::StreamableHttpService;
@@ -25,6 +25,7 @@ use super::door::Door;
 use super::edge::{self, Edge};
 use super::error::ServeError;
 use super::mcp::{Channel, Handler};
+use super::ports::Closing;
 use super::sessions::CatalogSessions;
 use super::{api, health, hold};
 use crate::app::App;
@@ -107,6 +108,7 @@ impl HttpServer {
         let router = guarded
             .merge(health::routes(Arc::clone(&door)))
             .merge(self.pages)
+            .layer(Extension(Closing::at(streams.clone())))
             .layer(middleware::from_fn_with_state(edge, edge::guard));
         run(router, listener, &door, shutdown, streams).await
     }

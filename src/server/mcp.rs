@@ -26,11 +26,12 @@ use super::identity;
 use super::outcome::tool_result;
 use super::progress::ProgressPump;
 use super::retry::{self, Retries};
+use super::roots::ClientRoots;
 use super::{prompts, tasks};
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::llm::sampling::SamplingModel;
-use crate::registry::{CallContext, CallOutcome, Origin, Rights, Tool};
+use crate::registry::{CallContext, CallOutcome, ForeignTool, Origin, Rights, Tool};
 use crate::storage::{CompletionHandle, JobId};
 
 /// Key of a call's idempotency key in `_meta`.
@@ -137,6 +138,9 @@ impl Handler {
             progress,
             models: client.models.clone(),
             idempotency_key: key.map(str::to_owned),
+            folders: (!client.is_modern && self.can_ask(cx))
+                .then(|| ClientRoots::of(&cx.peer, &cx.id))
+                .flatten(),
             answer_budget: self.door.answer_budget(),
             ..CallContext::new(client.caller.principal.clone(), Origin::Client)
         }
@@ -208,7 +212,7 @@ impl Handler {
             sign(&mut task.meta, client.is_modern);
             return Ok(task.into());
         }
-        let mut result = tool_result(outcome);
+        let mut result = tool_result(outcome, self.door.app.config.catalog.shown_bytes);
         sign(&mut result.meta, client.is_modern);
         Ok(result.into())
     }
@@ -235,7 +239,10 @@ impl ServerHandler for Handler {
         one_page(request.as_ref())?;
         let caller = self.caller(&cx)?;
         let offered = self.door.app.registry.tools(&caller.rights);
-        let tools: Vec<_> = offered.filter_map(|tool| self.shown.get(tool.name).cloned()).collect();
+        let mut tools: Vec<_> =
+            offered.filter_map(|tool| self.shown.get(tool.name).cloned()).collect();
+        let others = self.door.app.registry.exposed_tools(&caller.rights);
+        tools.extend(others.iter().map(|tool| show_foreign(tool)));
         // What a caller may use hangs on its token and headers.
         let mut result = ListToolsResult::with_all_items(tools)
             .with_ttl_ms(LIST_TTL_MS)
@@ -245,7 +252,10 @@ impl ServerHandler for Handler {
     }
 
     fn get_tool(&self, name: &str) -> Option<rmcp::model::Tool> {
-        self.shown.get(name).cloned()
+        self.shown.get(name).cloned().or_else(|| {
+            let others = self.door.app.registry.exposed_tools(&Rights::default());
+            others.iter().find(|tool| tool.name == name).map(|tool| show_foreign(tool))
+        })
     }
 
     async fn call_tool(
@@ -255,6 +265,11 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let client = self.client(&cx)?;
         let Some(tool) = self.door.tool(&request.name, &client.caller.rights) else {
+            if self.door.is_foreign(&request.name, &client.caller.rights).await {
+                let arguments = Value::Object(request.arguments.unwrap_or_default());
+                let outcome = self.call(&request.name, arguments, &client, &cx).await;
+                return self.response(&request.name, outcome, &client).await;
+            }
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
         };
         let outcome = if let Some(sealed) = &request.request_state {
@@ -387,6 +402,23 @@ pub fn show(tool: &Tool) -> rmcp::model::Tool {
         .with_title(tool.title)
         .with_raw_output_schema(object(&tool.output_schema))
         .with_annotations(annotations)
+}
+
+/// A tool of another server as MCP shows it: its results come inside ours.
+fn show_foreign(tool: &ForeignTool) -> rmcp::model::Tool {
+    let hints = tool.hints;
+    let mut annotations = ToolAnnotations::default();
+    annotations.title.clone_from(&tool.title);
+    annotations.read_only_hint = hints.read_only_hint;
+    annotations.destructive_hint = hints.destructive_hint;
+    annotations.idempotent_hint = hints.idempotent_hint;
+    annotations.open_world_hint = hints.open_world_hint;
+    let description = tool.description.clone();
+    let mut shown =
+        rmcp::model::Tool::new(tool.name.clone(), description, object(&tool.input_schema))
+            .with_annotations(annotations);
+    shown.title.clone_from(&tool.title);
+    shown
 }
 
 fn object(schema: &Value) -> Arc<JsonObject> {

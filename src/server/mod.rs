@@ -31,6 +31,7 @@ mod principals;
 mod progress;
 mod prompts;
 mod retry;
+mod roots;
 mod sessions;
 mod stdio;
 mod tasks;

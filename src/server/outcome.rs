@@ -4,14 +4,15 @@ use rmcp::model::{CallToolResult, ContentBlock, MetaObject, Resource};
 use serde_json::json;
 
 use crate::jobs::Content;
-use crate::registry::CallOutcome;
+use crate::registry::{CallOutcome, shown};
 
 /// Key of the call id in a result's `_meta`.
 const CALL_ID_META: &str = "atelier/call_id";
 
 /// The MCP result of a call: the structured result, the same as text for clients that show only
 /// text, and blocks beside it. An error is text alone.
-pub(super) fn tool_result(outcome: CallOutcome) -> CallToolResult {
+pub(super) fn tool_result(outcome: CallOutcome, shown_bytes: usize) -> CallToolResult {
+    let outcome = shown(outcome, shown_bytes);
     let text = ContentBlock::text(outcome.structured.to_string());
     let mut result = if outcome.is_error {
         CallToolResult::error(vec![text])
@@ -59,12 +60,13 @@ mod tests {
             ],
             running_job: None,
             sampling: None,
+            question: None,
         }
     }
 
     #[test]
     fn a_result_is_structured_and_text() {
-        let result = serde_json::to_value(tool_result(outcome(false))).unwrap();
+        let result = serde_json::to_value(tool_result(outcome(false), 24_000)).unwrap();
         assert_eq!(result["structuredContent"], json!({"status": "success", "url": "http://x/"}));
         let text: Value =
             serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_error_is_text_alone() {
-        let result = serde_json::to_value(tool_result(outcome(true))).unwrap();
+        let result = serde_json::to_value(tool_result(outcome(true), 24_000)).unwrap();
         assert_eq!(result["isError"], true);
         assert!(result.get("structuredContent").is_none());
     }

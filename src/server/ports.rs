@@ -212,6 +212,11 @@ pub async fn bind_exclusive(
 pub struct Closing(Option<CancellationToken>);
 
 impl Closing {
+    /// Fires with this token.
+    pub const fn at(token: CancellationToken) -> Self {
+        Self(Some(token))
+    }
+
     /// Waits until the listener closes.
     pub async fn wait(&self) {
         match &self.0 {

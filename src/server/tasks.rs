@@ -62,7 +62,7 @@ pub(super) async fn get(
             let ask = outcome.sampling.as_ref().filter(|_| by_retry);
             match ask.and_then(retry::questions) {
                 Some(input_requests) => TaskPayload::InputRequired { input_requests },
-                None => completed(outcome)?,
+                None => completed(outcome, door.app.config.catalog.shown_bytes)?,
             }
         }
     };
@@ -90,8 +90,8 @@ pub(super) async fn find(
         .ok_or_else(|| ErrorData::invalid_params(format!("Unknown task: {id}"), None))
 }
 
-fn completed(outcome: CallOutcome) -> Result<TaskPayload, ErrorData> {
-    let result = serde_json::to_value(tool_result(outcome))
+fn completed(outcome: CallOutcome, shown_bytes: usize) -> Result<TaskPayload, ErrorData> {
+    let result = serde_json::to_value(tool_result(outcome, shown_bytes))
         .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
     match result {
         Value::Object(result) => Ok(TaskPayload::Completed { result }),

@@ -5,6 +5,7 @@
 //! transaction. The statements keep to what PostgreSQL understands too, but for the lock.
 
 mod calls;
+mod chat_store;
 mod check;
 mod completions;
 mod documents;
@@ -19,7 +20,7 @@ mod settings;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Connection as _, Row as _, Sqlite, Transaction};
 
 pub use self::check::check_file;
 use self::error::from_sqlx;
@@ -63,12 +64,29 @@ struct Write {
 impl SqliteCatalog {
     /// Waits for the write lock.
     async fn write(&self) -> StorageResult<Write> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(from_sqlx)?;
+        let begun = match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.leave_lost_transaction().await?;
+                self.writer.begin_with("BEGIN IMMEDIATE").await
+            }
+            begun => begun,
+        };
+        let mut transaction = begun.map_err(from_sqlx)?;
         let now = sqlx::query_scalar(concat!("SELECT ", clock!()))
             .fetch_one(&mut *transaction)
             .await
             .map_err(from_sqlx)?;
         Ok(Write { transaction, now })
+    }
+
+    /// Replaces a connection that lost count of its transactions.
+    ///
+    /// A full disk makes SQLite undo a transaction by itself; the rollback that follows finds
+    /// none and fails, and by its count the connection would be inside a transaction for ever,
+    /// with every later write refused.
+    async fn leave_lost_transaction(&self) -> StorageResult<()> {
+        let connection = self.writer.acquire().await.map_err(from_sqlx)?;
+        connection.detach().close().await.map_err(from_sqlx)
     }
 }
 

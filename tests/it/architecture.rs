@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 26] = [
-    ("agent", &["error", "jobs", "llm", "prompts", "registry"]),
+const ARROWS: [(&str, &[&str]); 27] = [
+    ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
         &[
@@ -24,8 +24,10 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "installation_key",
             "jobs",
             "llm",
+            "mcp_client",
             "python",
             "registry",
+            "sandbox",
             "server",
             "storage",
         ],
@@ -33,11 +35,23 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("browser", &["config"]),
     (
         "cli",
-        &["app", "config", "content_urls", "doctor", "registry", "sandbox", "server", "telemetry"],
+        &[
+            "agent",
+            "app",
+            "config",
+            "content_urls",
+            "doctor",
+            "error",
+            "jobs",
+            "registry",
+            "sandbox",
+            "server",
+            "telemetry",
+        ],
     ),
     ("config", &[]),
     ("content_urls", &["installation_key"]),
-    ("doctor", &["app", "browser", "config", "llm", "server"]),
+    ("doctor", &["app", "browser", "config", "llm", "sandbox", "server"]),
     (
         "documents",
         &[
@@ -65,14 +79,19 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("libraries", &[]),
     ("llm", &["config"]),
     ("main", &[]),
+    ("mcp_client", &["config", "error", "jobs", "registry", "storage"]),
     ("page_runtime", &[]),
     ("prompts", &["error", "storage"]),
-    ("python", &["error", "jobs", "llm", "prompts", "registry"]),
+    (
+        "python",
+        &["content_urls", "error", "jobs", "llm", "prompts", "registry", "sandbox", "storage"],
+    ),
     ("registry", &["config", "error", "jobs", "llm", "storage"]),
     ("sandbox", &[]),
     (
         "server",
         &[
+            "agent",
             "app",
             "config",
             "content_urls",

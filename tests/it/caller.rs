@@ -110,6 +110,7 @@ fn writer() -> Tool {
                 step: "text".into(),
                 model: None,
                 request,
+                as_text: None,
                 attempt: 1,
                 max_attempts: 1,
                 errors: Vec::new(),

@@ -14,7 +14,7 @@ const CANARY: &str = "canary-4711-secret";
 #[tokio::test]
 async fn every_help_has_an_example() {
     let world = Installation::new();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["stdio"],
         &["serve"],
@@ -22,6 +22,7 @@ async fn every_help_has_an_example() {
         &["doctor"],
         &["tools"],
         &["call"],
+        &["chat"],
         &["client-config"],
         &["elixir"],
         &["elixir", "crud"],
@@ -143,7 +144,9 @@ async fn the_doctor_says_what_is_here() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let report = finished.json();
     assert_eq!(report["usable"], true);
-    for name in ["configuration", "data folder", "listen", "content listen", "model", "chrome"] {
+    for name in
+        ["configuration", "data folder", "listen", "content listen", "model", "chrome", "sandbox"]
+    {
         let check = check(&report, name);
         assert!(check["detail"].is_string(), "{check}");
         assert!(check["status"] == "ok" || check["fix"].is_string(), "no fix: {check}");
@@ -280,6 +283,8 @@ async fn the_demo_plays_the_host_when_there_is_no_model() {
         "version 2, 5 blocks applied, 7 lines added, 5 removed",
         ".pdf",
         "2 pages",
+        "4 people, 1267.00 € in all",
+        "called at once: create_web_app in ",
         "client-config",
     ] {
         assert!(finished.stdout.contains(part), "{part}: {finished:?}");

@@ -273,7 +273,11 @@ fn the_example_file_is_valid_and_names_every_key() {
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
         .collect();
     let uncommented = uncommented.join("\n");
-    let resolved = Home::new().file(&uncommented).resolved();
+    let home = Home::new().file(&uncommented);
+    // What the file names must be there.
+    let servers = home.folder.path().join(".config/atelier/mcp_servers.json");
+    std::fs::write(servers, "{\"mcpServers\": {}}").unwrap();
+    let resolved = home.resolved();
     let printed = render(&resolved);
     let missing: Vec<&str> = printed
         .lines()

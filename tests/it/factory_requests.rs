@@ -133,6 +133,7 @@ type Inbox = Arc<Mutex<Vec<Received>>>;
 
 async fn take(State(inbox): State<Inbox>, request: Request) -> &'static str {
     let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
     let target = parts.uri.path_and_query().unwrap().as_str().to_owned();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let headers = parts.headers.iter().map(|(name, value)| {
@@ -143,7 +144,7 @@ async fn take(State(inbox): State<Inbox>, request: Request) -> &'static str {
         path: path.strip_prefix("/v1").unwrap().to_owned(),
         query: query.to_owned(),
         headers: headers.collect(),
-        body: to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        body,
     });
     "ok"
 }

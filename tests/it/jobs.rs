@@ -81,6 +81,7 @@ fn writer(counts: &Arc<Counts>) -> Tool {
                                 format!("write {}", params.text),
                                 Expects { max_bytes: 1000, ..Expects::kind(ExpectedKind::Text) },
                             ),
+                            as_text: None,
                             attempt,
                             max_attempts: 3,
                             errors: errors.clone(),

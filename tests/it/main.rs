@@ -12,6 +12,10 @@ mod browser;
 #[cfg(test)]
 mod caller;
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
+mod chat;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;
@@ -44,6 +48,8 @@ mod product;
 #[cfg(test)]
 mod product_pdf;
 #[cfg(test)]
+mod python;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod storage;
@@ -51,5 +57,8 @@ mod storage;
 mod support;
 #[cfg(test)]
 mod tool_schemas;
+#[cfg(test)]
+#[path = "../fixtures/tool_search/set.rs"]
+mod tool_set;
 #[cfg(test)]
 mod transport;

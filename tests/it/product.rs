@@ -387,6 +387,13 @@ fn in_mount_namespace(installation: &Installation, prepare: &str) -> tokio::proc
     installation.command_of(unshare, &["-r", "-m", "sh", "-c", &script])
 }
 
+/// Text that does not compress, another for each number.
+fn filler(number: u32) -> String {
+    let letter = |at: u32| b'a' + u8::try_from((at.wrapping_mul(2_654_435_761) >> 7) % 26).unwrap();
+    let begin = number * 400_000;
+    (begin..begin + 400_000).map(|at| char::from(letter(at))).collect()
+}
+
 #[tokio::test]
 async fn a_full_disk_is_said_and_what_was_there_still_serves() {
     let installation = Installation::new();
@@ -398,12 +405,7 @@ async fn a_full_disk_is_said_and_what_was_there_still_serves() {
     // Bytes that do not compress and differ, until nothing fits any more.
     let mut refused = Value::Null;
     for n in 0..20 {
-        let filler: String = (0..400_000_u32)
-            .map(|i| {
-                char::from(b'a' + u8::try_from((i.wrapping_mul(2_654_435_761) >> 7) % 26).unwrap())
-            })
-            .collect();
-        let page = PAGE.replace("Four minutes.", &format!("{n}{filler}"));
+        let page = PAGE.replace("Four minutes.", &filler(n));
         let made = client.call("create_web_app", json!({"html": page, "app_name": "tea"})).await;
         if made["status"] == "error" {
             refused = made;
@@ -411,6 +413,17 @@ async fn a_full_disk_is_said_and_what_was_there_still_serves() {
         }
     }
     assert_eq!(refused["code"], "disk_full", "{refused}");
+    let page = format!("{PAGE}<!-- {} -->", filler(21));
+    let refused =
+        client.call("create_pdf_document", json!({"html": page, "doc_name": "tea"})).await;
+    assert_eq!(refused["code"], "disk_full", "{refused}");
+    let edits = format!(
+        "<<<<<<< SEARCH\n<title>\n=======\n<!-- {} --><title>\n>>>>>>> REPLACE",
+        filler(22)
+    );
+    let edit = json!({"app_name": "tea", "edits": edits});
+    let edited = client.call("edit_web_app", edit).await;
+    assert_eq!(edited["code"], "disk_full", "{edited}");
     assert_eq!(get(first["url"].as_str().unwrap()).await.0, 200, "the app is still served");
 }
 

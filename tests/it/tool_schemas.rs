@@ -13,8 +13,16 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Tools of the first program that exist by now.
-const KEPT: [&str; 5] =
-    ["create_pdf_document", "create_web_app", "edit_pdf_document", "edit_web_app", "list_web_apps"];
+const KEPT: [&str; 8] = [
+    "create_pdf_document",
+    "create_python_code",
+    "create_web_app",
+    "edit_pdf_document",
+    "edit_python_code",
+    "edit_web_app",
+    "execute_python_code",
+    "list_web_apps",
+];
 
 async fn registry() -> (Arc<Registry>, TempDir) {
     let folder = TempDir::new().unwrap();

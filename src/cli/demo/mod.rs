@@ -6,6 +6,7 @@
 mod client;
 mod edit;
 mod pdf;
+mod python;
 mod web_app;
 
 use std::net::SocketAddr;
@@ -56,10 +57,11 @@ enum Step {
     WebApp,
     Edit,
     Pdf,
+    Python,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 3] = [Step::WebApp, Step::Edit, Step::Pdf];
+const STEPS: [Step; 4] = [Step::WebApp, Step::Edit, Step::Pdf, Step::Python];
 
 impl Step {
     const fn title(self) -> &'static str {
@@ -67,6 +69,7 @@ impl Step {
             Self::WebApp => "A web app, from a request in words",
             Self::Edit => "The same app changed, in blocks that are applied all or not at all",
             Self::Pdf => "A PDF document, from a request in words",
+            Self::Python => "Python in the sandbox, which reads a file and calls two tools at once",
         }
     }
 
@@ -76,6 +79,7 @@ impl Step {
             Self::WebApp => web_app::make(client).await,
             Self::Edit => edit::make(client).await,
             Self::Pdf => pdf::make(client).await,
+            Self::Python => python::make(client).await,
         }
     }
 }

@@ -277,6 +277,7 @@ impl Rounds<'_> {
                     step: step.clone(),
                     model: Some(self.model.to_owned()).filter(|model| !model.trim().is_empty()),
                     request: request.clone(),
+                    as_text: None,
                     attempt,
                     max_attempts: ALL_ANSWERS,
                     errors: errors.to_vec(),

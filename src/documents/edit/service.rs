@@ -120,7 +120,7 @@ impl Documents {
         };
         let brief = edit_brief(&call)?;
         let tool_names =
-            self.checked_given(call.kind, call.tool_names.as_deref(), run.context())?;
+            self.checked_given(call.kind, call.tool_names.as_deref(), run.context()).await?;
         let call = EditDocument { tool_names, ..call };
         let first = run.step("base", || self.base(&owner, &call)).await?;
         let has_edits = call.edits.as_deref().is_some_and(|edits| !edits.trim().is_empty());

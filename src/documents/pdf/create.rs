@@ -100,7 +100,7 @@ impl Documents {
         // All arguments are judged before anything is fetched, asked or printed.
         let options = paper::checked(&call.page).map_err(DocumentError::Render)?;
         let names = call.tool_names.as_deref().unwrap_or_default();
-        let tools = self.checked_tools(names, Origin::Code, run.context())?;
+        let tools = self.checked_tools(names, Origin::Code, run.context()).await?;
         let tool_names =
             call.tool_names.as_ref().map(|_| tools.iter().map(|tool| tool.name.clone()).collect());
         let tools = Toolbox::new(&self.parts.tools, run, &owner.user, tools);

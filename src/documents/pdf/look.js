@@ -1,5 +1,6 @@
-// Makes a page that is shown on a screen look like its first printed page, for its picture.
-document.addEventListener("DOMContentLoaded", () => {
+// Makes a page that has been printed look, on a screen, like its first printed page, for its
+// picture. Runs once for each window.
+(() => {
   const margins = __MARGINS__;
   const visit = (rules) => {
     for (const rule of rules) {
@@ -32,9 +33,7 @@ document.addEventListener("DOMContentLoaded", () => {
     " } :where(html) { background: #fff } html::after { content: ''; position: fixed; left: 0; " +
     "right: 0; bottom: 0; height: " + margins.bottom + "; background: #fff }";
   document.documentElement.append(style);
-});
-addEventListener("load", () => {
-  if (window.innerWidth !== __WIDTH__ || !document.body) return;
+  if (!document.body) return;
   const isForced = (value) => /^(page|always|all|left|right|recto|verso)$/.test(value);
   // Whatever stands behind a forced break is on the next page.
   const hide = (element) => {
@@ -57,4 +56,4 @@ addEventListener("load", () => {
     }
     if (isForced(computed.breakAfter)) return hideBehind(element);
   }
-});
+})()

@@ -14,7 +14,7 @@ use super::super::verification::pdf::{PdfSeen, checked_print, endless_print};
 use super::facts::{PdfFacts, read_facts};
 use crate::browser::check::{LOOK as LOOK_AT, Look};
 use crate::browser::{
-    InspectOptions, PageSetup, PdfOptions, RenderError, ScreenshotOptions, Source, Viewport,
+    InspectOptions, PageSetup, PdfOptions, RenderError, ScreenshotOptions, Seen, Source, Viewport,
 };
 use crate::jobs::{Failure, Run};
 use crate::storage::blobs::sha256_hex;
@@ -107,7 +107,8 @@ impl Documents {
         .await?;
         let source = Source { html: html.to_owned(), files };
         let (renderer, options) = (&self.parts.renderer, press.options.clone());
-        let printed = match renderer.pdf(source.clone(), options, run.cancel()).await {
+        let looks = press.windows();
+        let printed = match renderer.pdf_and_looks(source, options, looks, run.cancel()).await {
             Ok(printed) => printed,
             Err(error @ RenderError::NeverLoads { .. }) => {
                 return Ok(Err(endless_print(&error.to_string(), started.elapsed())));
@@ -115,7 +116,7 @@ impl Documents {
             Err(error) => return Err(DocumentError::Render(error)),
         };
         let (pdf, facts) = read_facts(printed.pdf).await?;
-        let (look, thumb_sha) = self.look_at(run, press, source).await?;
+        let (look, thumb_sha) = self.kept(printed.windows).await?;
         let seen = PdfSeen {
             html,
             load: &printed.load,
@@ -130,31 +131,18 @@ impl Documents {
         Ok(Ok(Print { pdf, facts, checked }))
     }
 
-    /// Looks at what is printed: whether it fits the paper, and a picture of the first page. That
-    /// there is neither stops nothing.
-    async fn look_at(
+    /// What was seen of a printed document: whether it fits the paper, and a picture of the first
+    /// page. That there is neither stops nothing.
+    async fn kept(
         &self,
-        run: &Run,
-        press: &Press,
-        source: Source,
+        windows: Vec<Seen>,
     ) -> Result<(Option<Look>, Option<Sha256Hex>), DocumentError> {
-        let seen = self.parts.renderer.inspect(source, press.windows(), run.cancel()).await;
-        let (mut look, mut picture) = (None, None);
-        match seen {
-            Ok(seen) => {
-                for report in seen.viewports {
-                    if report.viewport.name == TEXT_AREA {
-                        let value = report.scripts.into_iter().next().and_then(Result::ok);
-                        look = value.and_then(|value| serde_json::from_value(value).ok());
-                    }
-                    picture = report.screenshots.into_iter().next().or(picture);
-                }
-            }
-            Err(RenderError::Cancelled) => return Err(DocumentError::Cancelled),
-            Err(error) => {
-                tracing::warn!(error.cause = %error, "no picture of a document");
-            }
-        }
+        let mut windows = windows.into_iter();
+        let look = windows.next().and_then(|text_area| {
+            let value = text_area.scripts.into_iter().next().and_then(Result::ok)?;
+            serde_json::from_value(value).ok()
+        });
+        let picture = windows.next().and_then(|paper| paper.screenshots.into_iter().next());
         let thumb_sha = match picture {
             Some(picture) => Some(self.parts.blobs.put(picture.webp).await?),
             None => None,
@@ -172,7 +160,7 @@ impl Press {
     }
 
     /// The windows through which a document is looked at, and how each is made to look like paper.
-    fn windows(&self) -> InspectOptions {
+    fn windows(&self) -> Vec<InspectOptions> {
         let (paper, margins) = (self.options.paper(), self.options.margins());
         let sides = json!({
             "top": format!("{}px", margins.top.as_pixels()),
@@ -193,17 +181,25 @@ impl Press {
         let script = LOOK
             .replace("__MARGINS__", &sides.to_string())
             .replace("__WIDTH__", &paper.width.to_string());
-        InspectOptions {
-            screenshots: vec![ScreenshotOptions {
-                viewport: PAPER.to_owned(),
-                width: THUMBNAIL_WIDTH,
-                quality: THUMBNAIL_QUALITY,
-            }],
-            viewports: vec![text, paper],
-            before: vec![script],
-            scripts: vec![LOOK_AT.to_owned()],
-            ..InspectOptions::default()
-        }
+        let before = vec![script];
+        vec![
+            InspectOptions {
+                viewports: vec![text],
+                before: before.clone(),
+                scripts: vec![LOOK_AT.to_owned()],
+                ..InspectOptions::default()
+            },
+            InspectOptions {
+                screenshots: vec![ScreenshotOptions {
+                    viewport: PAPER.to_owned(),
+                    width: THUMBNAIL_WIDTH,
+                    quality: THUMBNAIL_QUALITY,
+                }],
+                viewports: vec![paper],
+                before,
+                ..InspectOptions::default()
+            },
+        ]
     }
 }
 

@@ -180,6 +180,7 @@ impl<'a> Writing<'a> {
                     model: Some(self.question.model.to_owned())
                         .filter(|model| !model.trim().is_empty()),
                     request: self.request.clone(),
+                    as_text: None,
                     attempt: self.attempt,
                     max_attempts: ALL_ATTEMPTS,
                     errors: self.errors.clone(),

@@ -141,7 +141,7 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     Tool::builder("create_pdf_document", "Create a PDF document", Toolset::Documents)
         .description(DESCRIPTION)
         .annotations(Annotations::CREATE)
-        .closed_to_code()
+        .closed_to_pages()
         .job(move |run, params: CreatePdfDocumentParams| {
             let documents = Arc::clone(&documents);
             async move {

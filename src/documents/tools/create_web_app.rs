@@ -116,7 +116,7 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     Tool::builder("create_web_app", "Create a web app", Toolset::Documents)
         .description(DESCRIPTION)
         .annotations(Annotations::CREATE)
-        .closed_to_code()
+        .closed_to_pages()
         .job(move |run, params: CreateWebAppParams| {
             let documents = Arc::clone(&documents);
             async move {

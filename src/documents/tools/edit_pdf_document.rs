@@ -115,7 +115,7 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     Tool::builder("edit_pdf_document", "Edit a PDF document", Toolset::Documents)
         .description(DESCRIPTION)
         .annotations(Annotations::CREATE)
-        .closed_to_code()
+        .closed_to_pages()
         .job(move |run, params: EditPdfDocumentParams| {
             let documents = Arc::clone(&documents);
             async move {

@@ -90,7 +90,7 @@ pub(crate) fn tool(documents: &Arc<Documents>) -> Tool {
     Tool::builder("edit_web_app", "Edit a web app", Toolset::Documents)
         .description(DESCRIPTION)
         .annotations(Annotations::CREATE)
-        .closed_to_code()
+        .closed_to_pages()
         .job(move |run, params: EditWebAppParams| {
             let documents = Arc::clone(&documents);
             async move {

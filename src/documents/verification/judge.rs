@@ -31,6 +31,12 @@ pub(super) fn findings(report: &ViewportReport, lines: &Lines<'_>) -> Vec<Findin
     if load.outcome != LoadOutcome::Loaded {
         return found;
     }
+    if report.is_stuck && load.departures.is_empty() {
+        found.push(Finding::new(
+            Kind::NeverLoads,
+            "the page keeps the browser busy without an end soon after it has loaded",
+        ));
+    }
     let width = report.viewport.width;
     match report.scripts.first() {
         Some(Ok(value)) => {
@@ -38,7 +44,7 @@ pub(super) fn findings(report: &ViewportReport, lines: &Lines<'_>) -> Vec<Findin
                 shown(&look, width, &mut found);
             }
         }
-        Some(Err(problem)) if load.departures.is_empty() => {
+        Some(Err(problem)) if load.departures.is_empty() && !report.is_stuck => {
             found.push(Finding::new(
                 Kind::NeverLoads,
                 format!(

@@ -57,9 +57,8 @@ pub(crate) fn tool(elixir: &Arc<Elixir>) -> Tool {
         .job(move |run, params: Params| {
             let elixir = Arc::clone(&elixir);
             async move {
-                let principal = run.context().principal.as_str().to_owned();
                 let undone =
-                    elixir.undo(&principal, params.target_project_path, params.call_id).await?;
+                    elixir.undo(run.context(), params.target_project_path, params.call_id).await?;
                 let message = format!("{} files are as they were before.", undone.files.len());
                 Ok(Output {
                     status: "success",

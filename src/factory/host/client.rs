@@ -50,7 +50,7 @@ impl ServerProcess {
         else {
             return Err("the server has no standard streams".to_owned());
         };
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new(Mutex::new(Vec::<String>::new()));
         let kept = Arc::clone(&lines);
         let reader = tokio::spawn(async move {
             let mut input = BufReader::new(stderr).lines();

@@ -38,6 +38,7 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
     Tool::builder("stop_mcp_server", "Stop an MCP server", Toolset::Factory)
         .description(DESCRIPTION)
         .annotations(CONTROL)
+        .closed_to_code()
         .job(move |run, params: Params| {
             let factory = Arc::clone(&factory);
             async move {

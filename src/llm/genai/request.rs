@@ -1,6 +1,6 @@
 //! From our request to the library's, with what each wire needs said or left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use genai::adapter::AdapterKind;
 use genai::chat::{
@@ -33,10 +33,15 @@ pub(super) const fn adapter_kind(provider: Provider, wire: Wire) -> AdapterKind 
 }
 
 /// Reasoning state as it travels through [`Part::ThoughtSignature`]: it goes back only to the wire
-/// it came from.
+/// and the model it came from. What another version of the library read is not given back either,
+/// since its form may differ.
 #[derive(Serialize, Deserialize)]
 struct ReasoningState {
     wire: String,
+    #[serde(default)]
+    model: String,
+    #[serde(default)]
+    library: String,
     #[serde(flatten)]
     kind: StateKind,
 }
@@ -48,27 +53,39 @@ enum StateKind {
     Signed { signature: String, thinking: Option<String> },
     /// A vendor's block, as it came.
     Block(Value),
-    /// Signatures that belong to one tool call.
-    Call { id: String, signatures: Vec<String> },
+    /// Signatures that belong to one tool call, named by its place in the answer: ids may be
+    /// missing, repeat, or be made unique later.
+    Call { position: usize, signatures: Vec<String> },
 }
 
 fn wire_name(wire: Wire) -> String {
     format!("{wire:?}")
 }
 
-fn pack(wire: Wire, kind: StateKind) -> Option<String> {
-    serde_json::to_string(&ReasoningState { wire: wire_name(wire), kind }).ok()
+/// Version of the library, as state names it.
+const LIBRARY: &str = "genai 0.7";
+
+fn pack(row: &ModelRow, kind: StateKind) -> Option<String> {
+    let state = ReasoningState {
+        wire: wire_name(row.wire),
+        model: row.id.clone(),
+        library: LIBRARY.to_owned(),
+        kind,
+    };
+    serde_json::to_string(&state).ok()
 }
 
-fn unpack(wire: Wire, text: &str) -> Option<StateKind> {
+fn unpack(row: &ModelRow, text: &str) -> Option<StateKind> {
     let state: ReasoningState = serde_json::from_str(text).ok()?;
-    (state.wire == wire_name(wire)).then_some(state.kind)
+    let is_ours =
+        state.wire == wire_name(row.wire) && state.model == row.id && state.library == LIBRARY;
+    is_ours.then_some(state.kind)
 }
 
 /// The tool calls and the reasoning state of a finished answer. `reasoning` is state that only
 /// the raw frames told.
 pub(super) fn read_end(
-    wire: Wire,
+    row: &ModelRow,
     end: StreamEnd,
     reasoning: Vec<String>,
 ) -> (Vec<ToolCall>, Vec<String>) {
@@ -92,14 +109,14 @@ pub(super) fn read_end(
             ContentPart::ToolCall(call) => {
                 let id = call.call_id;
                 if let Some(signatures) = call.thought_signatures {
-                    states.push(StateKind::Call { id: id.clone(), signatures });
+                    states.push(StateKind::Call { position: calls.len(), signatures });
                 }
                 calls.push(ToolCall { id, name: call.fn_name, arguments: call.fn_arguments });
             }
             ContentPart::Text(_) | ContentPart::Binary(_) | ContentPart::ToolResponse(_) => {}
         }
     }
-    (calls, states.into_iter().filter_map(|state| pack(wire, state)).collect())
+    (calls, states.into_iter().filter_map(|state| pack(row, state)).collect())
 }
 
 /// The library's request.
@@ -107,10 +124,11 @@ pub(super) fn read_end(
 /// # Errors
 /// When the request carries a file that the model cannot read.
 pub(super) fn chat_request(request: &Request, row: &ModelRow) -> Result<ChatRequest, LlmError> {
+    let mut ids = CallIds::default();
     let messages = request
         .messages
         .iter()
-        .map(|message| chat_message(message, row))
+        .map(|message| chat_message(message, row, &mut ids))
         .collect::<Result<Vec<_>, _>>()?;
     let mut chat = ChatRequest::from_messages(messages);
     if !request.system.is_empty() {
@@ -166,20 +184,77 @@ pub(super) fn chat_options(request: &Request, row: &ModelRow) -> ChatOptions {
     options
 }
 
-fn chat_message(message: &Message, row: &ModelRow) -> Result<ChatMessage, LlmError> {
-    let mut call_signatures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+/// Ids of calls as one request carries them. Vendors want each once in a conversation and of
+/// letters that they know; what models and other vendors made up may be neither.
+#[derive(Default)]
+struct CallIds {
+    used: BTreeSet<String>,
+    /// Of the last answer with calls: id as it came, id as it is sent, name of the tool.
+    latest: Vec<(String, String, String)>,
+}
+
+impl CallIds {
+    /// Begins an answer of the model.
+    fn begin(&mut self) {
+        self.latest.clear();
+    }
+
+    /// The id that a call is sent with.
+    fn of_call(&mut self, call: &ToolCall, wire: Wire) -> String {
+        // The library leaves out ids that it made up itself; on this wire they have their own form.
+        let is_stand_in = matches!(wire, Wire::Gemini) && call.id.starts_with("call#");
+        let id = if is_stand_in {
+            call.id.clone()
+        } else {
+            let known = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+            let clean: String =
+                call.id.chars().map(|letter| if known(letter) { letter } else { '_' }).collect();
+            let mut id = if clean.is_empty() { "call".to_owned() } else { clean };
+            let mut number = 1;
+            let stem = id.clone();
+            while !self.used.insert(id.clone()) {
+                number += 1;
+                id = format!("{stem}_{number}");
+            }
+            id
+        };
+        self.latest.push((call.id.clone(), id.clone(), call.name.clone()));
+        id
+    }
+
+    /// The response to a call of the latest answer.
+    fn response(&self, call_id: &str, content: &str) -> ToolResponse {
+        match self.latest.iter().find(|(id, _, _)| id == call_id) {
+            Some((_, sent, name)) => {
+                ToolResponse::new(sent.as_str(), content).with_fn_name(name.as_str())
+            }
+            None => ToolResponse::new(call_id, content),
+        }
+    }
+}
+
+fn chat_message(
+    message: &Message,
+    row: &ModelRow,
+    ids: &mut CallIds,
+) -> Result<ChatMessage, LlmError> {
+    if message.role == Role::Assistant {
+        ids.begin();
+    }
+    let mut call_signatures: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let mut calls = 0;
     let mut parts = Vec::new();
     // State leads: vendors want reasoning before the text and the calls that follow from it.
     for part in &message.parts {
         let Part::ThoughtSignature(text) = part else { continue };
-        match unpack(row.wire, text) {
+        match unpack(row, text) {
             Some(StateKind::Signed { signature, thinking }) => {
                 parts.push(ContentPart::ThoughtSignature(signature));
                 parts.extend(thinking.map(ContentPart::ReasoningContent));
             }
             Some(StateKind::Block(block)) => parts.push(ContentPart::from_custom(block, None)),
-            Some(StateKind::Call { id, signatures }) => {
-                call_signatures.insert(id, signatures);
+            Some(StateKind::Call { position, signatures }) => {
+                call_signatures.insert(position, signatures);
             }
             None => {}
         }
@@ -198,15 +273,18 @@ fn chat_message(message: &Message, row: &ModelRow) -> Result<ChatMessage, LlmErr
             Part::StoredFile(file) => {
                 parts.extend(file.text.as_deref().map(ContentPart::from_text));
             }
-            Part::ToolCall(call) => parts.push(ContentPart::ToolCall(GenaiCall {
-                call_id: call.id.clone(),
-                fn_name: call.name.clone(),
-                fn_arguments: sendable_arguments(&call.arguments),
-                thought_signatures: call_signatures.remove(&call.id),
-            })),
-            Part::ToolResult { call_id, content } => parts.push(ContentPart::ToolResponse(
-                ToolResponse::new(call_id.as_str(), content.as_str()),
-            )),
+            Part::ToolCall(call) => {
+                parts.push(ContentPart::ToolCall(GenaiCall {
+                    call_id: ids.of_call(call, row.wire),
+                    fn_name: call.name.clone(),
+                    fn_arguments: sendable_arguments(&call.arguments),
+                    thought_signatures: call_signatures.remove(&calls),
+                }));
+                calls += 1;
+            }
+            Part::ToolResult { call_id, content } => {
+                parts.push(ContentPart::ToolResponse(ids.response(call_id, content)));
+            }
             Part::ThoughtSignature(_) => {}
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures::StreamExt;
 use serde_json::Value;
 
-use super::Limits;
+use super::{Growth, Limits, Written};
 use crate::llm::{Event, LanguageModel, LlmError, LlmErrorCode, Request, Stop, ToolCall, Usage};
 
 /// Most bytes of one event.
@@ -64,7 +64,7 @@ pub(super) async fn gather(
     model: &dyn LanguageModel,
     request: &Request,
     limits: &Limits,
-    written: &(dyn Fn(usize) + Send + Sync),
+    written: Written<'_>,
 ) -> Result<Answer, AttemptFailure> {
     let mut events = model.stream(request).await?;
     let mut partial = Partial::default();
@@ -86,7 +86,7 @@ pub(super) async fn gather(
                     return Err(partial.fail(too_large(model, limits.text_bytes)));
                 }
                 partial.text.push_str(&piece);
-                written(partial.text.len());
+                written(Growth::Text { piece: &piece, bytes: partial.text.len() });
             }
             Event::Thinking(piece) => {
                 partial.began = true;
@@ -94,6 +94,7 @@ pub(super) async fn gather(
                 if partial.thinking_bytes > limits.text_bytes {
                     return Err(partial.fail(too_large(model, limits.text_bytes)));
                 }
+                written(Growth::Thinking(&piece));
             }
             Event::ToolCall(call) => {
                 partial.began = true;
@@ -145,6 +146,12 @@ fn tidy_calls(calls: &mut [ToolCall]) {
             if let Ok(object @ Value::Object(_)) = serde_json::from_str(text) {
                 call.arguments = object;
             }
+        }
+        // A stand-in of the library for a missing id keeps its form, by which it is known.
+        if let Some((stem, _)) = call.id.rsplit_once('#')
+            && ids.contains(&call.id)
+        {
+            call.id = format!("{stem}#{}", 1000 + index);
         }
         while call.id.is_empty() || !ids.insert(call.id.clone()) {
             call.id = format!("{}call_{index}", call.id);

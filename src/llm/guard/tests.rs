@@ -187,8 +187,10 @@ async fn the_limit_of_output_is_continued_once_by_a_user_turn() {
     let model = Scripted::new([cut("<p>one "), answer("two</p>")]);
     let written = Mutex::new(Vec::new());
     let outcome = guard()
-        .complete(&model, &request(), None, &CancellationToken::new(), &|bytes| {
-            written.lock().unwrap().push(bytes);
+        .complete(&model, &request(), None, &CancellationToken::new(), &|growth| {
+            if let Growth::Text { bytes, .. } = growth {
+                written.lock().unwrap().push(bytes);
+            }
         })
         .await
         .unwrap();

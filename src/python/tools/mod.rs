@@ -2,6 +2,7 @@
 
 mod create_python_code;
 mod edit_python_code;
+mod execute_python_code;
 
 use std::sync::Arc;
 
@@ -9,12 +10,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::code::Finding;
+use super::execute::PythonRuns;
 use super::service::{PythonCode, WrittenCode};
 use crate::registry::Tool;
 
 /// All of them.
-pub fn tools(python: &Arc<PythonCode>) -> Vec<Tool> {
-    vec![create_python_code::tool(python), edit_python_code::tool(python)]
+pub fn tools(code: &Arc<PythonCode>, runs: &Arc<PythonRuns>) -> Vec<Tool> {
+    vec![
+        create_python_code::tool(code),
+        edit_python_code::tool(code),
+        execute_python_code::tool(runs),
+    ]
 }
 
 fn default_model() -> String {

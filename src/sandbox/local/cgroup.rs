@@ -17,6 +17,8 @@ use super::plan::WorkerLimits;
 const PREFIX: &str = "atelier-";
 /// Sandboxes of this process so far.
 static SANDBOXES: AtomicU64 = AtomicU64::new(0);
+/// Over so much time the processor time of a run is counted.
+const PERIOD_MICROSECONDS: u64 = 100_000;
 /// Groups that wait for their next run.
 const SPARE: usize = 32;
 
@@ -41,10 +43,11 @@ enum Kind {
     Unified,
     Memory,
     Pids,
+    Processor,
 }
 
 /// The group of one run: a folder in each hierarchy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct RunGroup {
     folders: Vec<Hierarchy>,
     killed_before: u64,
@@ -126,6 +129,15 @@ impl Groups {
             if matches!(hierarchy.kind, Kind::Unified | Kind::Pids) {
                 write(&folder.join("pids.max"), &processes)?;
             }
+            // One run shall not starve the others; where that cannot be had, they share as equals.
+            let quota = self.limits.processors.saturating_mul(PERIOD_MICROSECONDS).to_string();
+            if matches!(hierarchy.kind, Kind::Unified) {
+                let _ = write(&folder.join("cpu.max"), &format!("{quota} {PERIOD_MICROSECONDS}"));
+            }
+            if matches!(hierarchy.kind, Kind::Processor) {
+                let _ = write(&folder.join("cpu.cfs_period_us"), &PERIOD_MICROSECONDS.to_string());
+                let _ = write(&folder.join("cpu.cfs_quota_us"), &quota);
+            }
             group.folders.push(Hierarchy { folder, kind: hierarchy.kind });
         }
         Ok(group)
@@ -168,7 +180,7 @@ impl RunGroup {
             .filter_map(|folder| match folder.kind {
                 Kind::Unified => read(&folder.folder.join("memory.events")).ok(),
                 Kind::Memory => read(&folder.folder.join("memory.oom_control")).ok(),
-                Kind::Pids => None,
+                Kind::Pids | Kind::Processor => None,
             })
             .filter_map(|text| {
                 text.lines()
@@ -197,7 +209,7 @@ impl RunGroup {
     }
 }
 
-/// Removes groups with their children; waits for processes that are about to end.
+/// Removes groups with their children, and ends whatever is still in them.
 pub(super) fn remove_all(folders: &[PathBuf]) {
     for folder in folders {
         for child in children(folder) {
@@ -210,8 +222,22 @@ pub(super) fn remove_all(folders: &[PathBuf]) {
 fn remove(folder: &Path) {
     for _ in 0..200 {
         match rustix::fs::rmdir(folder) {
-            Err(rustix::io::Errno::BUSY) => std::thread::sleep(Duration::from_millis(10)),
+            Err(rustix::io::Errno::BUSY) => {
+                end_all(folder);
+                std::thread::sleep(Duration::from_millis(10));
+            }
             Ok(()) | Err(_) => return,
+        }
+    }
+}
+
+/// Kills the processes of a group whose run is over; a server that was killed may leave some where
+/// there are no namespaces.
+fn end_all(folder: &Path) {
+    for process in list(&folder.join("cgroup.procs")).unwrap_or_default() {
+        if let Some(process) = process.parse().ok().and_then(rustix::process::Pid::from_raw) {
+            // It may have ended meanwhile.
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
         }
     }
 }
@@ -252,6 +278,7 @@ struct Mounts {
     unified: Option<PathBuf>,
     memory: Option<PathBuf>,
     pids: Option<PathBuf>,
+    processor: Option<PathBuf>,
 }
 
 fn mounts() -> io::Result<Mounts> {
@@ -283,6 +310,9 @@ fn mounts() -> io::Result<Mounts> {
             if has("memory") {
                 mounts.memory = place("memory");
             }
+            if has("cpu") {
+                mounts.processor = place("cpu");
+            }
             if has("pids") {
                 mounts.pids = place("pids");
             }
@@ -291,7 +321,7 @@ fn mounts() -> io::Result<Mounts> {
     Ok(mounts)
 }
 
-/// Both trees of version 1, or none.
+/// Both trees of version 1, or none; processor time where it can be had.
 fn legacy(mounts: &Mounts, name: &str) -> Result<Vec<Hierarchy>, String> {
     let mut made: Vec<Hierarchy> = Vec::new();
     for (base, kind, title) in
@@ -311,6 +341,13 @@ fn legacy(mounts: &Mounts, name: &str) -> Result<Vec<Hierarchy>, String> {
                 remove_all(&made.into_iter().map(|made| made.folder).collect::<Vec<_>>());
                 return Err(reason);
             }
+        }
+    }
+    if let Some(base) = &mounts.processor {
+        sweep(base);
+        let folder = base.join(name);
+        if make_folder(&folder).is_ok() {
+            made.push(Hierarchy { folder, kind: Kind::Processor });
         }
     }
     Ok(made)
@@ -338,10 +375,14 @@ fn unified(base: &Path, name: &str) -> Result<PathBuf, String> {
     }
     let folder = base.join(name);
     make_folder(&folder).map_err(|error| at(&folder, &error))?;
-    let control = folder.join("cgroup.subtree_control");
-    if let Err(error) = write(&control, "+memory +pids") {
+    let own = folder.join("cgroup.subtree_control");
+    if let Err(error) = write(&own, "+memory +pids") {
         remove(&folder);
-        return Err(at(&control, &error));
+        return Err(at(&own, &error));
+    }
+    // Processor time is delegated less often than the other two.
+    if write(&control, "+cpu").is_ok() {
+        let _ = write(&own, "+cpu");
     }
     Ok(folder)
 }

@@ -19,9 +19,10 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::process::{Gid, Signal, Uid};
+use rustix::process::{Gid, Pid, Signal, Uid};
 use rustix::thread::UnshareFlags;
 use serde_json::json;
 
@@ -83,28 +84,34 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 
 /// Waits for the launcher, then removes what only the server's own user can remove.
 fn supervise() -> ExitCode {
+    let server = rustix::process::getppid();
     let Ok(plan) = read_plan(io::stdin(), RecvFlags::PEEK) else { return ExitCode::FAILURE };
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
     let launcher = Command::new("/proc/self/exe").arg(LAUNCHER).spawn();
     let ended = launcher.and_then(|mut launcher| launcher.wait());
-    // A zygote that died alone is replaced, and its successor needs the groups.
-    if server_is_gone() {
-        cgroup::remove_all(&plan.groups);
-    }
     match ended {
+        // The server has let go of this zygote; others of its may use the groups.
         Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) | Err(_) => ExitCode::FAILURE,
+        Ok(_) | Err(_) => {
+            // A zygote that died alone is replaced, and its successor needs the groups.
+            if server_is_gone(server) {
+                cgroup::remove_all(&plan.groups);
+            }
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Whether the server closed its end of the control socket, of which this process kept a copy.
-fn server_is_gone() -> bool {
-    let mut buffer = [0_u8; 1];
-    let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    !matches!(
-        rustix::net::recv(io::stdin(), &mut buffer, peek),
-        Ok((1.., _)) | Err(rustix::io::Errno::AGAIN)
-    )
+/// Whether the server has ended: then this process has another parent, a moment after the server's
+/// descriptors were closed.
+fn server_is_gone(server: Option<Pid>) -> bool {
+    for _ in 0..50 {
+        if rustix::process::getppid() != server {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
 }
 
 /// Puts the null device in place of the control socket, which belongs to the child now.

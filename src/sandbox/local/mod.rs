@@ -10,14 +10,20 @@
 //! | `zygote`, `worker`, `pool` | the server's ends of them |
 //! | `run`, `frames`, `output`, `collect` | one run: its clock, channel, output, files |
 //! | `cgroup`, `host`, `kernel_files` | the machine: groups, what is missing and how to fix it |
-//! | `profile` | interpreters and virtual environments |
+//! | `profile`, `interpreter`, `imports` | interpreters, what they load, which zygote serves a run |
+//! | `header`, `dependencies` | packages that code names, installed outside |
+//! | `scratch` | run folders on disk, where there is no private root |
 
 mod cgroup;
 mod collect;
+mod dependencies;
 mod embedded;
 mod fence;
 mod frames;
+mod header;
 mod host;
+mod imports;
+mod interpreter;
 mod kernel_files;
 pub(super) mod launcher;
 mod output;
@@ -26,6 +32,7 @@ mod pool;
 mod profile;
 mod root;
 mod run;
+mod scratch;
 mod seccomp;
 mod sys;
 mod worker;
@@ -33,30 +40,29 @@ mod zygote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use dependencies::DependencySettings;
 pub use plan::WorkerLimits;
 pub use profile::InterpreterProfile;
 
 use self::cgroup::Groups;
-use self::host::Findings;
-use self::plan::{LaunchPlan, SeccompPolicy};
-use self::pool::{Pool, PoolSettings};
+use self::dependencies::Builder;
+use self::interpreter::Interpreter;
 use self::run::Run;
-use self::zygote::{Ready, Refusal};
 use super::{
-    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunSpec, Sandbox, SandboxError,
-    SandboxReport, Tier,
+    IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunKind, RunSpec, Sandbox,
+    SandboxError, SandboxReport, Tier,
 };
 
-/// Address space of a process where no group counts memory. Less breaks libraries that reserve much.
-const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
+/// Interpreters with dependencies of code that are kept warm.
+const ENVIRONMENTS: usize = 4;
 /// A user that no system uses (between the ranges that systemd hands out).
 const SANDBOX_USER: u32 = 60_978;
 
@@ -79,6 +85,8 @@ pub struct LocalSettings {
     pub limits: WorkerLimits,
     /// Who children become when the server is root.
     pub user: u32,
+    /// How dependencies that code names are met; `None` refuses such code.
+    pub dependencies: Option<DependencySettings>,
 }
 
 impl Default for LocalSettings {
@@ -88,11 +96,12 @@ impl Default for LocalSettings {
             program: PathBuf::from("/proc/self/exe"),
             least: Tier::NoUserns,
             without: BTreeSet::new(),
-            profiles: vec![InterpreterProfile::new("default", "python3")],
+            profiles: vec![InterpreterProfile::system()],
             pool: cores.max(2),
             running: 4 * cores.max(2),
             limits: WorkerLimits::default(),
             user: SANDBOX_USER,
+            dependencies: None,
         }
     }
 }
@@ -101,10 +110,18 @@ impl Default for LocalSettings {
 pub struct LocalSandbox {
     settings: LocalSettings,
     machine: OnceCell<Machine>,
-    profiles: BTreeMap<String, OnceCell<Result<Profile, SandboxError>>>,
+    profiles: BTreeMap<String, OnceCell<Result<Arc<Interpreter>, SandboxError>>>,
+    environments: AsyncMutex<Vec<Environment>>,
+    builder: Builder,
     running: Arc<Semaphore>,
     closed: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// An interpreter with the dependencies of some code, in service.
+struct Environment {
+    folder: PathBuf,
+    interpreter: Arc<Interpreter>,
 }
 
 /// What all interpreters share.
@@ -112,15 +129,20 @@ struct Machine {
     groups: Option<Arc<Groups>>,
     groups_missing: Option<String>,
     /// Run folders and caches, where there is no private root.
-    scratch: Result<TempDir, String>,
+    scratch: Mutex<Option<TempDir>>,
+    /// Who children become when the server is root.
+    user: Option<u32>,
 }
 
-/// One interpreter in service.
-struct Profile {
-    pool: Arc<Pool>,
-    isolation: Arc<IsolationReport>,
-    ready: Ready,
-    executable: PathBuf,
+impl Machine {
+    fn scratch(&self) -> Result<PathBuf, String> {
+        let mut made = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = made.as_ref() {
+            return Ok(folder.path().to_owned());
+        }
+        let folder = scratch::make(self.user)?;
+        Ok(made.insert(folder).path().to_owned())
+    }
 }
 
 impl LocalSandbox {
@@ -136,25 +158,29 @@ impl LocalSandbox {
             settings,
             machine: OnceCell::new(),
             profiles,
+            environments: AsyncMutex::default(),
+            builder: Builder::default(),
             running,
             closed: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Starts the default interpreter and fills its pool.
+    /// Starts the default interpreter and fills its pool; its packages load on behind that.
     pub async fn warm_up(&self) -> Result<(), SandboxError> {
-        self.profile(None).await?.pool.filled().await;
+        let interpreter = self.profile(None).await?;
+        interpreter.filled().await;
+        interpreter.load_packages();
         Ok(())
     }
 
     /// Returns when as many workers of a profile wait as should.
     pub async fn pool_filled(&self, profile: Option<&str>) -> Result<(), SandboxError> {
-        self.profile(profile).await?.pool.filled().await;
+        self.profile(profile).await?.filled().await;
         Ok(())
     }
 
-    async fn profile(&self, name: Option<&str>) -> Result<&Profile, SandboxError> {
+    async fn profile(&self, name: Option<&str>) -> Result<&Arc<Interpreter>, SandboxError> {
         if self.closed.is_cancelled() {
             return Err(SandboxError::Closed);
         }
@@ -168,87 +194,58 @@ impl LocalSandbox {
         let (Some(wanted), Some(cell)) = (wanted, self.profiles.get(name)) else {
             return Err(unknown(name));
         };
-        let opened = cell.get_or_init(|| self.open(wanted)).await;
+        let opened = cell
+            .get_or_init(|| async {
+                let machine = self.machine().await;
+                let resolved = profile::resolve(wanted).await?;
+                Interpreter::open(&self.settings, machine, resolved, &self.closed, &self.tasks)
+                    .await
+                    .map(Arc::new)
+            })
+            .await;
         opened.as_ref().map_err(SandboxError::clone)
     }
 
-    /// Tries the strongest way first, and weaker ones as the machine refuses.
-    async fn open(&self, wanted: &InterpreterProfile) -> Result<Profile, SandboxError> {
-        let interpreter = profile::resolve(wanted).await?;
+    /// The interpreter that a run wants, with the packages that its code names.
+    async fn interpreter(&self, spec: &RunSpec) -> Result<Arc<Interpreter>, SandboxError> {
+        let plain = Arc::clone(self.profile(spec.profile.as_deref()).await?);
+        let header = if spec.kind == RunKind::Execute { header::read(&spec.code)? } else { None };
+        let Some(header) = header else { return Ok(plain) };
+        let version = &plain.resolved.version;
+        if let Some(wanted) = &header.requires_python
+            && !header::fits(wanted, version)
+        {
+            return Err(dependencies::wrong_python(wanted, version));
+        }
+        if header.dependencies.is_empty() {
+            return Ok(plain);
+        }
+        let settings = self.settings.dependencies.as_ref().ok_or_else(dependencies::not_allowed)?;
+        let executable = &plain.resolved.executable;
+        let folder =
+            self.builder.environment(settings, executable, version, &header.dependencies).await?;
+        let mut environments = self.environments.lock().await;
+        if let Some(at) = environments.iter().position(|known| known.folder == folder) {
+            // The last one was wanted last.
+            let known = environments.remove(at);
+            let interpreter = Arc::clone(&known.interpreter);
+            environments.push(known);
+            return Ok(interpreter);
+        }
+        // One that serves a run is held by it.
+        let idle = |known: &Environment| Arc::strong_count(&known.interpreter) == 1;
+        if environments.len() >= ENVIRONMENTS
+            && let Some(at) = environments.iter().position(idle)
+        {
+            environments.remove(at).interpreter.retire();
+        }
+        let resolved = plain.resolved.with_environment(&folder);
         let machine = self.machine().await;
-        let off = |layer: Layer| self.settings.without.contains(&layer);
-        let mut findings =
-            Findings { groups: machine.groups_missing.clone(), ..Findings::default() };
-        let groups = machine.groups.clone();
-        let mut limits = self.settings.limits.clone();
-        let mut policy = SeccompPolicy::Standard;
-        if groups.is_none() {
-            policy = SeccompPolicy::NoSharedMemory;
-            limits.address_space_bytes.get_or_insert(ADDRESS_SPACE_BYTES);
-        }
-        let mut plan = LaunchPlan {
-            executable: interpreter.executable.clone(),
-            readable: interpreter.readable.clone(),
-            search_paths: interpreter.search_paths.clone(),
-            preload: wanted.preload.clone(),
-            drop_to: rustix::process::geteuid().is_root().then_some(self.settings.user),
-            namespaces: !Layer::NAMESPACES.into_iter().any(off),
-            landlock: !off(Layer::Landlock),
-            seccomp: (!off(Layer::Seccomp)).then_some(policy),
-            cache: None,
-            limits,
-            groups: groups.as_ref().map(|groups| groups.folders()).unwrap_or_default(),
-        };
-        let (pool, ready) = loop {
-            let scratch = match (&plan.namespaces, &machine.scratch) {
-                (true, _) => PathBuf::new(),
-                (false, Ok(folder)) => folder.path().to_owned(),
-                (false, Err(reason)) => return Err(SandboxError::Start(reason.clone())),
-            };
-            plan.cache = (!plan.namespaces).then(|| scratch.join("cache"));
-            let settings = PoolSettings {
-                program: self.settings.program.clone(),
-                plan: plan.clone(),
-                size: self.settings.pool,
-                scratch,
-                groups: groups.clone(),
-            };
-            let opened = Pool::open(settings, self.closed.clone(), self.tasks.clone()).await;
-            match opened {
-                Ok(opened) => break opened,
-                Err(refusal) => weaken(&mut plan, &mut findings, &refusal, wanted)?,
-            }
-        };
-        let states = host::states(&pool.held(), &findings, &self.settings.without);
-        let isolation = IsolationReport::new(states);
-        if isolation.tier < self.settings.least {
-            return Err(self.too_weak(isolation));
-        }
-        tracing::info!(
-            profile = wanted.name,
-            python = ready.python,
-            tier = isolation.tier.name(),
-            "the sandbox is ready"
-        );
-        Ok(Profile {
-            pool,
-            isolation: Arc::new(isolation),
-            ready,
-            executable: interpreter.executable,
-        })
-    }
-
-    fn too_weak(&self, isolation: IsolationReport) -> SandboxError {
-        let missing: Vec<_> =
-            isolation.missing().map(|(layer, reason, _)| format!("{layer} ({reason})")).collect();
-        let fix = isolation.missing().map(|(_, _, fix)| fix.to_owned()).next().unwrap_or_default();
-        SandboxError::TooWeak {
-            reached: isolation.tier,
-            least: self.settings.least,
-            missing: missing.join(", "),
-            fix,
-            report: Box::new(SandboxReport { isolation, profiles: Vec::new() }),
-        }
+        let opened =
+            Interpreter::open(&self.settings, machine, resolved, &self.closed, &self.tasks).await?;
+        let interpreter = Arc::new(opened);
+        environments.push(Environment { folder, interpreter: Arc::clone(&interpreter) });
+        Ok(interpreter)
     }
 
     async fn machine(&self) -> &Machine {
@@ -269,25 +266,10 @@ impl LocalSandbox {
                     Ok(groups) => (Some(Arc::new(groups)), None),
                     Err(reason) => (None, Some(reason)),
                 };
-                Machine { groups, groups_missing, scratch: self.make_scratch() }
+                let user = rustix::process::geteuid().is_root().then_some(self.settings.user);
+                Machine { groups, groups_missing, scratch: Mutex::default(), user }
             })
             .await
-    }
-
-    /// Run folders on disk: nobody but their owner may list them.
-    fn make_scratch(&self) -> Result<TempDir, String> {
-        let make = || -> std::io::Result<TempDir> {
-            let folder = tempfile::Builder::new().prefix("atelier-sandbox-").tempdir()?;
-            kernel_files::make_folder(&folder.path().join("cache"))?;
-            if rustix::process::geteuid().is_root() {
-                let user = Some(rustix::process::Uid::from_raw(self.settings.user));
-                for path in [folder.path().to_owned(), folder.path().join("cache")] {
-                    rustix::fs::chown(&path, user, None)?;
-                }
-            }
-            Ok(folder)
-        };
-        make().map_err(|error| format!("a folder for runs cannot be made: {error}"))
     }
 
     async fn profile_report(
@@ -304,10 +286,7 @@ impl LocalSandbox {
         };
         match self.profile(Some(&wanted.name)).await {
             Ok(profile) => {
-                report.executable = profile.executable.display().to_string();
-                report.version = Some(profile.ready.python.clone());
-                report.preloaded.clone_from(&profile.ready.preloaded);
-                report.missing.clone_from(&profile.ready.missing);
+                profile.describe(&mut report).await;
                 (report, Some(IsolationReport::clone(&profile.isolation)))
             }
             Err(error) => {
@@ -326,21 +305,19 @@ impl LocalSandbox {
 impl Sandbox for LocalSandbox {
     async fn start(&self, spec: RunSpec) -> Result<RunHandle, SandboxError> {
         spec.check()?;
-        let profile = self.profile(spec.profile.as_deref()).await?;
+        let interpreter = self.interpreter(&spec).await?;
         let permit =
             Arc::clone(&self.running).acquire_owned().await.map_err(|_| SandboxError::Closed)?;
-        let worker = profile
-            .pool
-            .take()
-            .await
-            .map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
+        let pool = Arc::clone(interpreter.pool_for(&spec).await);
+        let worker =
+            pool.take().await.map_err(|refusal| SandboxError::Start(refusal.to_string()))?;
         let (handle, driver) = RunHandle::pair();
-        let isolation = Arc::clone(&profile.isolation);
+        let isolation = Arc::clone(&interpreter.isolation);
         let memory = self.settings.limits.memory_bytes;
         let run = Run::new(worker, spec, driver, isolation, memory);
         self.tasks.spawn(async move {
-            run.drive().await;
-            drop(permit);
+            run.drive(|| pool.run_ended()).await;
+            drop((permit, interpreter));
         });
         Ok(handle)
     }
@@ -367,10 +344,17 @@ impl Sandbox for LocalSandbox {
         self.running.close();
         self.tasks.close();
         self.tasks.wait().await;
-        if let Some(groups) = self.machine.get().and_then(|machine| machine.groups.clone()) {
-            // Blocks for a moment at most: every process is gone.
-            let _ = tokio::task::spawn_blocking(move || groups.close()).await;
-        }
+        let Some(machine) = self.machine.get() else { return };
+        let groups = machine.groups.clone();
+        let scratch = machine.scratch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Blocks for a moment at most: every process is gone.
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(scratch);
+            if let Some(groups) = groups {
+                groups.close();
+            }
+        })
+        .await;
     }
 }
 
@@ -381,33 +365,4 @@ impl std::fmt::Debug for LocalSandbox {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// Leaves out the layer that was refused, or gives up.
-fn weaken(
-    plan: &mut LaunchPlan,
-    findings: &mut Findings,
-    refusal: &Refusal,
-    wanted: &InterpreterProfile,
-) -> Result<(), SandboxError> {
-    let text = refusal.to_string();
-    if refusal.step == "seccomp" && plan.seccomp.take().is_some() {
-        findings.seccomp = Some(text);
-    } else if refusal.step == "landlock" && plan.landlock {
-        plan.landlock = false;
-        findings.landlock = Some(text);
-    } else if refusal.step.starts_with("start /") {
-        let mut fix = "sudo apt-get install python3".to_owned();
-        if plan.drop_to.is_some() {
-            fix = format!("use an interpreter that every user may execute; {fix}");
-        }
-        let path = wanted.executable.display().to_string();
-        return Err(SandboxError::Interpreter { path, reason: text, fix });
-    } else if plan.namespaces && !refusal.step.starts_with("prepare") {
-        plan.namespaces = false;
-        findings.namespaces = Some(text);
-    } else {
-        return Err(SandboxError::Start(text));
-    }
-    Ok(())
 }

@@ -66,6 +66,8 @@ pub struct WorkerLimits {
     pub tmpfs_inodes: u64,
     /// Memory of all processes of a run.
     pub memory_bytes: u64,
+    /// Processors that a run may keep busy, where groups count that.
+    pub processors: u64,
 }
 
 impl Default for WorkerLimits {
@@ -79,8 +81,15 @@ impl Default for WorkerLimits {
             tmpfs_bytes: 64 << 20,
             tmpfs_inodes: 4096,
             memory_bytes: 512 << 20,
+            processors: processors(),
         }
     }
+}
+
+/// All but one, so that the server and other runs stay responsive.
+fn processors() -> u64 {
+    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u64::try_from(all).unwrap_or(1).saturating_sub(1).max(1)
 }
 
 /// Parts of the system that the interpreter and its packages need. Missing ones are left out.

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::cgroup::Groups;
 use super::plan::LaunchPlan;
 use super::worker::{Scratch, WaitStatus, Worker};
-use super::zygote::{Ready, Refusal, Zygote};
+use super::zygote::{Purpose, Ready, Refusal, Zygote};
 
 /// A worker that waited for so long is replaced.
 const OLDEST_WORKER: Duration = Duration::from_mins(10);
@@ -22,9 +22,12 @@ const DEATHS: usize = 3;
 /// ... in so much time stop the attempts until it has passed.
 const DEATH_WINDOW: Duration = Duration::from_mins(1);
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+/// A run that was just given its worker has the processors to itself for so long, or until it ends:
+/// most runs are shorter than the making of a worker.
+const REFILL_DELAY: Duration = Duration::from_millis(10);
 
 /// What a pool needs to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PoolSettings {
     pub(super) program: PathBuf,
     pub(super) plan: LaunchPlan,
@@ -41,6 +44,7 @@ pub(super) struct Pool {
     idle: Mutex<VecDeque<Worker>>,
     launches: Mutex<VecDeque<Instant>>,
     refill: Notify,
+    calm: Notify,
     full: Notify,
     closed: CancellationToken,
     tasks: TaskTracker,
@@ -59,11 +63,12 @@ impl Pool {
             idle: Mutex::default(),
             launches: Mutex::default(),
             refill: Notify::new(),
+            calm: Notify::new(),
             full: Notify::new(),
             closed,
             tasks,
         });
-        let first = match pool.fork().await {
+        let first = match pool.fork(Purpose::Pool).await {
             Ok(worker) => worker,
             Err(refusal) => {
                 pool.end_zygote().await;
@@ -90,9 +95,14 @@ impl Pool {
             match waiting {
                 Some(worker) if worker.process.is_alive() => return Ok(worker),
                 Some(dead) => dead.release().await,
-                None => return self.fork().await,
+                None => return self.fork(Purpose::Run).await,
             }
         }
+    }
+
+    /// A run is over, and the next worker may be made.
+    pub(super) fn run_ended(&self) {
+        self.calm.notify_waiters();
     }
 
     /// Returns when as many workers wait as should, so that a measurement knows where it begins.
@@ -106,11 +116,11 @@ impl Pool {
         }
     }
 
-    async fn fork(&self) -> Result<Worker, Refusal> {
+    async fn fork(&self, purpose: Purpose) -> Result<Worker, Refusal> {
         let zygote = self.zygote().await?;
         let settings = &self.settings;
         let scratch = Scratch { parent: &settings.scratch, owner: settings.plan.drop_to };
-        Worker::fork(&zygote, &settings.plan, settings.groups.clone(), scratch).await
+        Worker::fork(&zygote, &settings.plan, settings.groups.clone(), scratch, purpose).await
     }
 
     /// The zygote that runs, or a new one.
@@ -148,7 +158,7 @@ impl Pool {
     async fn keep_full(&self) {
         while !self.closed.is_cancelled() {
             if self.lock_idle().len() < self.settings.size {
-                match self.fork().await {
+                match self.fork(Purpose::Pool).await {
                     Ok(worker) => {
                         self.lock_idle().push_back(worker);
                         if self.lock_idle().len() >= self.settings.size {
@@ -173,7 +183,9 @@ impl Pool {
                 }
             };
             tokio::select! {
-                () = self.refill.notified() => {}
+                () = self.refill.notified() => {
+                    let _ = tokio::time::timeout(REFILL_DELAY, self.calm.notified()).await;
+                }
                 () = death => self.retire(|_| true).await,
                 () = tokio::time::sleep(LOOK_EVERY) => {
                     self.retire(|worker| worker.born.elapsed() > OLDEST_WORKER || !worker.process.is_alive()).await;

@@ -68,8 +68,11 @@ fn furnish(plan: &LaunchPlan) -> Result<(), Failure> {
         if let Some(folder) = Path::new(link).parent() {
             make_folder(folder)?;
         }
-        rustix::fs::symlink(temporary.as_str(), link)
-            .step("link the folder for temporary files")?;
+        match rustix::fs::symlink(temporary.as_str(), link) {
+            // An interpreter or its packages lie below; TMPDIR names the folder for temporary files.
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(Failure::new("link the folder for temporary files", error)),
+        }
     }
     if let Some(user) = plan.drop_to {
         let user = Some(rustix::process::Uid::from_raw(user));

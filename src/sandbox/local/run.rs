@@ -173,8 +173,9 @@ impl Run {
         }
     }
 
-    /// Runs the code to its end, removes every trace, and tells the holder of the handle.
-    pub(super) async fn drive(mut self) {
+    /// Runs the code to its end and tells the holder of the handle; calls `told` then, and lets go of
+    /// what the kernel takes its time to remove.
+    pub(super) async fn drive(mut self, told: impl FnOnce()) {
         let verdict = match self.begin() {
             Ok(()) => self.until_end().await,
             Err(reason) => Verdict::Unfinished(Unfinished::Protocol(reason)),
@@ -183,6 +184,7 @@ impl Run {
         let (outcome, worker) = self.finish(verdict).await;
         // There is room: output leaves some, and calls in flight are fewer.
         let _ = events.try_send(Event::Ended(Box::new(outcome)));
+        told();
         worker.release().await;
     }
 
@@ -220,8 +222,8 @@ impl Run {
     async fn until_end(&mut self) -> Verdict {
         let (end, _) = self.clock.next_end();
         let mut alarm: Pin<Box<Sleep>> = Box::pin(sleep_until(end));
-        let counted = self.worker.group.is_some();
-        let mut watchdog = Box::pin(watch_memory(self.worker.number, self.memory_limit, counted));
+        let group = self.worker.group.clone();
+        let mut watchdog = Box::pin(watch_memory(self.worker.number, self.memory_limit, group));
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let (mut out_open, mut err_open) = (true, true);
         loop {
@@ -506,18 +508,23 @@ async fn read_some(stream: &mut pipe::Receiver, buffer: &mut Vec<u8>) -> bool {
     matches!(stream.read_buf(buffer).await, Ok(count) if count > 0)
 }
 
-/// Stands in for the memory group: returns when the processes of a run use too much together.
-async fn watch_memory(process: i32, limit: u64, counted: bool) {
-    if counted {
-        std::future::pending::<()>().await;
-    }
+/// Returns when the processes of a run use too much memory together.
+///
+/// A group says so itself, by the count of processes that the kernel killed in it: what is left of the
+/// run then ends too. Without one, the processes' own shares are added up.
+async fn watch_memory(process: i32, limit: u64, group: Option<RunGroup>) {
+    let group = group.map(Arc::new);
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let used = tokio::task::spawn_blocking(move || memory_of_tree(process)).await.unwrap_or(0);
-        if used > limit {
+        let group = group.clone();
+        let looked = tokio::task::spawn_blocking(move || match group {
+            Some(group) => group.ran_out_of_memory(),
+            None => memory_of_tree(process) > limit,
+        });
+        if looked.await.unwrap_or(false) {
             return;
         }
     }

@@ -22,7 +22,7 @@ use super::frames::Channel;
 use super::kernel_files::process_of;
 use super::plan::LaunchPlan;
 use super::sys::watch;
-use super::zygote::{Refusal, Zygote, receive};
+use super::zygote::{Purpose, Refusal, Zygote, receive};
 use crate::sandbox::Layer;
 
 /// Longest time for a fork to put up its fences.
@@ -38,6 +38,9 @@ pub(super) struct Worker {
     pub(super) stderr: pipe::Receiver,
     /// The run folder; readable after the worker's death.
     pub(super) folder: OwnedFd,
+    /// The run's mounts, which nobody can reach once its processes are gone. The kernel waits for
+    /// all processors when it removes them; holding them keeps that out of the process's end.
+    mounts: Option<OwnedFd>,
     /// Layers that the worker reports, and the groups that the server put it into.
     pub(super) held: Vec<Layer>,
     pub(super) born: Instant,
@@ -75,6 +78,7 @@ impl Worker {
         plan: &LaunchPlan,
         groups: Option<Arc<Groups>>,
         scratch: Scratch<'_>,
+        purpose: Purpose,
     ) -> Result<Self, Refusal> {
         let local = |error: io::Error| Refusal::new("make a worker's descriptors", error);
         let (ours, theirs) = StdUnixStream::pair().map_err(local)?;
@@ -87,7 +91,7 @@ impl Worker {
         };
         let mut descriptors = vec![theirs.as_fd(), stdout_end.as_fd(), stderr_end.as_fd()];
         descriptors.extend(rules.as_ref().map(|rules| rules.as_fd()));
-        let forked = zygote.fork(folder.as_ref().map(TempDir::path), &descriptors).await?;
+        let forked = zygote.fork(folder.as_ref().map(TempDir::path), purpose, &descriptors).await?;
         drop((theirs, stdout_end, stderr_end, rules));
         // From here on, leaving early kills the process: see `Doomed`.
         let process = Doomed(Some(forked.process));
@@ -105,14 +109,15 @@ impl Worker {
         let greeting = tokio::time::timeout(GREETING_LIMIT, greeting(&stream))
             .await
             .map_err(|_| Refusal::new("put up the fences", "it takes too long"))?;
-        let (greeting, run_folder) = greeting?;
+        let (greeting, handles) = greeting?;
         match greeting {
             Greeting::Held { held: reported } => held.extend(reported),
             Greeting::Failed { failed, message } => {
                 return Err(Refusal { step: failed, message });
             }
         }
-        let Some(run_folder) = run_folder else {
+        let mut handles = handles.into_iter();
+        let Some(run_folder) = handles.next() else {
             return Err(Refusal::new("put up the fences", "the run folder is missing"));
         };
         held.sort();
@@ -121,6 +126,7 @@ impl Worker {
             stdout: pipe::Receiver::from_owned_fd(stdout).map_err(local)?,
             stderr: pipe::Receiver::from_owned_fd(stderr).map_err(local)?,
             folder: run_folder,
+            mounts: handles.next(),
             held,
             born: Instant::now(),
             number,
@@ -162,13 +168,20 @@ impl Worker {
         }
     }
 
-    /// Gives the group back; to be called when the run has ended. The kernel counts a process as
-    /// part of its group until it has been collected, which the zygote does meanwhile.
+    /// Lets the mounts go and gives the group back; to be called when the run has ended. The kernel
+    /// counts a process as part of its group until it has been collected, which the zygote does
+    /// meanwhile.
     pub(super) async fn release(mut self) {
         self.collected().await;
-        if let (Some(group), Some(groups)) = (self.group.take(), self.groups.take()) {
-            let _ = tokio::task::spawn_blocking(move || groups.give_back(group)).await;
-        }
+        let (mounts, group, groups) = (self.mounts.take(), self.group.take(), self.groups.take());
+        // Both may wait for the kernel.
+        let _ = tokio::task::spawn_blocking(move || {
+            drop(mounts);
+            if let (Some(group), Some(groups)) = (group, groups) {
+                groups.give_back(group);
+            }
+        })
+        .await;
     }
 }
 
@@ -283,12 +296,12 @@ fn pipe_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
-/// The first frame, sent before any code is there: the only time that a descriptor is accepted.
-async fn greeting(stream: &UnixStream) -> Result<(Greeting, Option<OwnedFd>), Refusal> {
+/// The first frame, sent before any code is there: the only time that descriptors are accepted.
+async fn greeting(stream: &UnixStream) -> Result<(Greeting, Vec<OwnedFd>), Refusal> {
     let lost = |error: &dyn std::fmt::Display| Refusal::new("put up the fences", error);
-    let (mut data, mut folder) = (Vec::new(), None);
+    let (mut data, mut handles) = (Vec::new(), Vec::new());
     loop {
-        let (piece, descriptor) = stream
+        let (piece, received) = stream
             .async_io(Interest::READABLE, || receive(stream.as_fd()))
             .await
             .map_err(|error| lost(&error))?;
@@ -296,12 +309,12 @@ async fn greeting(stream: &UnixStream) -> Result<(Greeting, Option<OwnedFd>), Re
             return Err(lost(&"the worker ended"));
         }
         data.extend(piece);
-        folder = folder.or(descriptor);
+        handles.extend(received);
         if let Some((length, rest)) = data.split_first_chunk::<4>()
             && rest.len() >= usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX)
         {
             let greeting = serde_json::from_slice(rest).map_err(|error| lost(&error))?;
-            return Ok((greeting, folder));
+            return Ok((greeting, handles));
         }
     }
 }

@@ -32,6 +32,9 @@ const MESSAGE_BYTES: usize = 64 << 10;
 /// Kept of what a zygote writes to its standard error.
 const COMPLAINT_BYTES: u64 = 8 << 10;
 const MOST_DESCRIPTORS: usize = 4;
+const MOST_RECEIVED: usize = 2;
+/// The last message to a zygote.
+const END: &[u8] = b"{\"end\":true}";
 
 /// A warm interpreter that forks workers.
 #[derive(Debug)]
@@ -69,6 +72,15 @@ impl Refusal {
     pub(super) fn new(step: &str, message: impl std::fmt::Display) -> Self {
         Self { step: step.to_owned(), message: message.to_string() }
     }
+}
+
+/// What a worker is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It will wait for its run, and may get ready at leisure.
+    Pool,
+    /// Its run is here.
+    Run,
 }
 
 /// A worker that was just born.
@@ -187,6 +199,9 @@ impl Zygote {
 
     /// Lets it end, and all its workers with it.
     pub(super) fn close(&self) {
+        // So that it and its supervisor can tell this end from the server's death.
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let _ = rustix::net::send(self.control.get_ref(), END, flags);
         self.dead.cancel();
         let _ = rustix::net::shutdown(self.control.get_ref(), rustix::net::Shutdown::Both);
     }
@@ -195,13 +210,18 @@ impl Zygote {
     pub(super) async fn fork(
         &self,
         folder: Option<&Path>,
+        purpose: Purpose,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Forked, Refusal> {
         let run = self.next.fetch_add(1, Ordering::Relaxed);
         let (forked, process) = oneshot::channel();
         let (exit, exited) = oneshot::channel();
         self.lock().insert(run, Pending { forked: Some(forked), exited: Some(exit) });
-        let request = json!({"op": "fork", "run": run, "folder": folder});
+        let request = json!({
+            "run": run,
+            "folder": folder,
+            "idle": purpose == Purpose::Pool,
+        });
         let lost = |error: String| Refusal::new("fork a worker", error);
         if let Err(error) = self.send(request.to_string().as_bytes(), descriptors).await {
             self.lock().remove(&run);
@@ -274,19 +294,19 @@ impl Zygote {
     }
 
     async fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
-        let (data, process) =
+        let (data, descriptors) =
             self.control.async_io(Interest::READABLE, |control| receive(control.as_fd())).await?;
         if data.is_empty() {
             return Ok(None);
         }
-        Ok(Some((serde_json::from_slice(&data)?, process)))
+        Ok(Some((serde_json::from_slice(&data)?, descriptors.into_iter().next())))
     }
 }
 
-/// One read with at most one descriptor beside it.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+/// One read with the few descriptors beside it.
+pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut data = vec![0_u8; MESSAGE_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_RECEIVED))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::net::recvmsg(
         socket,
@@ -295,9 +315,11 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Option<Own
         RecvFlags::CMSG_CLOEXEC,
     )?;
     data.truncate(received.bytes);
-    let descriptor = rights.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    Ok((data, descriptor))
+    let mut descriptors = Vec::new();
+    for message in rights.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    Ok((data, descriptors))
 }

@@ -11,7 +11,7 @@ use super::bodies::BodyKey;
 use super::encoding::Encoding;
 use super::reply::{Description, Freshness, attachment_disposition};
 use super::{ContentError, ContentState};
-use crate::storage::Sha256Hex;
+use crate::storage::{Attachment, Sha256Hex};
 
 type Answer = Result<Response, ContentError>;
 
@@ -40,9 +40,18 @@ async fn serve(state: &ContentState, token: &str, sha: String, headers: &HeaderM
     }
     let document = state.web_app(token).await?;
     let attachment = state.attachment(&document, Sha256Hex(sha)).await?;
-    let (delivery, media_type) = delivery(&attachment);
+    send(state, &attachment, headers).await
+}
+
+/// The answer that carries a file.
+pub(super) async fn send(
+    state: &ContentState,
+    attachment: &Attachment,
+    headers: &HeaderMap,
+) -> Answer {
+    let (delivery, media_type) = delivery(attachment);
     let has_range = headers.contains_key(RANGE);
-    let encoding = if is_compressible(&attachment) && !has_range {
+    let encoding = if is_compressible(attachment) && !has_range {
         let size = usize::try_from(attachment.bytes).unwrap_or(usize::MAX);
         Encoding::negotiate(headers, size)
     } else {
@@ -76,6 +85,6 @@ async fn serve(state: &ContentState, token: &str, sha: String, headers: &HeaderM
 }
 
 /// Whether the text is a SHA-256 in lower-case hex.
-fn is_sha(text: &str) -> bool {
+pub(super) fn is_sha(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

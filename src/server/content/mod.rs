@@ -11,7 +11,7 @@
 //! together from a kept frame and what its visitor stored (`page`, `visitors`, `splice`); what it
 //! stores comes back by `store` and `shared`, and `events` tells it what is new.
 //!
-//! A route below `/a/{token}/` or `/d/{token}` is added in [`router`]; host check, isolation headers, sharing
+//! A route below `/a/{token}/`, `/d/{token}` or `/f/{token}/` is added in [`router`]; host check, isolation headers, sharing
 //! headers and preflights come from `guard`.
 
 mod app;
@@ -29,12 +29,14 @@ mod libraries;
 mod page;
 mod pdf;
 mod problem;
+mod products;
 mod reply;
 mod shared;
 mod splice;
 mod store;
 mod streams;
 mod thumbs;
+mod traces;
 mod visitors;
 mod writes;
 
@@ -54,6 +56,7 @@ pub(crate) use error::message_page;
 pub use hosts::{AllowedHosts, names_loopback};
 pub use streams::StreamLimits;
 
+use crate::agent::runs::Runs;
 use crate::content_urls::ContentUrls;
 use crate::installation_key::InstallationKey;
 use crate::storage::blobs::Blobs;
@@ -90,10 +93,12 @@ struct Inner {
     pages: Pages,
     libraries: LibraryFiles,
     visitors: Visitors,
+    urls: ContentUrls,
     writes: Writes,
     streams: Streams,
     versions: Cache<(DocumentId, i64), Arc<Version>>,
     attachments: Cache<(DocumentId, Sha256Hex), Arc<Attachment>>,
+    runs: Runs,
 }
 
 /// What a [`ContentState`] is made of.
@@ -114,13 +119,24 @@ pub struct ContentParts {
     pub streams: StreamLimits,
     /// What pages call tools with.
     pub calls: CallParts,
+    /// Runs whose traces are shown.
+    pub runs: Runs,
 }
 
 impl ContentState {
     /// A state with empty caches.
     pub fn new(parts: ContentParts) -> Self {
-        let ContentParts { catalog, blobs, urls, key, hosts, frame_ancestors, streams, calls } =
-            parts;
+        let ContentParts {
+            catalog,
+            blobs,
+            urls,
+            key,
+            hosts,
+            frame_ancestors,
+            streams,
+            calls,
+            runs,
+        } = parts;
         let rows = Arc::clone(&catalog);
         let ask = move |token: String| {
             let rows = Arc::clone(&rows);
@@ -137,11 +153,13 @@ impl ContentState {
             calls: Calls::new(calls, key.clone()),
             pages: Pages::new(),
             libraries: LibraryFiles::new(),
-            visitors: Visitors::new(key, urls),
+            visitors: Visitors::new(key, urls.clone()),
+            urls,
             writes: Writes::new(),
             streams: Streams::new(Arc::new(look), streams),
             versions: Cache::new(KEPT_ROWS),
             attachments: Cache::new(KEPT_ROWS),
+            runs,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -236,6 +254,8 @@ pub fn router(state: ContentState) -> Router {
         .route("/d/{token}/v/{n}/raw", get(pdf::version_source))
         .route("/d/{token}/v/{n}/download", get(pdf::version_download))
         .route("/d/{token}/v/{n}/thumb.webp", get(pdf::version_thumbnail))
+        .route("/f/{token}/{name}", get(products::file))
+        .route("/t/{file}", get(traces::trace))
         .route("/robots.txt", get(|| async { "User-agent: *\nDisallow: /\n" }))
         .fallback(|| async { ContentError::NotFound })
         .layer(from_fn_with_state(state.clone(), guard))
@@ -245,7 +265,7 @@ pub fn router(state: ContentState) -> Router {
 /// Stands around every route.
 async fn guard(State(state): State<ContentState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_shared = path.starts_with("/a/") || path.starts_with("/d/");
+    let is_shared = ["/a/", "/d/", "/f/"].iter().any(|root| path.starts_with(root));
     let is_preflight = is_shared && request.method() == Method::OPTIONS;
     let mut response = if !state.inner.hosts.allows(request.uri(), request.headers()) {
         ContentError::HostRefused.into_response()

@@ -13,11 +13,11 @@ use super::{PagesParts, see_other};
 use crate::installation_key::{InstallationKey, Purpose};
 use crate::storage::PrincipalId;
 
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Header that our page alone sends with what changes something: its value stands in the page, and
 /// no other site can send it without our leave.
-const ACTION: HeaderName = HeaderName::from_static("x-atelier-action");
+pub(super) const ACTION: HeaderName = HeaderName::from_static("x-atelier-action");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// How long a browser keeps a gallery open.
@@ -108,7 +108,7 @@ fn principal_of(parts: &PagesParts, key: &str) -> Option<PrincipalId> {
     parts.principals.rights(&principal).is_some().then_some(principal)
 }
 
-fn launch_key(uri: &Uri) -> Option<String> {
+pub(super) fn launch_key(uri: &Uri) -> Option<String> {
     let query = uri.query()?;
     form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| name == "key")
@@ -129,7 +129,7 @@ fn cookie(key: &InstallationKey, launch_key: &str) -> Result<HeaderValue, PagesE
     .map_err(|_| PagesError::NotOpened)
 }
 
-fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(COOKIE)
         .iter()
@@ -140,7 +140,7 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a s
 }
 
 /// Whether the request names no origin, or the one it is sent to.
-fn is_own_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_own_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Some(host) = text(headers, &HOST) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
@@ -155,7 +155,7 @@ fn is_own_origin(headers: &HeaderMap) -> bool {
 
 /// By what the browser says about the request. A tab that a person opens cannot be read by
 /// whoever made it open. Programs that are no browser say nothing and send no cookie unasked.
-fn is_opened_by_a_person_or_us(headers: &HeaderMap) -> bool {
+pub(super) fn is_opened_by_a_person_or_us(headers: &HeaderMap) -> bool {
     match text(headers, &FETCH_SITE) {
         None | Some("none" | "same-origin") => true,
         Some(_) => {
@@ -165,7 +165,7 @@ fn is_opened_by_a_person_or_us(headers: &HeaderMap) -> bool {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

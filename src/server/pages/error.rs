@@ -19,6 +19,8 @@ pub(super) enum PagesError {
     NotFound,
     #[error("no launch key, or not one of ours")]
     NotOpened,
+    #[error("no chat link, or one that was opened already")]
+    ChatNotOpened,
     #[error("asked for by another site")]
     Foreign,
     #[error("the host name is not allowed")]
@@ -41,6 +43,11 @@ impl PagesError {
                 StatusCode::UNAUTHORIZED,
                 "Open the gallery through its link",
                 "Ask your agent to list your web apps: the answer carries a link that opens the gallery in this browser.",
+            ),
+            Self::ChatNotOpened => (
+                StatusCode::UNAUTHORIZED,
+                "Open the chat through its link",
+                "A link opens the chat once, in one browser. Open your gallery and choose Chat, or run `atelier chat --page` for a new link.",
             ),
             Self::Foreign => (
                 StatusCode::FORBIDDEN,

@@ -177,7 +177,7 @@ impl Card {
 }
 
 /// Where pictures come from, as a source of the page's policy.
-fn picture_origin(content: &str) -> String {
+pub(super) fn picture_origin(content: &str) -> String {
     Url::parse(content).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Pages of the program itself: the gallery of a principal's apps and documents.
+//! Pages of the program itself: the gallery of a principal's apps and documents, and the chat.
 //!
 //! They live on another listener than hosted apps and are never readable by those. The way in is
 //! a launch link with a signed key, which becomes a cookie that no script reads and no other site
@@ -6,6 +6,7 @@
 
 mod access;
 mod actions;
+mod chat;
 mod error;
 mod gallery;
 
@@ -28,6 +29,7 @@ use crate::registry::{Caller, Grant};
 use crate::server::Principals;
 use crate::server::content::AllowedHosts;
 use crate::storage::{Catalog, Document, DocumentKind, Owner, PrincipalId};
+pub use chat::chat_router;
 use error::PagesError;
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");

@@ -117,6 +117,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn writing_goes_on_once_there_is_space_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = SqliteCatalog::open(&folder.path().join("atelier.db")).await.unwrap();
+        let pages = "PRAGMA max_page_count = 1";
+        sqlx::raw_sql(pages).execute(&catalog.writer).await.unwrap();
+        let mut write = catalog.write().await.unwrap();
+        let filled = sqlx::query("INSERT INTO setting (name, content) VALUES ('key', ?)")
+            .bind("large".repeat(100_000))
+            .execute(&mut *write.transaction)
+            .await;
+        assert!(matches!(filled.map_err(from_sqlx), Err(StorageError::Full)));
+        drop(write);
+        // The connection that is replaced takes its limit along.
+        catalog.write().await.unwrap().commit().await.unwrap();
+        catalog.set_setting("key", "value").await.unwrap();
+        assert_eq!(catalog.setting("key").await.unwrap().as_deref(), Some("value"));
+    }
+
+    #[tokio::test]
     async fn a_file_that_cannot_be_written_is_told_as_such() {
         let result = write_after("PRAGMA query_only = ON").await;
         let Err(StorageError::Unavailable(cause)) = result else { panic!("{result:?}") };

@@ -146,7 +146,8 @@ pub(super) async fn set_setting(
 
 /// What is over, table by table: each is a transaction of its own, so that other writers get
 /// their turn in between.
-const SWEEPS: [&str; 5] = [
+const SWEEPS: [&str; 6] = [
+    "DELETE FROM chat_key WHERE expires_at <= $1",
     "DELETE FROM call WHERE expires_at <= $1",
     "DELETE FROM legacy_session WHERE expires_at <= $1",
     "DELETE FROM quota WHERE expires_at <= $1",

@@ -193,25 +193,46 @@ async fn many_documents_leave_no_trace() {
     let chrome = chrome();
     let mut most = 0;
     let mut first_memory = 0;
+    // Of Chrome with all its processes, in the first and in the last fifth.
+    let mut of_chrome = [0, 0];
     for number in 0..count {
         let printed =
             print(&chrome, &format!("<title>{number}</title><p>{number}"), json!({})).await;
         assert_eq!(printed.unwrap().load.title, number.to_string());
-        let processes = tree(chrome.process_id().await.unwrap()).len();
-        most = most.max(processes);
+        let processes = tree(chrome.process_id().await.unwrap());
+        most = most.max(processes.len());
+        let memory = processes.iter().map(|pid| memory_of(&pid.to_string())).sum::<u64>();
+        let fifth =
+            if number < count / 5 { Some(0) } else { (number >= count * 4 / 5).then_some(1) };
+        if let Some(fifth) = fifth {
+            of_chrome[fifth] = of_chrome[fifth].max(memory);
+        }
         if number == count / 5 {
-            first_memory = own_memory();
+            first_memory = memory_of("self");
         }
     }
     assert!(most <= 30, "{most} processes");
-    let grown = own_memory().saturating_sub(first_memory);
+    let grown = memory_of("self").saturating_sub(first_memory);
     assert!(grown < 40 * 1024 * 1024, "this program has grown by {grown} bytes");
+    let [first, last] = of_chrome;
+    println!(
+        "{count} documents: {most} processes at most, Chrome {first} then {last} bytes, we {grown} more"
+    );
+    assert!(
+        last < first + first / 4 + 100 * 1024 * 1024,
+        "Chrome has grown from {first} to {last} bytes"
+    );
     chrome.shut_down().await;
 }
 
-fn own_memory() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+/// Bytes that a process holds of its own, which no pressure of others on memory takes away and
+/// gives back as it does with mapped files; 0 when it has just ended.
+fn memory_of(pid: &str) -> u64 {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
+    let Some(line) = status.lines().find_map(|line| line.strip_prefix("RssAnon:")) else {
+        return 0;
+    };
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 fn rustix_is_root() -> bool {

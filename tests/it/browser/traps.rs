@@ -16,6 +16,8 @@ pub(super) struct Traps {
     pub(super) web: u16,
     pub(super) tls: u16,
     pub(super) udp: u16,
+    /// Whether this machine has the other loopback address.
+    pub(super) has_v6: bool,
     hits: Hits,
     pages: Pages,
     _tasks: JoinSet<()>,
@@ -38,8 +40,9 @@ impl Traps {
         let tls = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+        let has_v6 = web_v6.is_some();
         let ports = (port(&web), port(&tls), udp.local_addr().unwrap().port());
-        for (listener, label) in [(Some(web), ""), (web_v6, "v6:"), (Some(tls), "tls:")] {
+        for (listener, label) in [(Some(web), ""), (web_v6, ""), (Some(tls), "tls:")] {
             let Some(listener) = listener else { continue };
             let (hits, pages) = (Arc::clone(&hits), Arc::clone(&pages));
             tasks.spawn(async move {
@@ -56,7 +59,7 @@ impl Traps {
                 datagrams.lock().unwrap().insert("udp".to_owned());
             }
         });
-        Self { web: ports.0, tls: ports.1, udp: ports.2, hits, pages, _tasks: tasks }
+        Self { web: ports.0, tls: ports.1, udp: ports.2, has_v6, hits, pages, _tasks: tasks }
     }
 
     /// Who came.

@@ -159,6 +159,7 @@ impl Hosting {
         let hosts = AllowedHosts::new(&config, None);
         let studio = studio.on(catalog.clone(), blobs.clone(), urls.clone()).build().await;
         let content = content::router(ContentState::new(ContentParts {
+            runs: atelier::agent::runs::Runs::new(std::env::temp_dir().join("no-runs")),
             catalog: catalog.clone(),
             blobs: blobs.clone(),
             urls: urls.clone(),

@@ -398,10 +398,9 @@ fn create_mcp_server_makes_a_server_of_a_database() {
         .with("ATELIER_FACTORY__ENVIRONMENT", venv)
         .with("SHOP", file.to_str().unwrap());
     let call = |arguments: Value| {
-        let ended = installation
-            .command(&["call", "create_mcp_server", &arguments.to_string()])
-            .output()
-            .unwrap();
+        let arguments = arguments.to_string();
+        let mut command = installation.command(&["call", "create_mcp_server", &arguments]);
+        let ended = runtime.block_on(async { command.output().await.unwrap() });
         let text = if ended.status.success() {
             ended.stdout
         } else {

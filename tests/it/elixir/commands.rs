@@ -67,3 +67,43 @@ async fn three_servers_make_a_resource_over_stdio() {
         assert_eq!(code, Some(0), "{log}");
     }
 }
+
+#[tokio::test]
+async fn folders_of_the_client_narrow_where_projects_may_lie() {
+    let world = Installation::new();
+    let folder = world.folder().canonicalize().unwrap();
+    for name in ["open", "closed"] {
+        copy(&fixtures().join("my_app"), &folder.join(name), "my_app", "MyApp");
+    }
+    let world = world.with("ATELIER_ELIXIR__ALLOWED_ROOTS", folder.display().to_string());
+    let mut client = StdioClient::start(world.command(&["stdio"]));
+    client.initialize(json!({"roots": {}})).await;
+    let call =
+        |name: &str| json!({"schema_definition": user(), "target_project_path": folder.join(name)});
+    // A client that has nothing open says nothing.
+    let made = client.call("generate_ecto_schema", call("closed")).await;
+    assert_eq!(made["status"], "success", "{made}");
+    client.roots = vec![folder.join("open")];
+    let refused = client.call("generate_ecto_migration", call("closed")).await;
+    assert_eq!(refused["code"], "elixir_path_not_allowed", "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("that the client has open"));
+    assert!(refused["hint"].as_str().unwrap().contains(folder.join("open").to_str().unwrap()));
+    assert!(!folder.join("closed/priv/repo/migrations").read_dir().unwrap().any(|file| {
+        file.unwrap().file_name().to_string_lossy().ends_with("_create_users.exs")
+    }));
+    let undo = json!({"target_project_path": folder.join("closed")});
+    let refused = client.call("undo_elixir_change", undo).await;
+    assert_eq!(refused["code"], "elixir_path_not_allowed", "{refused}");
+    let made = client.call("generate_ecto_schema", call("open")).await;
+    assert_eq!(made["status"], "success", "{made}");
+    // Roots only narrow.
+    client.roots = vec!["/".into()];
+    let refused = client
+        .call(
+            "generate_ecto_schema",
+            json!({"schema_definition": user(), "target_project_path": "/usr"}),
+        )
+        .await;
+    assert_eq!(refused["code"], "elixir_path_not_allowed", "{refused}");
+    client.close().await;
+}

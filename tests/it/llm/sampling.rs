@@ -231,6 +231,7 @@ fn writer() -> Tool {
                 step: "llm#1".to_owned(),
                 model: None,
                 request: question(),
+                as_text: None,
                 attempt: 1,
                 max_attempts: 1,
                 errors: Vec::new(),

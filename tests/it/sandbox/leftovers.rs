@@ -3,52 +3,20 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use atelier::sandbox::{RunSpec, Sandbox as _, Unfinished};
+use atelier::sandbox::{Layer, RunSpec, Sandbox as _, Unfinished};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::support::{run, sandbox, spec, unfinished, value};
+use super::support::{run, sandbox, sandbox_without, spec, unfinished, value};
+use super::traces::{descendants, groups_of};
 
 /// Marks this test binary as a server that is about to be killed.
 const VICTIM: &str = "ATELIER_TEST_SANDBOX_VICTIM";
-
-/// Processes below a process, itself excluded.
-fn descendants(root: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut queue = vec![root];
-    while let Some(process) = queue.pop() {
-        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { continue };
-        for thread in threads.filter_map(Result::ok) {
-            let text = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-            let children: Vec<u32> =
-                text.split_whitespace().map(|it| it.parse().unwrap()).collect();
-            found.extend(&children);
-            queue.extend(children);
-        }
-    }
-    found
-}
 
 fn parent_of(process: u32) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
     line.trim().parse().unwrap()
-}
-
-fn groups_of(process: u32) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut queue = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
-    while let Some(folder) = queue.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if entry.file_name().to_string_lossy().starts_with(&format!("atelier-{process}-")) {
-                    found.push(entry.path().display().to_string());
-                }
-                queue.push(entry.path());
-            }
-        }
-    }
-    found
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -73,7 +41,7 @@ async fn closing() {
     let outcome = handle.finish().await.unwrap();
     assert_eq!(unfinished(&outcome), &Unfinished::Interrupted);
     assert_eq!(descendants(std::process::id()), Vec::<u32>::new());
-    assert_eq!(groups_of(std::process::id()), Vec::<String>::new());
+    assert_eq!(groups_of(std::process::id()), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +68,10 @@ async fn victim() {
     if std::env::var_os(VICTIM).is_none() {
         return;
     }
-    let sandbox = sandbox();
+    let sandbox = match std::env::var(VICTIM).as_deref() {
+        Ok("unnamespaced") => sandbox_without(&[Layer::UserNamespace]),
+        _ => sandbox(),
+    };
     let code = "import os, time\nif os.fork() == 0:\n    os.setsid()\nprint('up', flush=True)\ntime.sleep(250)";
     let mut handle = sandbox.start(spec(code, 300)).await.unwrap();
     while let Some(event) = handle.next().await {
@@ -112,9 +83,18 @@ async fn victim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_leaves_nothing() {
+    killed("namespaced").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_leaves_nothing_without_namespaces() {
+    killed("unnamespaced").await;
+}
+
+async fn killed(kind: &str) {
     let mut server = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "sandbox::leftovers::victim", "--nocapture"])
-        .env(VICTIM, "1")
+        .env(VICTIM, kind)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

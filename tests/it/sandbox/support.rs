@@ -11,8 +11,10 @@ use serde_json::Value;
 
 /// The system's interpreter; one in a private home folder is out of reach for other users.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
-/// Marks a process that is the same test again, as an ordinary user.
-pub(crate) const ORDINARY: &str = "ATELIER_TEST_ORDINARY_USER";
+/// Marks a process that is one test again, in a process of its own.
+const ALONE: &str = "ATELIER_TEST_SANDBOX_ALONE";
+/// The ordinary user that root becomes for a test.
+const ORDINARY: &str = "1000";
 
 pub(crate) fn settings() -> LocalSettings {
     LocalSettings {
@@ -92,16 +94,34 @@ pub(crate) fn user() -> u32 {
     std::fs::metadata("/proc/self").unwrap().uid()
 }
 
-/// Runs one test of this binary again as an ordinary user; nothing to do when we are one.
-pub(crate) async fn again_as_ordinary_user(test: &str) {
-    if user() != 0 {
-        return;
+/// Runs a test in a process of its own for every user that this one can be: root and an ordinary
+/// one, or the one that we are. The processes run at the same time.
+pub(crate) async fn as_every_user(test: &str, body: impl AsyncFnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return body().await;
     }
-    let output = tokio::process::Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"])
-        .arg(std::env::current_exe().unwrap())
+    let (first, second) = if user() == 0 {
+        tokio::join!(alone(test, true), alone(test, false))
+    } else {
+        (alone(test, false).await, Ok(()))
+    };
+    let wrong: Vec<_> = [first, second].into_iter().filter_map(Result::err).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+async fn alone(test: &str, ordinary: bool) -> Result<(), String> {
+    let this = std::env::current_exe().unwrap();
+    let mut command = if ordinary {
+        let mut command = tokio::process::Command::new("setpriv");
+        command.args([&format!("--reuid={ORDINARY}"), &format!("--regid={ORDINARY}")]);
+        command.args(["--clear-groups", "--no-new-privs"]).arg(this);
+        command
+    } else {
+        tokio::process::Command::new(this)
+    };
+    let output = command
         .args(["--exact", test, "--nocapture"])
-        .env(ORDINARY, "1")
+        .env(ALONE, "1")
         .env("HOME", "/")
         .env_remove("TMPDIR")
         .current_dir("/")
@@ -111,11 +131,35 @@ pub(crate) async fn again_as_ordinary_user(test: &str) {
         .await
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "as an ordinary user: {text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if output.status.success() && text.contains("1 passed") {
+        return Ok(());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{test}, as an ordinary user: {ordinary}\n{text}\n{errors}"))
+}
+
+/// A file of the host that everybody may read: only the sandbox keeps it from the code.
+pub(crate) struct Planted {
+    _folder: tempfile::TempDir,
+    path: String,
+}
+
+impl Planted {
+    pub(crate) fn new() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::Builder::new().prefix("planted").tempdir().unwrap();
+        let file = folder.path().join("secret.txt");
+        std::fs::write(&file, "planted").unwrap();
+        for (path, mode) in [(folder.path(), 0o755), (&file, 0o644)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let path = file.to_str().unwrap().to_owned();
+        Self { _folder: folder, path }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 /// Command lines of all processes of the machine that hold a text.

@@ -1,27 +1,46 @@
 //! Layers that are missing: named, with the reason and the fix, and refused below the least tier.
 
+use atelier::doctor::{Status, explain_sandbox};
 use atelier::sandbox::local::{LocalSandbox, LocalSettings};
 use atelier::sandbox::{Layer, LayerState, RunSpec, Sandbox as _, SandboxError, Tier};
 use serde_json::json;
 
-use super::support::{again_as_ordinary_user, run, sandbox_without, settings, user, value};
+use super::support::{as_every_user, run, sandbox_without, settings, user, value};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_masked_layer_is_reported_and_code_still_runs() {
     for (layer, tier) in [
         (Layer::CgroupMemory, Tier::NoCgroup),
+        (Layer::CgroupPids, Tier::NoCgroup),
         (Layer::Landlock, Tier::NoLandlock),
+        (Layer::UserNamespace, Tier::NoUserns),
+        (Layer::MountNamespace, Tier::NoUserns),
         (Layer::PidNamespace, Tier::NoUserns),
+        (Layer::NetworkNamespace, Tier::NoUserns),
+        (Layer::IpcNamespace, Tier::NoUserns),
+        (Layer::UtsNamespace, Tier::NoUserns),
+        (Layer::PrivateRoot, Tier::NoUserns),
         (Layer::Seccomp, Tier::Process),
     ] {
         let sandbox = sandbox_without(&[layer]);
         let report = sandbox.report().await.isolation;
         assert_eq!(report.tier, tier, "{report:?}");
-        let LayerState::Missing { reason, fix } = report.layers.get(&layer).unwrap() else {
+        let Some(LayerState::Missing { reason, fix }) = report.layers.get(&layer).cloned() else {
             panic!("{layer} holds although it is masked");
         };
         assert!(reason.contains("switched off"), "{reason}");
         assert!(fix.contains(layer.name()), "{fix}");
+        // The doctor tells the same, with what to do about it.
+        let whole = sandbox.report().await;
+        for (least, word) in [(Tier::Process, "code runs"), (Tier::Full, "code is refused")] {
+            let checks = explain_sandbox(&whole, least);
+            let check = checks.iter().find(|check| check.name == "sandbox").unwrap();
+            assert_eq!(check.status, Status::Warning);
+            assert!(check.detail.starts_with(word), "{check:?}");
+            assert!(check.detail.contains(tier.name()) || tier == Tier::Process, "{check:?}");
+            assert!(check.fix.as_ref().unwrap().contains(&fix), "{check:?}");
+            assert!(check.reasons.iter().any(|it| it.starts_with(layer.name())), "{check:?}");
+        }
         let outcome = run(&sandbox, RunSpec::new("6 * 7")).await;
         assert_eq!(value(&outcome), &json!(42));
         assert_eq!(outcome.isolation.tier, tier);
@@ -48,20 +67,23 @@ async fn below_the_least_tier_nothing_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_never_run_as_root() {
-    for sandbox in [sandbox_without(&[]), sandbox_without(&[Layer::UserNamespace])] {
-        let code = "
-import os
-[os.getuid(), os.geteuid(), os.getgroups()]";
-        let outcome = run(&sandbox, RunSpec::new(code)).await;
-        let uid = value(&outcome)[0].as_u64().unwrap();
-        assert_ne!(uid, 0);
-        if !outcome.isolation.holds(Layer::UserNamespace) && user() == 0 {
-            assert_eq!(uid, u64::from(settings().user));
-            assert_eq!(value(&outcome)[2], json!([]));
+    as_every_user("sandbox::tiers::children_never_run_as_root", async || {
+        for sandbox in [sandbox_without(&[]), sandbox_without(&[Layer::UserNamespace])] {
+            let outcome = run(
+                &sandbox,
+                RunSpec::new("import os\n[os.getuid(), os.geteuid(), os.getgroups()]"),
+            )
+            .await;
+            let uid = value(&outcome)[0].as_u64().unwrap();
+            assert_ne!(uid, 0);
+            if !outcome.isolation.holds(Layer::UserNamespace) && user() == 0 {
+                assert_eq!(uid, u64::from(settings().user));
+                assert_eq!(value(&outcome)[2], json!([]));
+            }
+            sandbox.close().await;
         }
-        sandbox.close().await;
-    }
-    again_as_ordinary_user("sandbox::tiers::children_never_run_as_root").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 15] = [
     "--headless",
     "--disable-gpu",
     "--disable-quic",
@@ -37,8 +37,10 @@ const FLAGS: [&str; 16] = [
     "--mute-audio",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
 ];
+
+/// Names that resolve: those of the machine itself.
+const NAMES: &str = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost";
 
 /// A running browser. Dropping it kills it with all its processes.
 pub(crate) struct Browser {
@@ -59,6 +61,25 @@ struct Connection {
 impl Browser {
     /// Starts a browser with a profile of its own.
     pub(crate) async fn launch() -> Self {
+        Self::launch_with(&[format!("--host-resolver-rules={NAMES}")]).await
+    }
+
+    /// Starts a browser that keeps nothing back: every spelling of this machine's address resolves,
+    /// names and addresses of elsewhere lead to a port here, and pages may open windows.
+    pub(crate) async fn launch_unguarded(port: u16) -> Self {
+        let names = format!(
+            "MAP *.nip.io 127.0.0.1, MAP 169.254.169.254 127.0.0.1:{port}, {NAMES}, EXCLUDE 0.0.0.0, \
+             EXCLUDE ::1, EXCLUDE ::ffff:7f00:1, EXCLUDE localhost., EXCLUDE [::1], \
+             EXCLUDE [::ffff:7f00:1]"
+        );
+        Self::launch_with(&[
+            format!("--host-resolver-rules={names}"),
+            "--disable-popup-blocking".to_owned(),
+        ])
+        .await
+    }
+
+    async fn launch_with(flags: &[String]) -> Self {
         let program = program();
         let profile = tempfile::Builder::new().prefix("atelier-browser").tempdir().unwrap();
         let mut command = Command::new("sh");
@@ -68,6 +89,7 @@ impl Browser {
             .arg("exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1")
             .arg(program)
             .args(FLAGS)
+            .args(flags)
             .arg("--remote-debugging-pipe")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .env("HOME", profile.path())

@@ -57,6 +57,8 @@ impl Installation {
             .env("HOME", self.folder.path())
             .env("ATELIER_DATA_DIR", self.data())
             .env("ATELIER_LOG", "warn")
+            // Few tests run code, and every process would start an interpreter.
+            .env("ATELIER_PYTHON__WARM_UP", "false")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -119,6 +121,8 @@ pub(crate) struct StdioClient {
     sampling_answer: Option<Value>,
     /// Sampling requests that arrived.
     pub(crate) sampled: Vec<Value>,
+    /// Folders that the client's user has open.
+    pub(crate) roots: Vec<std::path::PathBuf>,
 }
 
 impl StdioClient {
@@ -135,6 +139,7 @@ impl StdioClient {
             meta: None,
             sampling_answer: None,
             sampled: Vec::new(),
+            roots: Vec::new(),
         }
     }
 
@@ -198,6 +203,15 @@ impl StdioClient {
                 let answer = self.sampling_answer.clone().expect("no answer to sampling was set");
                 let kind = if answer.get("code").is_some() { "error" } else { "result" };
                 self.send(&json!({"jsonrpc": "2.0", "id": message["id"], kind: answer})).await;
+            } else if message["method"] == "roots/list" {
+                let roots: Vec<Value> = self
+                    .roots
+                    .iter()
+                    .map(|root| json!({"uri": format!("file://{}", root.display())}))
+                    .collect();
+                let answer =
+                    json!({"jsonrpc": "2.0", "id": message["id"], "result": {"roots": roots}});
+                self.send(&answer).await;
             } else if message["id"] == json!(id) {
                 return message;
             }

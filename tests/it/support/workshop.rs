@@ -7,7 +7,7 @@ use atelier::config::limits::LimitsConfig;
 use atelier::config::server::ServerConfig;
 use atelier::jobs::{JobRunner, RunnerParts};
 use atelier::llm::resolve::Models;
-use atelier::registry::{Registry, RegistryParts, Tool};
+use atelier::registry::{ForeignTools, NoForeignTools, Registry, RegistryParts, Tool};
 use atelier::storage::Catalog;
 use atelier::storage::blobs::Blobs;
 use atelier::storage::sqlite::SqliteCatalog;
@@ -31,6 +31,7 @@ pub(crate) struct WorkshopBuilder {
     server: ServerConfig,
     models: Arc<Models>,
     stores: Option<(Arc<dyn Catalog>, Blobs)>,
+    foreign: Arc<dyn ForeignTools>,
 }
 
 impl WorkshopBuilder {
@@ -42,6 +43,7 @@ impl WorkshopBuilder {
             server: ServerConfig::default(),
             models: Arc::new(Models::default()),
             stores: None,
+            foreign: Arc::new(NoForeignTools::default()),
         }
     }
 
@@ -60,6 +62,12 @@ impl WorkshopBuilder {
     /// Models that may answer.
     pub(crate) fn models(mut self, models: Arc<Models>) -> Self {
         self.models = models;
+        self
+    }
+
+    /// Other servers.
+    pub(crate) fn foreign(mut self, foreign: impl ForeignTools) -> Self {
+        self.foreign = Arc::new(foreign);
         self
     }
 
@@ -98,6 +106,7 @@ impl WorkshopBuilder {
             runner: Arc::clone(&runner),
             limits: self.limits,
             server: self.server,
+            foreign: self.foreign,
         };
         let registry = Registry::new(parts, None).unwrap();
         Workshop { registry, runner, catalog, blobs }

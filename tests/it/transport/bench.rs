@@ -134,6 +134,7 @@ impl Bench {
             models: Arc::new(Models::new(&config.llm, system_calendar()).unwrap()),
             fetcher: Fetcher::new(),
             renderer: Arc::new(Chrome::new(&config.browser, Vec::new())),
+            sandbox: Arc::new(crate::sandbox::support::sandbox()),
             further_tools,
         };
         let app = App::with_ports(config, ports, LinkLife::Lasting).await.unwrap();
@@ -223,6 +224,7 @@ fn ask(gate: &Arc<Gate>) -> Tool {
                         step: "llm#1".to_owned(),
                         model: None,
                         request: Request::new("Be brief.", params.text, expects),
+                        as_text: None,
                         attempt: 1,
                         max_attempts: 1,
                         errors: Vec::new(),

@@ -24,7 +24,11 @@ const PYTHON: &str = "official Python SDK";
 type Client = RunningService<RoleClient, ()>;
 
 /// Milliseconds of each call of one round.
-async fn round(client: &Client, tool: &'static str, calls: usize) -> anyhow::Result<Vec<f64>> {
+pub(super) async fn round_of(
+    client: &Client,
+    tool: &'static str,
+    calls: usize,
+) -> anyhow::Result<Vec<f64>> {
     let mut samples = Vec::with_capacity(calls);
     for _ in 0..calls {
         let started = Instant::now();
@@ -40,12 +44,12 @@ async fn compare(
     theirs: &Client,
     effort: Effort,
 ) -> anyhow::Result<Vec<(String, Vec<f64>)>> {
-    round(ours, "list_web_apps", 20).await?;
-    round(theirs, "list_items", 20).await?;
+    round_of(ours, "list_web_apps", 20).await?;
+    round_of(theirs, "list_items", 20).await?;
     let (mut our_samples, mut their_samples) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds {
-        our_samples.extend(round(ours, "list_web_apps", effort.calls_per_round).await?);
-        their_samples.extend(round(theirs, "list_items", effort.calls_per_round).await?);
+        our_samples.extend(round_of(ours, "list_web_apps", effort.calls_per_round).await?);
+        their_samples.extend(round_of(theirs, "list_items", effort.calls_per_round).await?);
     }
     Ok(vec![(ATELIER.to_owned(), our_samples), (PYTHON.to_owned(), their_samples)])
 }

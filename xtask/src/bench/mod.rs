@@ -3,9 +3,12 @@
 //! to `docs/BENCHMARKS.md`.
 
 mod calls;
+mod catalog;
+mod elixir;
 mod pages;
 mod pdf;
 mod process;
+mod python;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +27,26 @@ pub(crate) struct BenchArgs {
     /// Fewer and shorter rounds, to see that everything runs. Writes no report.
     #[arg(long)]
     quick: bool,
+    /// Only the comparisons of this part; writes no report.
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+/// Comparisons that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Tool calls, start-up and memory.
+    Calls,
+    /// Hosted pages.
+    Pages,
+    /// PDF documents.
+    Pdf,
+    /// Tools of other MCP servers.
+    Catalog,
+    /// Phoenix code.
+    Elixir,
+    /// Python code.
+    Python,
 }
 
 /// How much is measured.
@@ -37,14 +60,14 @@ struct Effort {
 
 /// Runs all comparisons.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
     let root = workspace_root()?;
+    let wanted = |part| args.only.is_none_or(|only| only == part);
     let binary = match &args.binary {
         Some(path) => path.clone(),
         None => process::build_release(&root)?,
-    };
-    let python = match &args.python {
-        Some(path) => path.clone(),
-        None => process::python_with_mcp(&root)?,
     };
     let effort = if args.quick {
         Effort { rounds: 2, calls_per_round: 50, seconds_per_round: 1, starts: 2 }
@@ -55,22 +78,56 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let sections = runtime.block_on(async {
-        let mut sections = vec![
-            calls::over_stdio(&binary, &python, effort).await?,
-            calls::over_http(&binary, &python, effort).await?,
-            calls::start_and_memory(&binary, &python, effort).await?,
-            pages::against_nginx(&binary, effort).await?,
-        ];
-        sections.extend(pdf::against_peers(&root, &binary, effort).await?);
+        let mut sections = Vec::new();
+        if wanted(Part::Calls) {
+            let python = match &args.python {
+                Some(path) => path.clone(),
+                None => process::python_with_mcp(&root)?,
+            };
+            sections.push(calls::over_stdio(&binary, &python, effort).await?);
+            sections.push(calls::over_http(&binary, &python, effort).await?);
+            sections.push(calls::start_and_memory(&binary, &python, effort).await?);
+        }
+        if wanted(Part::Catalog) {
+            let python = match &args.python {
+                Some(path) => path.clone(),
+                None => process::python_with_mcp(&root)?,
+            };
+            sections.push(catalog::overhead(&binary, &python, effort).await?);
+            sections.push(catalog::search(effort));
+        }
+        if wanted(Part::Pages) {
+            sections.push(pages::against_nginx(&binary, effort).await?);
+        }
+        if wanted(Part::Pdf) {
+            sections.extend(pdf::against_peers(&root, &binary, effort).await?);
+        }
+        if wanted(Part::Elixir) {
+            sections.push(elixir::against_mix(&root, &binary, effort).await?);
+        }
+        if wanted(Part::Python) {
+            sections.extend(python::against_peers(&root, &binary, effort).await?);
+        }
         anyhow::Ok(sections)
     })?;
     let text = report::render(&sections);
     process::print(&text);
-    if !args.quick {
+    if !args.quick && args.only.is_none() {
         let path = root.join("docs/BENCHMARKS.md");
         std::fs::write(&path, report::replace_generated(&path, &text)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// Does the same in an optimised build: the clients, and the sandbox that runs in this process, are
+/// measured too.
+fn in_release() -> anyhow::Result<()> {
+    let status = std::process::Command::new("cargo")
+        .args(["run", "--quiet", "--release", "--locked", "--package", "xtask", "--"])
+        .args(std::env::args_os().skip(1))
+        .status()?;
+    anyhow::ensure!(status.success(), "the benchmark ended with {status}");
     Ok(())
 }
 

@@ -304,7 +304,7 @@ async fn edits_keep_the_tools_of_the_document_unless_others_are_named() {
         &[said("NO CHANGES")],
         json!({
             "doc_name": "ships", "user_number": "+49", "user_edit_request": "x",
-            "mcp_tool_names": ["create_web_app"],
+            "mcp_tool_names": ["delete_document"],
         }),
     )
     .await;

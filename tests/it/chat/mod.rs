@@ -1,0 +1,11 @@
+//! The chat: the page in a real browser, its routes over real sockets, and the terminal.
+
+mod access;
+mod branches;
+mod files;
+mod hostile;
+mod journey;
+mod looks;
+mod stream;
+mod support;
+mod terminal;
