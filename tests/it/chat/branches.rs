@@ -61,7 +61,11 @@ async fn conversations_are_found_renamed_saved_and_deleted() {
     };
     assert_eq!(find("").await, [pears.clone(), apples.clone()], "newest first");
     assert_eq!(find("said%3A+pears").await, std::slice::from_ref(&pears), "answers are searched");
-    assert_eq!(find("100%25").await, std::slice::from_ref(&apples), "a sign of patterns is a letter");
+    assert_eq!(
+        find("100%25").await,
+        std::slice::from_ref(&apples),
+        "a sign of patterns is a letter"
+    );
     assert_eq!(find("1_0%25").await, Vec::<String>::new());
 
     let path = format!("/chat/api/conversations/{pears}");
