@@ -80,6 +80,8 @@ pub struct App {
     pub chat: Arc<Chat>,
     /// Other MCP servers; they start on first use.
     pub servers: Servers,
+    /// Servers that are made here.
+    factory: Arc<Factory>,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -305,6 +307,7 @@ impl App {
             warming: TaskTracker::new(),
             servers,
             documents,
+            factory,
             agent,
             chat,
             urls,
@@ -328,6 +331,7 @@ impl App {
     pub async fn shut_down(&self) {
         self.runner.shut_down().await;
         self.servers.shut_down().await;
+        self.factory.close().await;
         self.python.close().await;
         self.warming.close();
         self.sandbox.close().await;

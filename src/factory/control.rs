@@ -117,6 +117,11 @@ impl Factory {
         Ok((made, stopped))
     }
 
+    /// Stops every server that runs, when the program ends.
+    pub async fn close(&self) {
+        self.parts.host.close().await;
+    }
+
     async fn find(
         &self,
         principal: &PrincipalId,

@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::context::{CallContext, Origin, Rights, TokenAllowance};
-use super::foreign::{ForeignTool, Hints, UnlistedServer};
+use super::description::ToolDescription;
+use super::foreign::UnlistedServer;
 use super::foreign_call::may_be_foreign;
 use super::references::Resolver;
 use super::registry::Registry;
 use super::reply::{self, CallOutcome, OpenQuestion};
-use super::tool::{Annotations, Handler, Tool, Toolset};
+use super::tool::{Annotations, Handler, Toolset};
 use super::validation::{self, json_bytes};
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{ProgressSink, Text};
@@ -32,28 +32,6 @@ const MINUTE_MS: i64 = 60_000;
 #[derive(Clone, Default)]
 pub struct Caller {
     registry: Arc<OnceLock<Weak<Registry>>>,
-}
-
-/// A tool as a program, or the model that writes one, needs to know it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ToolDescription {
-    /// Name.
-    pub name: String,
-    /// What it does.
-    pub description: String,
-    /// JSON Schema of its arguments.
-    pub input_schema: Value,
-    /// JSON Schema of its result; of a tool of another server, that of the field `result`, and
-    /// null when the server gives none.
-    pub output_schema: Value,
-    /// Title for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// What is claimed about its effects (MCP `annotations`).
-    pub annotations: Hints,
-    /// The other server that it belongs to; absent for our own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<String>,
 }
 
 /// What is known of a tool of this program beyond its description.
@@ -560,39 +538,6 @@ fn later(code: &'static str, message: String, hint: &str, seconds: f64) -> ToolE
     let mut error = ToolError::new(ErrorKind::Limit, code, message).hint(hint);
     error.retry_after_s = Some(seconds);
     error
-}
-
-impl From<&Tool> for ToolDescription {
-    fn from(tool: &Tool) -> Self {
-        Self {
-            name: tool.name.to_owned(),
-            description: tool.description.to_owned(),
-            input_schema: tool.input_schema.clone(),
-            output_schema: tool.output_schema.clone(),
-            title: Some(tool.title.to_owned()),
-            annotations: Hints {
-                read_only_hint: Some(tool.annotations.read_only),
-                destructive_hint: Some(tool.annotations.destructive),
-                idempotent_hint: Some(tool.annotations.idempotent),
-                open_world_hint: Some(tool.annotations.open_world),
-            },
-            server: None,
-        }
-    }
-}
-
-impl From<&ForeignTool> for ToolDescription {
-    fn from(tool: &ForeignTool) -> Self {
-        Self {
-            name: tool.name.clone(),
-            description: tool.description.clone(),
-            input_schema: tool.input_schema.clone(),
-            output_schema: tool.output_schema.clone().unwrap_or_default(),
-            title: tool.title.clone(),
-            annotations: tool.hints,
-            server: Some(tool.server.clone()),
-        }
-    }
 }
 
 impl std::fmt::Debug for Caller {

@@ -6,6 +6,7 @@
 mod call;
 mod caller;
 mod context;
+mod description;
 mod foreign;
 mod foreign_call;
 mod portable_schema;
@@ -23,8 +24,9 @@ mod tool;
 pub mod tools;
 mod validation;
 
-pub use caller::{Caller, Grant, Terms, ToolDescription, ToolHints, Within};
+pub use caller::{Caller, Grant, Terms, ToolHints, Within};
 pub use context::{CallContext, CallerFolders, DEFAULT_USER, Origin, Rights, TokenAllowance};
+pub use description::ToolDescription;
 pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,
     UnlistedServer, Validators,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json as value};
 use std::fmt::Write as _;
 
-use super::service::{Exchange, Shown};
+use super::model::{Exchange, Shown};
 use crate::agent::engine::readable;
 use crate::agent::event::EventKind;
 

@@ -11,10 +11,12 @@ mod export;
 mod files;
 mod history;
 mod keys;
+mod model;
 mod service;
 
 pub use events::compact;
 pub use export::{json, markdown};
 pub use files::{FILE_BYTES, sniff};
 pub use keys::{LINK_MS, SESSION_MS};
-pub use service::{Chat, ChatParts, Choice, Exchange, Person, Said, Say, Shown, ToolMode, Ways};
+pub use model::{Choice, Exchange, Person, Said, Say, Shown, ToolMode, Ways};
+pub use service::{Chat, ChatParts};

@@ -42,5 +42,5 @@ pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
         format!("before: {url}v/1/"),
         format!("open: {url}"),
     ];
-    Ok(Made { lines, picture: ("edit", format!("{url}v/{}/thumb.webp", field("version"))) })
+    Ok(Made { lines, picture: Some(("edit", format!("{url}v/{}/thumb.webp", field("version")))) })
 }

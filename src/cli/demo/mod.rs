@@ -6,6 +6,7 @@
 mod client;
 mod edit;
 mod pdf;
+mod phoenix;
 mod python;
 mod web_app;
 
@@ -47,8 +48,8 @@ pub(super) struct DemoArguments {
 struct Made {
     /// What there is to say about it.
     lines: Vec<String>,
-    /// Name of its picture, and where that is.
-    picture: (&'static str, String),
+    /// Name of its picture, and where that is, when it can be seen.
+    picture: Option<(&'static str, String)>,
 }
 
 /// One thing that the demo makes.
@@ -58,10 +59,11 @@ enum Step {
     Edit,
     Pdf,
     Python,
+    Phoenix,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 4] = [Step::WebApp, Step::Edit, Step::Pdf, Step::Python];
+const STEPS: [Step; 5] = [Step::WebApp, Step::Edit, Step::Pdf, Step::Python, Step::Phoenix];
 
 impl Step {
     const fn title(self) -> &'static str {
@@ -70,16 +72,20 @@ impl Step {
             Self::Edit => "The same app changed, in blocks that are applied all or not at all",
             Self::Pdf => "A PDF document, from a request in words",
             Self::Python => "Python in the sandbox, which reads a file and calls two tools at once",
+            Self::Phoenix => {
+                "A resource for a Phoenix project: schema, migration, context and tests"
+            }
         }
     }
 
     /// Does it; the lines say what was made.
-    async fn run(self, client: &Client) -> Result<Made, CommandError> {
+    async fn run(self, client: &Client, data_dir: &Path) -> Result<Made, CommandError> {
         match self {
             Self::WebApp => web_app::make(client).await,
             Self::Edit => edit::make(client).await,
             Self::Pdf => pdf::make(client).await,
             Self::Python => python::make(client).await,
+            Self::Phoenix => phoenix::make(client, data_dir).await,
         }
     }
 }
@@ -94,12 +100,14 @@ pub(super) async fn run(
     let listener = main_listener(config.server.listen).await?;
     let address = listener.local_addr()?;
     let content = content_address(&config);
+    let data_dir = config.storage.data_dir.clone();
+    config.elixir.allowed_roots.push(data_dir.join(phoenix::FOLDER));
     let app = App::open(config, LinkLife::Lasting).await?;
     let beside = content_listener(&app, content).await?;
     let served = tokio::spawn(server(&app, address)?.serve(listener, shutdown.clone()));
 
     let made = tokio::select! {
-        made = make_everything(address, arguments.pictures.as_deref()) => made,
+        made = make_everything(address, &data_dir, arguments.pictures.as_deref()) => made,
         () = shutdown.cancelled() => Ok(()),
     };
     if made.is_ok() && !shutdown.is_cancelled() {
@@ -116,16 +124,20 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn make_everything(address: SocketAddr, pictures: Option<&Path>) -> Result<(), CommandError> {
+async fn make_everything(
+    address: SocketAddr,
+    data_dir: &Path,
+    pictures: Option<&Path>,
+) -> Result<(), CommandError> {
     output::result(&format!("Atelier serves MCP at http://{address}/mcp\n"))?;
     let client = Client::connect(address).await?;
     for (index, step) in STEPS.into_iter().enumerate() {
         output::result(&format!("{}. {}", index + 1, step.title()))?;
-        let Made { lines, picture: (name, url) } = step.run(&client).await?;
+        let Made { lines, picture } = step.run(&client, data_dir).await?;
         for line in lines {
             output::result(&format!("   {line}"))?;
         }
-        if let Some(folder) = pictures {
+        if let (Some(folder), Some((name, url))) = (pictures, picture) {
             let picture = client.fetch(&url).await?;
             let path = folder.join(format!("{name}.webp"));
             tokio::fs::create_dir_all(folder).await?;

@@ -32,5 +32,5 @@ pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
         format!("document: {}, {pages} pages, {} bytes", field("doc_name"), pdf.len()),
         format!("open: {url}"),
     ];
-    Ok(Made { lines, picture: ("pdf", field("thumbnail_url").to_owned()) })
+    Ok(Made { lines, picture: Some(("pdf", field("thumbnail_url").to_owned())) })
 }

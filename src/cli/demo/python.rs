@@ -38,5 +38,5 @@ pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
         format!("open: {document}"),
     ];
     let version = field("result").get("version").unwrap_or(&Value::Null);
-    Ok(Made { lines, picture: ("python", format!("{app}v/{version}/thumb.webp")) })
+    Ok(Made { lines, picture: Some(("python", format!("{app}v/{version}/thumb.webp"))) })
 }

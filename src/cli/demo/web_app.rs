@@ -25,5 +25,5 @@ pub(super) async fn make(client: &Client) -> Result<Made, CommandError> {
         format!("app: {}, version {version}, {} bytes served", field("app_name"), page.len()),
         format!("open: {url}"),
     ];
-    Ok(Made { lines, picture: ("app", format!("{url}v/{version}/thumb.webp")) })
+    Ok(Made { lines, picture: Some(("app", format!("{url}v/{version}/thumb.webp"))) })
 }

@@ -41,6 +41,8 @@ pub trait ServerHost: Send + Sync + 'static {
     async fn stop(&self, name: &str) -> bool;
     /// Names of those that run.
     async fn running(&self) -> Vec<String>;
+    /// Stops all of them, for good.
+    async fn close(&self);
 }
 
 /// Servers as plain processes of this one.
@@ -99,5 +101,10 @@ impl ServerHost for PlainHost {
             .collect();
         names.sort();
         names
+    }
+
+    async fn close(&self) {
+        let servers = std::mem::take(&mut *self.servers.lock().await);
+        futures::future::join_all(servers.into_values().map(ServerProcess::stop)).await;
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn tool(caller: &Caller) -> Tool {
         });
     // Whether programs may use it hangs on the tool that they name.
     tool.open_to_code = true;
+    tool.open_to_pages = true;
     tool
 }
 

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::caller::{Caller, ToolDescription};
 use crate::registry::foreign::UnlistedServer;
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
+use crate::registry::{Caller, ToolDescription};
 
 const DESCRIPTION: &str = "Finds tools by what they do, among all tools of this server and of the other MCP servers that it is connected to, best first. Describe the task in your own words. Then read the arguments with describe_tool and call the tool with call_tool. Not needed for tools that your tool list shows already.";
 

@@ -75,7 +75,7 @@ async fn an_app_is_made_changed_and_printed_about() {
     until_answered(&page, 1).await;
     page.until("document.querySelector('.card.app iframe') !== null").await;
     assert_eq!(
-        page.evaluate("document.querySelector('.card .small').textContent").await,
+        page.evaluate("document.querySelector('.card.app .small').textContent").await,
         "App · version 1"
     );
     assert_eq!(

@@ -1,0 +1,4 @@
+import Config
+
+config :trips,
+  ecto_repos: [Trips.Repo]

@@ -1,0 +1,5 @@
+defmodule Trips.Repo do
+  use Ecto.Repo,
+    otp_app: :trips,
+    adapter: Ecto.Adapters.Postgres
+end
