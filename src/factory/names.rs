@@ -110,15 +110,19 @@ pub fn variable(text: &str) -> String {
     }
 }
 
+/// Whether a letter is a control character, or one that turns the direction of reading.
+pub const fn is_unseen(letter: char) -> bool {
+    letter.is_ascii_control()
+        || matches!(letter, '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+}
+
 /// A text for people and models: without control characters and those that turn the direction of
 /// reading, at most `longest` characters.
 pub fn prose(text: &str, longest: usize) -> String {
     let mut plain = String::with_capacity(text.len().min(longest * 4));
     let mut count = 0;
     for letter in text.trim().chars() {
-        let hidden = (letter.is_control() && letter != '\n' && letter != '\t')
-            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}');
-        if hidden {
+        if is_unseen(letter) && letter != '\n' && letter != '\t' {
             continue;
         }
         if count == longest {

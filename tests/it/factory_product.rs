@@ -145,9 +145,12 @@ async fn servers_start_only_where_the_operator_says_so() {
     assert_eq!(refused["code"], "factory_not_allowed", "{refused:#}");
     let (_, refused) = shop.call("start_mcp_server", json!({"server_name": "none"})).await;
     assert_eq!(refused["code"], "factory_unknown_server");
-    for tool in ["create_mcp_server", "start_mcp_server"] {
-        assert!(!shop.app.registry.tool(tool).unwrap().open_to_code, "{tool}");
+    for name in ["create_mcp_server", "start_mcp_server", "stop_mcp_server"] {
+        let tool = shop.app.registry.tool(name).unwrap();
+        assert!(!tool.open_to_code && !tool.open_to_pages, "{name}");
     }
+    let listing = shop.app.registry.tool("list_mcp_servers").unwrap();
+    assert!(listing.open_to_code, "the others are closed one by one");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use self::templates::Templates;
 use super::error::{FactoryError, Refusal};
 use super::ir::{Case, Dialect, Kind, Package, PackageFile, Scheme, SourceKind};
+use super::names::is_unseen;
 
 /// What a package may import beside the standard library.
 const DEPENDENCIES: &str = "mcp>=2.3,<3";
@@ -90,7 +91,7 @@ fn file(path: &str, text: impl Into<String>) -> PackageFile {
 }
 
 fn json_text(value: &impl serde::Serialize) -> Result<String, FactoryError> {
-    serde_json::to_string(value).map(|text| text + "\n").map_err(|error| {
+    serde_json::to_string(value).map(|text| visible(&text) + "\n").map_err(|error| {
         FactoryError::new(
             Refusal::Internal,
             format!("the package cannot be written: {error}"),
@@ -100,7 +101,22 @@ fn json_text(value: &impl serde::Serialize) -> Result<String, FactoryError> {
 }
 
 fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
+    visible(&format!("{value:#}\n"))
+}
+
+/// JSON in which nothing hides from readers: letters that are not seen stand as escapes, and mean
+/// the same.
+fn visible(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_unseen(letter) && !letter.is_ascii() {
+            // All of them lie in the basic plane.
+            let _ = write!(text, "\\u{:04x}", u32::from(letter));
+        } else {
+            text.push(letter);
+        }
+    }
+    text
 }
 
 fn environment(package: &Package) -> String {
