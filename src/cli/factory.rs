@@ -14,6 +14,7 @@ use crate::config::Config;
 /// Make MCP servers
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  atelier factory from-openapi petstore.yaml --output ~/servers")]
+#[expect(clippy::enum_variant_names, reason = "the commands are named so")]
 pub(super) enum FactoryCommand {
     /// From words: a model writes the tools
     FromDescription(FromDescription),

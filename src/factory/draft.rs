@@ -48,7 +48,7 @@ impl Factory {
             });
             let problems = match judged {
                 Ok(sourced) => {
-                    match self.draft(run, sourced, templates, log, Some(attempt)).await {
+                    match Box::pin(self.draft(run, sourced, templates, log, Some(attempt))).await {
                         Ok(draft) if draft.self_test.failed == 0 => {
                             return Ok((draft, outcome.model_used));
                         }
@@ -125,9 +125,9 @@ impl Factory {
             }
             Ok(python) => {
                 let name = format!("self_test@{}", fingerprint(&files));
-                run.step(&name, || async {
+                Box::pin(run.step(&name, || async {
                     Ok::<_, Failure>(selftest::test(&package, &cases, &staged, python).await)
-                })
+                }))
                 .await?
             }
         };
@@ -193,7 +193,7 @@ pub(super) fn refuse_failed(draft: &Draft) -> Result<(), FactoryError> {
 /// Parses and scans every Python file. Our own runtime does by design what tools may not (it opens
 /// connections, it reads the environment): it is parsed alone.
 fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, FactoryError> {
-    for file in files.iter().filter(|file| file.path.ends_with(".py")) {
+    for file in files.iter().filter(|file| is_python(&file.path)) {
         if let Err(finding) = scan::parse_check(&file.path, &file.text) {
             return Err(FactoryError::new(
                 Refusal::Internal,
@@ -243,4 +243,8 @@ fn fingerprint(files: &[PackageFile]) -> String {
         all.push_str(&sha256_hex(file.text.as_bytes()).0);
     }
     sha256_hex(all.as_bytes()).0.chars().take(16).collect()
+}
+
+fn is_python(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "py")
 }

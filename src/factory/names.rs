@@ -69,10 +69,10 @@ pub fn hash8(text: &str) -> String {
 /// The name of a server: `[a-z0-9_-]`, begins with a letter, is no name that an operating system
 /// keeps for itself.
 pub fn server(text: &str) -> String {
+    const RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "com1", "lpt1"];
     let lower = words(text).to_ascii_lowercase().replace("__", "_");
     let mut name: String = lower.chars().take(SERVER_NAME).collect();
     name = name.trim_matches(['_', '-']).to_owned();
-    const RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "com1", "lpt1"];
     if name.is_empty() {
         "server".clone_into(&mut name);
     }

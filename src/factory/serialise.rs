@@ -240,7 +240,7 @@ fn deep(key: String, value: &Value, found: &mut Pairs) {
                 match item {
                     Value::Null => {}
                     Value::Object(_) | Value::Array(_) => {
-                        deep(format!("{key}[{index}]"), item, found)
+                        deep(format!("{key}[{index}]"), item, found);
                     }
                     scalar => found.push((key.clone(), text_of(scalar))),
                 }

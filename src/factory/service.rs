@@ -183,7 +183,7 @@ impl Factory {
                     sourced.package.skipped.len()
                 ),
             );
-            let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
+            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, None)).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else if let Some(given) = &call.database_url {
@@ -197,23 +197,23 @@ impl Factory {
                     sourced.package.skipped.len()
                 ),
             );
-            let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
+            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, None)).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else if let Some(specs) = &call.tool_specs {
             let sourced =
                 description::from_specs(specs, call.name.as_deref(), &call.options.features)
-                    .map_err(|problems| refused_specs(problems))?;
+                    .map_err(refused_specs)?;
             log.step(
                 "tool_specs",
                 format!("{} tools written by the caller", sourced.package.tools.len()),
             );
-            let draft = self.draft(run, sourced, &templates, &mut log, None).await?;
+            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, None)).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else {
             let words = description::check(call.description.as_deref().unwrap_or_default())?;
-            self.written(run, &call, words, &templates, &mut log).await?
+            Box::pin(self.written(run, &call, words, &templates, &mut log)).await?
         };
         self.publish(run, draft, output, model_used).await
     }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::process::{Running, start};
 
 /// How long a server may take until it answers.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(150);

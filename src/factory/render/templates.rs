@@ -72,6 +72,7 @@ impl Templates {
 }
 
 /// A text as one line of Markdown that begins nothing and closes nothing.
+#[expect(clippy::needless_pass_by_value, reason = "filters of templates take owned text")]
 fn line(text: String, longest: Option<usize>) -> String {
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut safe = String::new();

@@ -81,19 +81,16 @@ impl<'tree> Scan<'_, 'tree> {
         let mut keywords = Vec::new();
         let mut open = false;
         for keyword in &node.arguments.keywords {
-            match &keyword.arg {
-                Some(name) => {
-                    self.making.push(name.to_string());
-                    let value = self.value(&keyword.value);
-                    self.making.pop();
-                    self.keep_out_of_code(&keyword.value, name.as_str(), &value);
-                    keywords.push((name.to_string(), value));
-                }
-                None => {
-                    let value = self.value(&keyword.value);
-                    open |= value.entries.is_empty();
-                    keywords.extend(value.entries.iter().cloned());
-                }
+            if let Some(name) = &keyword.arg {
+                self.making.push(name.to_string());
+                let value = self.value(&keyword.value);
+                self.making.pop();
+                self.keep_out_of_code(&keyword.value, name.as_str(), &value);
+                keywords.push((name.to_string(), value));
+            } else {
+                let value = self.value(&keyword.value);
+                open |= value.entries.is_empty();
+                keywords.extend(value.entries.iter().cloned());
             }
         }
         let path = function.path().to_owned();
@@ -195,13 +192,12 @@ impl<'tree> Scan<'_, 'tree> {
             | "string.Template"
             | "jinja2.Environment().from_string"
             | "jinja2.sandbox.SandboxedEnvironment().from_string"
-                if !call.path.starts_with("string.") =>
+                if !call.path.starts_with("string.")
+                    && call.arguments.first().is_some_and(is_open) =>
             {
-                if call.arguments.first().is_some_and(is_open) {
-                    let message = "the text of a template is made from values, which may hold code; keep \
-                                   templates fixed and pass values to `render`";
-                    self.find(call.node, "template-injection", High, message.to_owned());
-                }
+                let message = "the text of a template is made from values, which may hold code; keep \
+                               templates fixed and pass values to `render`";
+                self.find(call.node, "template-injection", High, message.to_owned());
             }
             _ => {}
         }
@@ -246,7 +242,7 @@ impl<'tree> Scan<'_, 'tree> {
                 .keyword("filter")
                 .and_then(Value::constant)
                 .is_none_or(|filter| !matches!(filter.as_str(), "data" | "tar"))
-            && !call.keyword("filter").is_some_and(|filter| filter.path() == "tarfile.data_filter")
+            && call.keyword("filter").is_none_or(|filter| filter.path() != "tarfile.data_filter")
         {
             let message = "a tar archive may write outside its folder; pass `filter=\"data\"`";
             self.find(call.node, "archive-extraction", Medium, message.to_owned());

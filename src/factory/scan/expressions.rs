@@ -131,21 +131,18 @@ impl<'tree> Scan<'_, 'tree> {
                 for item in &dictionary.items {
                     let key = item.key.as_ref().map(|key| self.value(key));
                     let value = self.value(&item.value);
-                    match &key {
-                        Some(key) => {
-                            keys = keys.max(key.origin());
-                            if let Some(key) = key.constant() {
-                                self.keep_out_of_code(&item.value, &key, &value);
-                                if all.len() < MOST_ENTRIES {
-                                    all.push((key, value.clone()));
-                                }
+                    if let Some(key) = &key {
+                        keys = keys.max(key.origin());
+                        if let Some(key) = key.constant() {
+                            self.keep_out_of_code(&item.value, &key, &value);
+                            if all.len() < MOST_ENTRIES {
+                                all.push((key, value.clone()));
                             }
                         }
+                    } else {
                         // `{**other}` takes its items over.
-                        None => {
-                            keys = keys.max(value.keys.unwrap_or(value.origin()));
-                            all.extend(value.entries.iter().cloned());
-                        }
+                        keys = keys.max(value.keys.unwrap_or(value.origin()));
+                        all.extend(value.entries.iter().cloned());
                     }
                     parts.push(value);
                 }

@@ -128,7 +128,7 @@ impl<'tree> Scan<'_, 'tree> {
             let host = call.argument(position, "host").map(|host| host.entry("0").unwrap_or(host));
             if let Some(host) = host {
                 if host.origin() == Origin::Argument {
-                    self.to_argument(call);
+                    self.goes_to_argument(call);
                 }
                 if let Some(host) = host.constant() {
                     self.host(call, &host);
@@ -151,7 +151,7 @@ impl<'tree> Scan<'_, 'tree> {
                         host_open =
                             Some(host_open.map_or(*origin, |worst: Origin| worst.max(*origin)));
                         // A base from elsewhere ends where the path begins.
-                        known = "\0".to_owned();
+                        "\0".clone_into(&mut known);
                         continue;
                     }
                     break;
@@ -162,7 +162,7 @@ impl<'tree> Scan<'_, 'tree> {
             }
         }
         match host_open {
-            Some(Origin::Argument) => self.to_argument(call),
+            Some(Origin::Argument) => self.goes_to_argument(call),
             Some(_) => {}
             None => {
                 if let Some(host) = host_of(&known) {
@@ -172,7 +172,7 @@ impl<'tree> Scan<'_, 'tree> {
         }
     }
 
-    fn to_argument(&mut self, call: &Call<'tree>) {
+    fn goes_to_argument(&mut self, call: &Call<'tree>) {
         let message = "the arguments decide which machine is called; keep the host fixed, or check it against a list";
         self.find(call.node, "request-to-argument", Medium, message.to_owned());
     }

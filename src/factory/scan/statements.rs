@@ -187,12 +187,11 @@ impl<'tree> Scan<'_, 'tree> {
         for alias in &import.names {
             let module = alias.name.as_str();
             self.imported(alias, module);
-            let (name, path) = match &alias.asname {
-                Some(name) => (name.as_str(), module),
-                None => {
-                    let root = module.split('.').next().unwrap_or(module);
-                    (root, root)
-                }
+            let (name, path) = if let Some(name) = &alias.asname {
+                (name.as_str(), module)
+            } else {
+                let root = module.split('.').next().unwrap_or(module);
+                (root, root)
             };
             self.scope.insert(name.to_owned(), Value::named(path));
         }
@@ -206,7 +205,7 @@ impl<'tree> Scan<'_, 'tree> {
             }
             return;
         }
-        let module = import.module.as_ref().map(|module| module.to_string()).unwrap_or_default();
+        let module = import.module.as_ref().map(ToString::to_string).unwrap_or_default();
         self.imported(import, &module);
         for alias in &import.names {
             if alias.name.as_str() == "*" {
@@ -349,19 +348,16 @@ impl<'tree> Scan<'_, 'tree> {
         }
         let mut complete = false;
         for clause in &branch.elif_else_clauses {
-            let before = match &clause.test {
-                Some(test) => {
-                    self.value(test);
-                    let before = self.scope.clone();
-                    for place in proven(test, Proof::Holds) {
-                        self.trust(&place);
-                    }
-                    before
+            let before = if let Some(test) = &clause.test {
+                self.value(test);
+                let before = self.scope.clone();
+                for place in proven(test, Proof::Holds) {
+                    self.trust(&place);
                 }
-                None => {
-                    complete = true;
-                    self.scope.clone()
-                }
+                before
+            } else {
+                complete = true;
+                self.scope.clone()
             };
             self.statements(&clause.body);
             keep(&self.scope, &clause.body);
@@ -499,6 +495,7 @@ fn captured(pattern: &ruff_python_ast::Pattern) -> Vec<String> {
 }
 
 /// A value's items, shared.
+#[expect(clippy::rc_buffer, reason = "made once from a list, and shared from then on")]
 pub(super) fn entries(items: Vec<(String, Value)>) -> Rc<Vec<(String, Value)>> {
     Rc::new(items)
 }

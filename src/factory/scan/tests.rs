@@ -25,6 +25,7 @@ struct Declares {
     files: FileUse,
 }
 
+#[expect(clippy::disallowed_methods, reason = "reads the labelled snippets")]
 fn labelled() -> Vec<(Snippet, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/factory/scan");
     let labels = std::fs::read_to_string(folder.join("labels.toml")).unwrap();
@@ -85,7 +86,7 @@ fn labelled_programs_are_judged_as_labelled() {
         }
     }
     assert!(faults >= 60 && harmless >= 40, "{faults} {harmless}");
-    let recall = f64::from(seen) / faults as f64;
+    let recall = f64::from(seen) / f64::from(u32::try_from(faults).unwrap());
     let false_alarms = f64::from(alarms) / f64::from(u32::try_from(harmless).unwrap());
     let tell = wrong.join("\n");
     assert!(recall >= 0.95, "recall {recall:.3}\n{tell}");
@@ -327,9 +328,11 @@ fn programs_that_nest_deeply_are_refused() {
     // Loops in loops do not multiply the work.
     let mut loops = String::new();
     for depth in 0..40 {
-        loops.push_str(&format!("{}for i{depth} in x:\n", " ".repeat(depth)));
+        loops += " ".repeat(depth).as_str();
+        loops += &["for i", &depth.to_string(), " in x:\n"].concat();
     }
-    loops.push_str(&format!("{}eval('1')\n", " ".repeat(40)));
+    loops += " ".repeat(40).as_str();
+    loops += "eval('1')\n";
     assert_eq!(python(&loops), ["code-execution:high"]);
 }
 

@@ -56,6 +56,7 @@ pub(super) struct Value {
     /// The dotted name that it stands for; `()` stands for what a call returns.
     pub(super) path: Option<Rc<str>>,
     /// Items by constant key or position.
+    #[expect(clippy::rc_buffer, reason = "made once from a list, and shared from then on")]
     pub(super) entries: Rc<Vec<(String, Value)>>,
     /// Where the keys of a dictionary come from.
     pub(super) keys: Option<Origin>,

@@ -76,6 +76,7 @@ fn default_language() -> String {
 
 /// Result of `create_mcp_server`.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the result has names of its own")]
 pub(crate) struct Output {
     #[schemars(skip)]
     status: &'static str,

@@ -90,6 +90,7 @@ fn make_nullable(schema: &mut Value) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a schema takes its parts over")]
 fn object(properties: Map<String, Value>, required: Vec<String>) -> Value {
     let mut schema = json!({ "type": "object", "properties": properties });
     if let Some(schema) = schema.as_object_mut() {

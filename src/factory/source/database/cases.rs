@@ -196,11 +196,10 @@ impl Plan<'_> {
             Values::Boolean => json!(true),
             Values::Blob => json!("AAEC/w=="),
             Values::Json => json!({ "a": [1, null, "x"] }),
-            Values::Time => json!("2026-01-02"),
             Values::Any if column.declared.to_uppercase().contains("TIME") => {
                 json!("2026-01-02 03:04:05")
             }
-            Values::Any => json!("2026-01-02"),
+            Values::Time | Values::Any => json!("2026-01-02"),
             Values::Uuid => json!("00000000-0000-4000-8000-000000000001"),
             Values::Enum { choices } => choices.first().cloned().map_or(Value::Null, Value::String),
             Values::Array { .. } => json!([]),

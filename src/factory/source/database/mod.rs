@@ -83,8 +83,7 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
     let mut skipped = schema.skipped.clone();
     let tables = schema::select(&schema, request, &mut skipped)?;
     if tables.len() > MOST_TABLES {
-        let names: Vec<String> =
-            tables.iter().take(SHOWN).map(|table| schema::label(table)).collect();
+        let names: Vec<String> = tables.iter().take(SHOWN).map(schema::label).collect();
         return Err(FactoryError::new(
             Refusal::TooLarge,
             format!(

@@ -271,8 +271,9 @@ fn values(declared: &str) -> Values {
         "BOOLEAN" | "BOOL" => return Values::Boolean,
         "JSON" | "JSONB" => return Values::Json,
         "UUID" | "GUID" => return Values::Text,
-        "DATE" | "DATETIME" | "TIMESTAMP" | "TIME" | "TIMESTAMPTZ" => return Values::Any,
-        "ANY" | "" => return Values::Any,
+        "DATE" | "DATETIME" | "TIMESTAMP" | "TIME" | "TIMESTAMPTZ" | "ANY" | "" => {
+            return Values::Any;
+        }
         _ => {}
     }
     if name.contains("INT") {

@@ -277,7 +277,9 @@ fn encoding(media: Place<'_>, properties: &mut BTreeMap<String, PropertyForm>) {
         if let Some(kind) = encoding.get("contentType").and_then(Value::as_str) {
             // A list or a range leaves the choice to the file itself.
             let first = kind.split(',').next().unwrap_or_default().trim();
-            if !first.is_empty() && !first.contains('*') && !(form.file && kind.contains(',')) {
+            let is_choice =
+                first.is_empty() || first.contains('*') || form.file && kind.contains(',');
+            if !is_choice {
                 form.content_type = Some(first.to_owned());
             }
         }

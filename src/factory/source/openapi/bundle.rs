@@ -148,15 +148,12 @@ impl Bundle {
             let mut address =
                 base.join(file).map_err(|_| format!("the reference `{shown}` is no address"))?;
             address.set_fragment(None);
-            match self.by_address.get(address.as_str()) {
-                Some(number) => *number,
-                None => {
-                    let reason = self
-                        .refused
-                        .get(address.as_str())
-                        .map_or("it was not loaded", String::as_str);
-                    return Err(format!("the reference `{shown}` cannot be followed: {reason}"));
-                }
+            if let Some(number) = self.by_address.get(address.as_str()) {
+                *number
+            } else {
+                let reason =
+                    self.refused.get(address.as_str()).map_or("it was not loaded", String::as_str);
+                return Err(format!("the reference `{shown}` cannot be followed: {reason}"));
             }
         };
         let Some(root) = self.documents.get(number) else {

@@ -89,10 +89,10 @@ pub(super) fn make<'a>(
     let consumes =
         types(operation.get("consumes").or_else(|| context.bundle.root().value.get("consumes")));
     let raw = if context.edition == Edition::Two {
-        if !read.form.is_empty() {
-            Some(body::of_swagger_form(context.schemas, &read.form, &consumes))
-        } else {
+        if read.form.is_empty() {
             read.body.map(|place| body::of_swagger(context.schemas, place, &consumes))
+        } else {
+            Some(body::of_swagger_form(context.schemas, &read.form, &consumes))
         }
     } else {
         match place.get("requestBody") {

@@ -174,7 +174,7 @@ pub(super) fn described(schema: Value, parameter: &Value) -> Value {
     let mut text =
         parameter.get("description").and_then(Value::as_str).unwrap_or_default().trim().to_owned();
     if parameter.get("deprecated") == Some(&Value::Bool(true)) {
-        text = format!("Deprecated. {text}").trim_end().to_owned();
+        format!("Deprecated. {text}").trim_end().clone_into(&mut text);
     }
     let mut schema = if schema == json!(true) { json!({}) } else { schema };
     if !text.is_empty()

@@ -422,7 +422,7 @@ impl<'a> Schemas<'a> {
         for _ in 0..64 {
             match target.place.value.get("$ref") {
                 Some(Value::String(next)) => {
-                    target = bundle.follow(target.place.document, next).ok()?
+                    target = bundle.follow(target.place.document, next).ok()?;
                 }
                 _ => break,
             }
@@ -490,7 +490,6 @@ fn plain(object: &Map<String, Value>) -> Map<String, Value> {
 
 /// Whether a schema is so small that it is written out where it is used.
 fn is_small(value: &Value) -> bool {
-    let Some(object) = value.as_object() else { return true };
     const BIG: [&str; 13] = [
         "properties",
         "items",
@@ -506,6 +505,7 @@ fn is_small(value: &Value) -> bool {
         "contains",
         "unevaluatedProperties",
     ];
+    let Some(object) = value.as_object() else { return true };
     !BIG.iter().any(|key| object.contains_key(*key))
         && object.get("enum").and_then(Value::as_array).is_none_or(|values| values.len() <= 20)
 }
