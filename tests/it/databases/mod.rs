@@ -372,9 +372,9 @@ async fn large_databases_ask_for_a_selection() {
     // Nothing but a key: there is nothing to update, and that is said.
     let package = introspect(&all).await.unwrap().package;
     assert_eq!(package.tools.len(), 6);
-    assert_eq!(package.skipped.len(), 1, "{:?}", package.skipped);
-    assert_eq!(package.skipped[0].operation, "update t0007");
-    assert!(package.skipped[0].reason.contains("belongs to the key"), "{:?}", package.skipped);
+    let last = package.skipped.last().unwrap();
+    assert_eq!(last.operation, "update t0007");
+    assert!(last.reason.contains("belongs to the key"), "{last:?}");
 }
 
 /// What is known of a schema is used again, until the schema changes.
