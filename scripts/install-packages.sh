@@ -24,6 +24,9 @@ if [ "${1:?build or test}" = test ]; then
     # Reads the PDFs that tests make.
     need poppler-utils pdftotext
     need elixir elixir
+    # Servers that are made from databases are tested on a real one. Debian keeps its programs out
+    # of the path, by version.
+    if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then need postgresql postgres; fi
     # Code of others runs in the system's interpreter, with these packages loaded before.
     for package in numpy pandas matplotlib; do
         if ! /usr/bin/python3 -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('$package'))" 2>/dev/null; then

@@ -52,6 +52,7 @@ step 'format' cargo fmt --all --check
 step 'clippy' cargo clippy --workspace --all-targets --locked --features "$features" -- -D warnings
 step 'build' cargo build --workspace --all-targets --locked --features "$features"
 step 'clients of others' tests/clients/setup.sh
+step 'Python of made servers' scripts/factory-python.sh
 step 'servers of others' tests/clients/setup_servers.sh
 step 'tests' rust_tests
 step 'generated documents' target/debug/xtask docs --check

@@ -19,11 +19,13 @@ use crate::browser::{Chrome, Renderer};
 use crate::config::{Config, Problem, prepare_data_dir};
 use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
-use crate::documents::fetch::Fetcher;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
+use crate::factory::host::running::PlainHost;
+use crate::factory::{self, Factory, FactoryParts};
+use crate::fetch::Fetcher;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
@@ -78,6 +80,8 @@ pub struct App {
     pub chat: Arc<Chat>,
     /// Other MCP servers; they start on first use.
     pub servers: Servers,
+    /// Servers that are made here.
+    factory: Arc<Factory>,
     /// Documents, for what is no tool.
     documents: Arc<Documents>,
     /// Makes the URLs of hosted content; the listeners tell it where they are.
@@ -194,6 +198,14 @@ impl App {
             limits: config.limits.clone(),
         });
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let factory = Arc::new(Factory::new(FactoryParts {
+            catalog: Arc::clone(&catalog),
+            prompts: Arc::clone(&prompts),
+            fetcher: fetcher.limited(factory::load::limits()),
+            config: config.factory.clone(),
+            data_dir: config.storage.data_dir.clone(),
+            host: Arc::new(PlainHost::new(config.factory.running_servers)),
+        }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
         let caller = Caller::new();
@@ -233,6 +245,7 @@ impl App {
             journal: Journal::new(config.storage.data_dir.join("elixir")),
         }));
         tools.extend(elixir::tools::tools(&elixir));
+        tools.extend(factory::tools::tools(&factory));
         tools.extend(python::tools::tools(&python_code, &python));
         let engine = Arc::new(Engine::new(EngineParts {
             caller: caller.clone(),
@@ -294,6 +307,7 @@ impl App {
             warming: TaskTracker::new(),
             servers,
             documents,
+            factory,
             agent,
             chat,
             urls,
@@ -317,6 +331,7 @@ impl App {
     pub async fn shut_down(&self) {
         self.runner.shut_down().await;
         self.servers.shut_down().await;
+        self.factory.close().await;
         self.python.close().await;
         self.warming.close();
         self.sandbox.close().await;

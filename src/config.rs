@@ -6,6 +6,7 @@ pub mod auth;
 pub mod browser;
 pub mod catalog;
 pub mod elixir;
+pub mod factory;
 pub mod limits;
 pub mod llm;
 pub mod load;
@@ -50,6 +51,8 @@ pub struct Config {
     pub browser: browser::BrowserConfig,
     /// The Elixir generators.
     pub elixir: elixir::ElixirConfig,
+    /// MCP servers that are made here.
+    pub factory: factory::FactoryConfig,
     /// Python code in the sandbox.
     pub python: python::PythonConfig,
     /// Workflows and chat.

@@ -13,6 +13,8 @@ pub mod doctor;
 pub mod documents;
 pub mod elixir;
 pub mod error;
+pub mod factory;
+pub mod fetch;
 pub mod installation_key;
 pub mod jobs;
 pub mod libraries;

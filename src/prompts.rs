@@ -29,7 +29,7 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 21] = [
+const EMBEDDED: [(&str, &str); 23] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/page_tools", include_str!("../prompts/documents/page_tools.md.j2")),
     ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
@@ -48,6 +48,8 @@ const EMBEDDED: [(&str, &str); 21] = [
     ("agent/summary", include_str!("../prompts/agent/summary.md.j2")),
     ("elixir/definition", include_str!("../prompts/elixir/definition.md.j2")),
     ("elixir/repair", include_str!("../prompts/elixir/repair.md.j2")),
+    ("factory/tools", include_str!("../prompts/factory/tools.md.j2")),
+    ("factory/repair", include_str!("../prompts/factory/repair.md.j2")),
     ("python/create", include_str!("../prompts/python/create.md.j2")),
     ("python/edit", include_str!("../prompts/python/edit.md.j2")),
     ("python/repair", include_str!("../prompts/python/repair.md.j2")),

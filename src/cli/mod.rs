@@ -6,6 +6,7 @@ mod config_check;
 mod demo;
 mod doctor;
 mod elixir;
+mod factory;
 mod output;
 mod runtime;
 mod serve;
@@ -96,6 +97,8 @@ enum Command {
     #[command(subcommand)]
     Elixir(elixir::ElixirCommand),
     #[command(subcommand)]
+    Factory(factory::FactoryCommand),
+    #[command(subcommand)]
     Workflow(workflow::WorkflowCommand),
     /// Look at the configuration
     #[command(subcommand, after_help = "Example:\n  atelier config check")]
@@ -185,6 +188,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         | Command::Call(_)
         | Command::Chat(_)
         | Command::ClientConfig(_)
+        | Command::Factory(_)
         | Command::Workflow(_)
         | Command::Config(_) => false,
     };
@@ -230,6 +234,10 @@ fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
             let config = resolved()?.config;
             runtime::run(|shutdown| elixir::run(command, config, shutdown))
         }
+        Command::Factory(command) => {
+            let config = resolved()?.config;
+            runtime::run(|shutdown| factory::run(command, config, shutdown))
+        }
         Command::Workflow(command) => {
             let config = resolved()?.config;
             runtime::run(|shutdown| workflow::run(command, config, shutdown))
@@ -267,6 +275,7 @@ fn flags(arguments: &Arguments) -> Flags {
         | Command::Chat(_)
         | Command::ClientConfig(_)
         | Command::Elixir(_)
+        | Command::Factory(_)
         | Command::Workflow(_)
         | Command::Config(_) => return flags,
     };

@@ -263,9 +263,10 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "storage.data_dir",
     "browser.chrome",
+    "factory.environment",
     "python.interpreter",
     "llm.models_file",
     "llm.prompts_dir",
@@ -274,7 +275,7 @@ const PATHS: [&str; 7] = [
 ];
 
 /// Keys whose values are lists of paths.
-const PATH_LISTS: [&str; 2] = ["elixir.allowed_roots", "python.wheels"];
+const PATH_LISTS: [&str; 3] = ["elixir.allowed_roots", "factory.allowed_roots", "python.wheels"];
 
 /// Makes a path absolute: one in a file is meant from its folder, others from the working folder.
 fn absolute(mut assignment: Assignment, environment: &Environment) -> Result<Assignment, Problem> {

@@ -110,6 +110,7 @@ impl Schema {
 pub(super) fn is_secret(path: &[String]) -> bool {
     path.last().is_some_and(|key| key.ends_with("_api_key") || key == "https_proxy")
         || path.iter().any(|key| key == "tokens")
+        || path.starts_with(&["factory".to_owned(), "variables".to_owned()])
 }
 
 fn inline_toml(text: &str) -> Option<Value> {

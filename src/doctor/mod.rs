@@ -5,6 +5,7 @@
 
 mod chrome;
 mod elixir;
+mod factory;
 mod model;
 mod ports;
 mod probe;
@@ -114,18 +115,20 @@ pub async fn examine(resolved: &Resolved) -> Report {
     let mut checks = vec![configuration(resolved)];
     checks.extend(storage::checks(&config.storage.data_dir).await);
     checks.extend(ports::checks(&config.server).await);
-    let (model, chrome, python, sandbox, elixir) = tokio::join!(
+    let (model, chrome, python, sandbox, elixir, factory) = tokio::join!(
         model::check(&config.llm),
         chrome::check(config),
         python::checks(),
         code_sandbox(config),
-        elixir::check()
+        elixir::check(),
+        factory::check(config)
     );
     checks.push(model);
     checks.push(chrome);
     checks.extend(python);
     checks.extend(sandbox);
     checks.push(elixir);
+    checks.push(factory);
     checks.push(servers::check(&config.catalog.servers));
     Report::from(checks)
 }

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::error::DocumentError;
-use super::fetch::{Allowance, FetchProblem, Fetcher};
 use super::media::{self, MediaProblem};
 use super::names::clean_name;
 use crate::content_urls::{ContentUrls, HostedFile};
+use crate::fetch::{Allowance, FetchProblem, Fetcher};
 use crate::storage::blobs::Blobs;
 use crate::storage::{Attachment, Catalog, Document, DocumentKind, Sha256Hex, StorageError};
 

@@ -7,14 +7,12 @@
 //! -> a prompt from `prompts/documents/` -> a model's answer as a step -> the one document in it,
 //! checked, with one repair round -> name -> publish -> URL.
 
-pub mod address;
 mod app_tools;
 pub mod attachments;
 mod dependencies;
 mod edit;
 mod embedded;
 mod error;
-pub mod fetch;
 mod files;
 mod generate;
 mod html;
@@ -34,6 +32,7 @@ pub mod tools;
 pub mod verification;
 mod versions;
 
+pub use crate::fetch::{self, address};
 pub use attachments::{Attachments, Collected, CollectedFile};
 pub use edit::{EditResult, EditedDocument, EditedPrint};
 pub use error::DocumentError;

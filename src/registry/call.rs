@@ -307,6 +307,9 @@ impl Registry {
             }
             Handler::Job(_) => {
                 let permit = self.place_of(&context)?;
+                if let Some(hide) = tool.hiding {
+                    hide(&mut arguments);
+                }
                 let call_id = call_id.clone();
                 let start =
                     StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };

@@ -160,6 +160,8 @@ pub struct Tool {
     pub internal: bool,
     /// Set when it passes calls on: rights are checked on the inner tool as well.
     pub forwarding: Option<Forwarding>,
+    /// Takes out of the arguments what may not be written down, before they are.
+    pub hiding: Option<fn(&mut Value)>,
     /// Fields that every error of the tool has beside the usual ones, where it says nothing itself.
     pub error_fields: Map<String, Value>,
     /// What it does.
@@ -221,6 +223,15 @@ impl Tool {
     #[must_use]
     pub fn error_fields(mut self, fields: Map<String, Value>) -> Self {
         self.error_fields = fields;
+        self
+    }
+}
+
+impl Tool {
+    /// Takes secrets out of the arguments before they are stored: the tool gets what is left.
+    #[must_use]
+    pub const fn hides(mut self, hide: fn(&mut Value)) -> Self {
+        self.hiding = Some(hide);
         self
     }
 }
@@ -306,6 +317,7 @@ impl ToolBuilder {
             open_to_pages: open_to_code && self.open_to_pages,
             internal: false,
             forwarding: None,
+            hiding: None,
             error_fields: Map::new(),
             handler,
         }

@@ -13,12 +13,14 @@ pub mod sqlite;
 mod chat_store;
 mod model;
 mod page_store;
+mod server_store;
 
 use async_trait::async_trait;
 
 pub use chat_store::*;
 pub use model::*;
 pub use page_store::*;
+pub use server_store::*;
 
 /// A failure of the store, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +61,7 @@ fn is_no_space(error: &std::io::Error) -> bool {
 /// All times are milliseconds since the Unix epoch by the database's clock; no clock of a process
 /// decides about leases or expiry.
 #[async_trait]
-pub trait Catalog: PageStore + ChatStore + Send + Sync + 'static {
+pub trait Catalog: PageStore + ChatStore + ServerStore + Send + Sync + 'static {
     /// Answers when the store can be read and written.
     async fn ping(&self) -> StorageResult<()>;
 

@@ -15,6 +15,7 @@ mod jobs;
 mod open;
 mod ownership;
 mod page_store;
+mod server_store;
 mod settings;
 
 use async_trait::async_trait;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests against other people's MCP clients need, pinned, into target/clients
 # (or $ATELIER_TEST_CLIENTS): Node 22, the MCP conformance suite, the Inspector, the TypeScript
-# SDK, the Python SDK, and uv. Does nothing when that is done already.
+# SDK, the Python SDK, bandit, and uv. Does nothing when that is done already.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +17,7 @@ conformance=@modelcontextprotocol/conformance@0.2.0-alpha.12
 inspector=@modelcontextprotocol/inspector@2.12.0
 typescript=@modelcontextprotocol/sdk@1.32.2
 typescript2=@modelcontextprotocol/client@2.3.1
-python=mcp==2.3.0
+python="mcp==2.3.0 bandit==1.9.4"
 uv=uv==0.13.9
 
 wanted="$node $conformance $inspector $typescript $typescript2 $python $uv"
@@ -41,6 +41,7 @@ npm install --prefix "$target/npm" --no-save --no-audit --no-fund --loglevel=err
 ln -sfn "$target/npm/node_modules/${node%@*}" "$target/node"
 
 [ -x "$target/venv/bin/python" ] || python3 -m venv "$target/venv"
-"$target/venv/bin/pip" install --quiet --disable-pip-version-check "$python" "$uv"
+# shellcheck disable=SC2086 # Several packages, none with a space in it.
+"$target/venv/bin/pip" install --quiet --disable-pip-version-check $python "$uv"
 
 printf '%s' "$wanted" >"$target/ready"

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
@@ -19,6 +19,8 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "documents",
             "elixir",
             "error",
+            "factory",
+            "fetch",
             "installation_key",
             "jobs",
             "llm",
@@ -57,6 +59,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "config",
             "content_urls",
             "error",
+            "fetch",
             "jobs",
             "libraries",
             "llm",
@@ -68,6 +71,8 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ),
     ("elixir", &["error", "jobs", "llm", "prompts", "registry"]),
     ("error", &["llm", "storage"]),
+    ("factory", &["config", "error", "fetch", "jobs", "llm", "prompts", "registry", "storage"]),
+    ("fetch", &[]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),
     ("lib", &[]),

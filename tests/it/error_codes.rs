@@ -52,7 +52,10 @@ fn used() -> BTreeMap<String, String> {
                 add(rest);
             }
         }
-        if file.ends_with("llm/error.rs") || file.ends_with("elixir/error.rs") {
+        if ["llm/error.rs", "elixir/error.rs", "factory/error.rs"]
+            .iter()
+            .any(|end| file.ends_with(end))
+        {
             code.match_indices("=> \"").for_each(|(at, _)| add(&code[at + "=> ".len()..]));
         }
     }

@@ -22,11 +22,21 @@ mod config;
 #[cfg(test)]
 mod content;
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod elixir;
 #[cfg(test)]
 mod error_codes;
+#[cfg(test)]
+mod factory_hostile;
+#[cfg(test)]
+mod factory_product;
+#[cfg(test)]
+mod factory_requests;
+#[cfg(test)]
+mod factory_sign_in;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]

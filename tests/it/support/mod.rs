@@ -1,6 +1,7 @@
 //! What tests share.
 
 pub(crate) mod browser;
+pub(crate) mod factory_python;
 pub(crate) mod pdf;
 pub(crate) mod product;
 pub(crate) mod sources;

@@ -5,6 +5,8 @@
 //! followed by hand, each checked like the first address. Bytes are counted after decompression,
 //! while they come.
 
+pub mod address;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use reqwest::{Client, Response};
 use tokio::time::Instant;
 use url::{Host, Url};
 
-use super::address::AddressPolicy;
+use self::address::AddressPolicy;
 
 /// Finds the addresses of a host name.
 #[async_trait]
@@ -155,6 +157,12 @@ impl Fetcher {
         Self { resolver, policy, limits }
     }
 
+    /// The same fetcher with other limits.
+    #[must_use]
+    pub fn limited(&self, limits: FetchLimits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
     /// Its limits.
     pub(crate) const fn limits(&self) -> &FetchLimits {
         &self.limits
@@ -213,7 +221,7 @@ impl Fetcher {
         let addresses = self.checked_addresses(url).await?;
         #[expect(
             clippy::disallowed_methods,
-            reason = "the client of attachments, which dials checked addresses alone"
+            reason = "the client of foreign files, which dials checked addresses alone"
         )]
         let client = Client::builder()
             .no_proxy()

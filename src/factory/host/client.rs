@@ -1,0 +1,123 @@
+//! An MCP client of a package's server, over its standard streams.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, Implementation,
+    ProtocolVersion, Tool,
+};
+use rmcp::service::RunningService;
+use rmcp::{ClientLifecycleMode, ClientServiceExt as _, RoleClient};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::Mutex;
+
+use super::process::{Running, start};
+
+/// How long a server may take until it answers.
+const START: Duration = Duration::from_mins(1);
+
+/// How long one call may take.
+const CALL: Duration = Duration::from_secs(150);
+
+/// Lines of standard error that are kept for messages.
+const LINES: usize = 40;
+
+/// A server that runs.
+pub struct ServerProcess {
+    service: RunningService<RoleClient, ClientConfig>,
+    reader: tokio::task::JoinHandle<()>,
+    running: Running,
+}
+
+impl ServerProcess {
+    /// Starts the server of a folder and says hello.
+    ///
+    /// # Errors
+    /// What it said instead.
+    pub async fn start(
+        python: &Path,
+        folder: &Path,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
+        let mut running = start(python, &["server.py"], folder, variables)
+            .map_err(|error| format!("the server cannot be started: {error}"))?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (running.child.stdin.take(), running.child.stdout.take(), running.child.stderr.take())
+        else {
+            return Err("the server has no standard streams".to_owned());
+        };
+        let lines = Arc::new(Mutex::new(Vec::<String>::new()));
+        let kept = Arc::clone(&lines);
+        let reader = tokio::spawn(async move {
+            let mut input = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = input.next_line().await {
+                let mut kept = kept.lock().await;
+                if kept.len() == LINES {
+                    kept.remove(0);
+                }
+                kept.push(line.chars().take(500).collect());
+            }
+        });
+        let identity = Implementation::new("atelier-factory", env!("CARGO_PKG_VERSION"));
+        let lifecycle = ClientLifecycleMode::Discover {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+        };
+        let hello = ClientConfig::new(ClientCapabilities::default(), identity)
+            .serve_with_lifecycle((stdout, stdin), lifecycle);
+        let problem = match tokio::time::timeout(START, hello).await {
+            Ok(Ok(service)) => return Ok(Self { service, reader, running }),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", START.as_secs()),
+        };
+        drop(running);
+        let _ = reader.await;
+        let last = lines.lock().await.last().cloned().unwrap_or_default();
+        Err(format!("the server did not start: {problem}; {last}"))
+    }
+
+    /// The tools, as it lists them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn tools(&self) -> Result<Vec<Tool>, String> {
+        match tokio::time::timeout(CALL, self.service.list_all_tools()).await {
+            Ok(Ok(tools)) => Ok(tools),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("`tools/list` was not answered".to_owned()),
+        }
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// When the protocol breaks; a tool's own error is an answer.
+    pub async fn call(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<CallToolResult, String> {
+        let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        match tokio::time::timeout(CALL, self.service.call_tool(request)).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("`{tool}` was not answered")),
+        }
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&self) -> bool {
+        !self.service.is_closed()
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        let Self { service, reader, running, .. } = self;
+        let _ = tokio::time::timeout(Duration::from_secs(5), service.cancel()).await;
+        drop(running);
+        let _ = reader.await;
+    }
+}

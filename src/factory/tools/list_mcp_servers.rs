@@ -1,0 +1,86 @@
+//! `list_mcp_servers`.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::ToolError;
+use crate::factory::Factory;
+use crate::jobs::Failure;
+use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
+
+const DESCRIPTION: &str = "Lists the MCP servers that were made with create_mcp_server, newest first: what each was made from, how many tools it has, what was proven, the environment variables that it reads, and whether it runs.";
+
+/// Arguments of `list_mcp_servers`.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct Params {}
+
+/// Result of `list_mcp_servers`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Output {
+    #[schemars(skip)]
+    status: &'static str,
+    #[schemars(skip)]
+    message: String,
+    /// The servers.
+    servers: Vec<ServerLine>,
+}
+
+/// A server.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ServerLine {
+    /// Name, for further calls.
+    server_name: String,
+    /// Newest version.
+    version: i64,
+    /// `openapi`, `description` or `database`.
+    source: String,
+    /// Whether it runs now.
+    running: bool,
+    /// Folder of the package.
+    path: String,
+    /// Title, number of tools, hosts, variables and what was proven.
+    #[schemars(with = "serde_json::Map<String, Value>")]
+    summary: Value,
+}
+
+/// The tool.
+pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
+    let factory = Arc::clone(factory);
+    Tool::builder("list_mcp_servers", "List MCP servers", Toolset::Factory)
+        .description(DESCRIPTION)
+        .annotations(Annotations::READ)
+        .direct(portable_schema::<Output>(), move |call, _: Params| {
+            let factory = Arc::clone(&factory);
+            async move {
+                let made = factory.list(&call.context.principal).await.map_err(plain)?;
+                let servers: Vec<ServerLine> = made
+                    .into_iter()
+                    .map(|(server, running)| ServerLine {
+                        path: factory.folder_of(&server).to_string_lossy().into_owned(),
+                        summary: serde_json::from_str(&server.summary).unwrap_or_default(),
+                        server_name: server.name,
+                        version: server.version,
+                        source: server.source,
+                        running,
+                    })
+                    .collect();
+                let message = match servers.len() {
+                    0 => "No servers yet; `create_mcp_server` makes one.".to_owned(),
+                    1 => "1 server.".to_owned(),
+                    count => format!("{count} servers."),
+                };
+                Ok(DirectReply::Output(structured(&Output { status: "success", message, servers })))
+            }
+        })
+}
+
+/// The error of a failure that cannot suspend.
+pub(super) fn plain(failure: Failure) -> ToolError {
+    match failure {
+        Failure::Error(error) => error,
+        Failure::Suspend(_) => ToolError::internal("a look-up asked for a text"),
+    }
+}

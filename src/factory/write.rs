@@ -1,0 +1,99 @@
+//! The conversation with the author of a server's tools.
+
+use std::collections::BTreeMap;
+
+use minijinja::value::Value as PromptValue;
+use serde_json::Value;
+
+use super::error::{FactoryError, Refusal};
+use super::source::description::PACKAGES;
+use crate::jobs::{Ask, Failure, Run};
+use crate::llm::{ExpectedKind, Expects, Message, Outcome, Request};
+use crate::prompts::Prompts;
+
+/// Answers that a model may give: the first, and three that put it right.
+pub(super) const ATTEMPTS: u32 = 4;
+
+/// A conversation, kept over its rounds.
+pub(super) struct Conversation<'a> {
+    run: &'a Run,
+    prompts: &'a Prompts,
+    model: String,
+    request: Request,
+    problems: Vec<String>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(
+        run: &'a Run,
+        prompts: &'a Prompts,
+        model: &str,
+        description: &str,
+    ) -> Result<Self, Failure> {
+        let prompt = prompts
+            .render(
+                "factory/tools",
+                &run.delimiter(),
+                BTreeMap::from([
+                    ("description", PromptValue::from(description)),
+                    ("packages", PromptValue::from(PACKAGES.join(", "))),
+                ]),
+            )
+            .map_err(|error| Failure::Error(error.into()))?;
+        let request = Request::new(prompt.system, prompt.user, Expects::kind(ExpectedKind::Json));
+        Ok(Self { run, prompts, model: model.to_owned(), request, problems: Vec::new() })
+    }
+
+    /// Asks for tools; what was wrong with the last answer goes along.
+    pub(super) async fn ask(&mut self, attempt: u32) -> Result<Outcome, Failure> {
+        self.run
+            .complete(Ask {
+                step: format!("tools#{attempt}"),
+                model: Some(self.model.clone()).filter(|model| !model.trim().is_empty()),
+                request: self.request.clone(),
+                as_text: None,
+                attempt,
+                max_attempts: ATTEMPTS,
+                errors: self.problems.clone(),
+            })
+            .await
+    }
+
+    /// Adds an answer that cannot be used, and why.
+    pub(super) fn refuse(&mut self, answer: String, problems: Vec<String>) -> Result<(), Failure> {
+        let listed: Vec<String> = problems.iter().map(|problem| format!("- {problem}")).collect();
+        let repair = self
+            .prompts
+            .render(
+                "factory/repair",
+                &self.run.delimiter(),
+                BTreeMap::from([("problems", PromptValue::from(listed.join("\n")))]),
+            )
+            .map_err(|error| Failure::Error(error.into()))?;
+        // Vendors refuse an empty turn.
+        let said = if answer.trim().is_empty() { "(no answer)".to_owned() } else { answer };
+        self.request.messages.push(Message::assistant(said));
+        self.request.messages.push(Message::user(repair.user));
+        self.problems = problems;
+        Ok(())
+    }
+
+    /// The end of a conversation that came to nothing.
+    pub(super) fn given_up(self) -> FactoryError {
+        FactoryError::new(
+            Refusal::NoSpecification,
+            format!("after {ATTEMPTS} answers the tools still cannot be used: {}", self.problems.join("; ")),
+            "describe the server more plainly, name another `model`, or write `tool_specs` yourself",
+        )
+        .detail("problems", Value::from(self.problems))
+    }
+}
+
+/// The JSON of an answer.
+pub(super) fn json_of(answer: &str) -> Result<Value, Vec<String>> {
+    let text = match (answer.find('{'), answer.rfind('}')) {
+        (Some(start), Some(end)) if start < end => answer.get(start..=end).unwrap_or_default(),
+        _ => return Err(vec!["the answer holds no JSON object".to_owned()]),
+    };
+    serde_json::from_str(text).map_err(|error| vec![format!("the answer is no JSON: {error}")])
+}
