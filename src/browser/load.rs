@@ -164,6 +164,12 @@ async fn bring(
     let is_scripted = settled.field("scripted") == true || observer.progress().has_spoken;
     if rest == Rest::ForLooking || is_scripted {
         tokio::time::sleep(QUIET).await;
+        // A script may have taken up an endless loop meanwhile: then no answer comes.
+        let question = json!({"expression": "0", "returnByValue": true});
+        match page.command("Runtime.evaluate", question).await {
+            Ok(_) | Err(CommandError::Refused { .. }) => {}
+            Err(error @ CommandError::Closed) => return Err(error.into()),
+        }
     }
     Ok((LoadOutcome::Loaded, settled.field("title").as_str().unwrap_or_default().to_owned()))
 }
