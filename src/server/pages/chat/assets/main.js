@@ -27,6 +27,8 @@ const actions = {
   change: (entry) => composer.setText(`Change the ${entry.kind === "app" ? "app" : "document"} "${line(entry.name, 100)}": `),
   focus: () => composer.input.focus(),
   say: speak,
+  // What was said here just now is spoken from its first word, however fast the answer came.
+  isNew: (id) => id === page.said,
 };
 
 // --- saying ---------------------------------------------------------------------------------------
@@ -43,6 +45,7 @@ async function say(message) {
     await over();
   }
   const said = await api.post("turns", { conversation: page.id, choice: composer.chosen(), ...message });
+  page.said = said.turn;
   await load(said.conversation);
   history.replaceState(null, "", `#${said.conversation}`);
   scroll(true);

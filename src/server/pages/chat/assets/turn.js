@@ -41,7 +41,8 @@ export function fileChip(file, remove) {
 }
 
 export class TurnView {
-  // `actions`: edit(turn), retry(turn), branch(id), change(name), say(sentences).
+  // `actions`: edit(turn), retry(turn), branch(id), change(name), say(sentences),
+  // isNew(id).
   constructor(turn, actions) {
     this.turn = turn;
     this.actions = actions;
@@ -49,7 +50,7 @@ export class TurnView {
     this.nodes = new Map();
     this.dirty = new Set();
     this.spoken = new Map();
-    this.speaks = false;
+    this.speaks = Boolean(actions.isNew?.(turn.id));
     this.items = el("div", { class: "items" });
     this.meta = el("footer", { class: "meta" });
     this.waiting = el("p", { class: "waiting" }, el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")));
