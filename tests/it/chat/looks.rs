@@ -68,7 +68,7 @@ async fn everything_is_reached_by_keys_and_spoken_in_sentences() {
 
     // On a phone the list is away until it is asked for, and Escape closes it.
     let nav = "getComputedStyle(document.getElementById('side')).visibility";
-    assert_eq!(page.evaluate(nav).await, "hidden");
+    page.until(&format!("{nav} === 'hidden'")).await;
     page.click("#menu").await;
     page.until(&format!("{nav} === 'visible'")).await;
     assert_eq!(page.evaluate(focused).await, "new");
