@@ -45,24 +45,25 @@ outcome"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn code_starts_no_servers_unless_the_operator_says_so() {
-    let tools = || vec![echo("start_mcp_server"), echo("create_mcp_server")];
+    // Without its arguments the tool starts nothing; that it says so shows that it was reached.
     let code = attempt("start_mcp_server", &json!({}));
-    let closed = Lab::with(tools(), |_| {}).await;
+    let closed = Lab::with(Vec::new(), |_| {}).await;
     assert_eq!(closed.value(&code).await, "tool_not_allowed");
-    let listed = "[tool['name'] for tool in _list_tools() if 'server' in tool['name']]";
+    let listed = "[tool['name'] for tool in _list_tools() if tool['name'] in \
+                  ('create_mcp_server', 'start_mcp_server', 'stop_mcp_server')]";
     assert_eq!(closed.value(listed).await, json!([]));
-    assert_eq!(closed.call("start_mcp_server", json!({})).await.text("status"), "success");
+    assert_eq!(closed.call("start_mcp_server", json!({})).await.code(), "invalid_arguments");
     closed.close().await;
 
-    let opened = Lab::with(tools(), |config| config.python.may_manage_servers = true).await;
-    assert_eq!(opened.value(&code).await, "success");
+    let opened = Lab::with(Vec::new(), |config| config.python.may_manage_servers = true).await;
+    assert_eq!(opened.value(&code).await, "invalid_arguments");
     opened.close().await;
 
-    let named = Lab::with(tools(), |config| {
+    let named = Lab::with(Vec::new(), |config| {
         config.server.open_to_code = vec!["start_mcp_server".to_owned()];
     })
     .await;
-    assert_eq!(named.value(&code).await, "success");
+    assert_eq!(named.value(&code).await, "invalid_arguments");
     assert_eq!(named.value(&attempt("create_mcp_server", &json!({}))).await, "tool_not_allowed");
     named.close().await;
 }
