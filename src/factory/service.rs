@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::control::Controls;
 use super::draft::{Draft, refuse_failed};
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
@@ -47,12 +48,14 @@ pub struct FactoryParts {
     pub data_dir: PathBuf,
     /// Keeps servers running.
     pub host: Arc<dyn ServerHost>,
+    /// Finds the Python of packages.
+    pub environments: Arc<Environments>,
 }
 
 /// Makes servers and runs them.
 pub struct Factory {
     pub(super) parts: FactoryParts,
-    pub(super) environments: Environments,
+    pub(super) controls: Controls,
 }
 
 /// What a server is made from.
@@ -131,9 +134,7 @@ pub struct Created {
 impl Factory {
     /// A factory on these parts.
     pub fn new(parts: FactoryParts) -> Self {
-        let folder = parts.data_dir.join("environments");
-        let environments = Environments::new(&parts.config, folder);
-        Self { parts, environments }
+        Self { parts, controls: Controls::default() }
     }
 
     /// Makes a server, proves it and lists it.
@@ -222,7 +223,8 @@ impl Factory {
         let text = |path: &str| {
             files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str())
         };
-        self.environments.interpreter(text("requirements.txt"), text("requirements-dev.txt")).await
+        let environments = &self.parts.environments;
+        environments.interpreter(text("requirements.txt"), text("requirements-dev.txt")).await
     }
 
     pub(super) fn folder(&self) -> PathBuf {
