@@ -26,6 +26,8 @@ use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
 use crate::factory::host::environment::Environments;
+use crate::factory::inspect::{self, Inspected};
+use crate::factory::scan::{Report, Rules};
 use crate::factory::{self, Factory, FactoryParts};
 use crate::fetch::Fetcher;
 use crate::installation_key::InstallationKey;
@@ -100,6 +102,9 @@ pub enum AppError {
     /// The data folder cannot be used.
     #[error(transparent)]
     DataFolder(#[from] Problem),
+    /// A setting is understood only where it is used, and is wrong.
+    #[error(transparent)]
+    Setting(Problem),
     /// The store in the data folder cannot be used.
     #[error("the data folder {path} cannot be used: {source}")]
     Storage {
@@ -126,6 +131,25 @@ pub enum AppError {
 pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), AppError> {
     let sandbox = code_sandbox::sandbox(&config.python, &config.storage.data_dir)?;
     Ok((sandbox, code_sandbox::least(&config.python)?))
+}
+
+/// What the scan of packages looks for, as configured.
+///
+/// # Errors
+/// When a rule of the user cannot be used.
+pub fn scan_rules(config: &Config) -> Result<Rules, AppError> {
+    inspect::configured_rules(&config.factory).map_err(|error| {
+        AppError::Setting(Problem::new("factory.scan_rules", error.message, error.hint))
+    })
+}
+
+/// Scans files and folders with the rules of the configuration.
+///
+/// # Errors
+/// When a rule cannot be used, or something cannot be read.
+pub async fn scan_paths(config: &Config, paths: &[PathBuf]) -> Result<Report, AppError> {
+    let rules = scan_rules(config)?;
+    inspect::scan_paths(paths, &rules).await.map_err(|error| AppError::Tools(error.into()))
 }
 
 /// The outside things, each replaceable in tests.
@@ -224,6 +248,7 @@ impl App {
             data_dir: config.storage.data_dir.clone(),
             host: Arc::new(made_servers),
             environments,
+            rules: scan_rules(&config)?,
         }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
@@ -352,6 +377,14 @@ impl App {
         self.sandbox.close().await;
         self.warming.wait().await;
         self.renderer.shut_down().await;
+    }
+
+    /// Scans and tests the package of a made server in a folder.
+    ///
+    /// # Errors
+    /// When there is no package, or it cannot be read.
+    pub async fn inspect_package(&self, folder: &Path) -> Result<Inspected, ToolError> {
+        Ok(self.factory.inspect(folder).await?)
     }
 
     /// Gives a document another name; its address, versions and title stay.

@@ -93,8 +93,7 @@ impl MadeServers {
     /// A server's own name, or where another of those that its owner sees has it, one like it.
     fn free_name(&self, owner: &PrincipalId, name: &str) -> Result<String, String> {
         let numbered = |number: usize| {
-            let ending =
-                if number == 1 { "-made".to_owned() } else { format!("-made-{number}") };
+            let ending = if number == 1 { "-made".to_owned() } else { format!("-made-{number}") };
             let start: String = name.chars().take(LONGEST_NAME - ending.len()).collect();
             format!("{}{ending}", start.trim_end_matches(['_', '-']))
         };
@@ -133,10 +132,7 @@ impl ServerHost for MadeServers {
         let tools = tools.map_err(|error| error.message)?;
         Ok(Offered {
             catalog_name: placed.catalog_name,
-            tools: tools
-                .iter()
-                .map(|tool| (tool.name.clone(), tool.description.clone()))
-                .collect(),
+            tools: tools.iter().map(|tool| (tool.name.clone(), tool.description.clone())).collect(),
             isolation: self.launch.isolation().to_owned(),
         })
     }
@@ -230,9 +226,11 @@ impl Launch for MadeProgram {
                     self.most
                 )
             })?;
-            let python = self.environments.interpreter_of(&self.folder).await.map_err(
-                |reason| format!("there is no Python environment for it: {reason}"),
-            )?;
+            let python = self
+                .environments
+                .interpreter_of(&self.folder)
+                .await
+                .map_err(|reason| format!("there is no Python environment for it: {reason}"))?;
             let spec = StdioSpec { program: text(&python), ..spec.clone() };
             let mut launched = self.launch.launch(&spec).await?;
             launched.process = Box::new(Counted { process: launched.process, _place: place });

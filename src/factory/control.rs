@@ -12,7 +12,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::error::{FactoryError, Refusal};
 use super::host::running::{Offered, Standing, StartServer};
-use super::ir::Package;
+use super::ir::{Package, SourceKind};
 use super::names::prose;
 use super::service::Factory;
 use crate::jobs::Failure;
@@ -79,14 +79,6 @@ impl Factory {
         given: &BTreeMap<String, String>,
     ) -> Result<(MadeServer, Offered), Failure> {
         let made = self.find(principal, name, version).await?;
-        if !self.may_start() {
-            return Err(FactoryError::new(
-                Refusal::NotAllowed,
-                format!("`{}` is not started: this installation runs made servers only where the operator allows plain processes", made.name),
-                "the operator sets `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED); or run the package yourself: its README says how",
-            )
-            .into());
-        }
         let server = self.plan(principal, &made, given).await?;
         // Before anything changes: it may have to be downloaded.
         self.parts.environments.interpreter_of(&server.folder).await.map_err(|reason| {
@@ -146,7 +138,7 @@ impl Factory {
     /// Makes the catalog hold the servers of a principal that were started, and no others. What
     /// cannot be done is logged and tried again after a change.
     pub async fn restore(&self, principal: &PrincipalId) {
-        if !self.may_start() {
+        if !self.may_run(SourceKind::Openapi) {
             return;
         }
         let Some(rows) = self.started(principal).await else { return };
@@ -228,6 +220,16 @@ impl Factory {
                 "make the server again",
             )
         })?;
+        if !self.may_run(package.source) {
+            return Err(FactoryError::new(
+                Refusal::NotAllowed,
+                format!(
+                    "`{}` is not started: this installation runs made servers only where the operator allows plain processes",
+                    made.name
+                ),
+                "the operator sets `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED); or run the package yourself: its README says how",
+            ));
+        }
         let variables = self.variables(&package, given)?;
         Ok(StartServer {
             owner: principal.clone(),
@@ -259,9 +261,10 @@ impl Factory {
         Ok((made, was_noted || stood))
     }
 
-    /// Whether this installation runs made servers.
-    fn may_start(&self) -> bool {
-        self.parts.config.unsandboxed
+    /// Whether this installation runs servers that were made from this.
+    fn may_run(&self, source: SourceKind) -> bool {
+        let config = &self.parts.config;
+        config.unsandboxed || (config.unsandboxed_runtime && source != SourceKind::Description)
     }
 
     async fn find(

@@ -149,11 +149,7 @@ impl Caller {
 
     /// Starts the other servers that these names belong to, so that [`Self::check`] knows them.
     /// What fails here is said by the check.
-    pub async fn learn_named<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-        rights: &Rights,
-    ) {
+    pub async fn learn_named<'a>(&self, names: impl IntoIterator<Item = &'a str>, rights: &Rights) {
         let Ok(registry) = self.registry() else { return };
         let principal = rights.principal.as_ref();
         let foreign = names.into_iter().filter(|name| may_be_foreign(name));

@@ -102,8 +102,7 @@ impl Registry {
             return Err(self.unknown_tool(name, rights));
         }
         let tool = self.foreign.find(name, rights.principal.as_ref()).await?;
-        tool.filter(|tool| self.offers_foreign(tool))
-            .ok_or_else(|| self.unknown_tool(name, rights))
+        tool.filter(|tool| self.offers_foreign(tool)).ok_or_else(|| self.unknown_tool(name, rights))
     }
 
     async fn run_foreign(

@@ -10,7 +10,8 @@ use crate::factory::Factory;
 use crate::jobs::ToolOutput;
 use crate::registry::{Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Stops a server that start_mcp_server started: its tools leave the catalog. Its package stays.";
+const DESCRIPTION: &str =
+    "Stops a server that start_mcp_server started: its tools leave the catalog. Its package stays.";
 
 /// Arguments of `stop_mcp_server`.
 #[derive(Debug, Deserialize, JsonSchema)]

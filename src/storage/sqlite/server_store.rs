@@ -126,13 +126,12 @@ impl ServerStore for SqliteCatalog {
 
     async fn note_stopped(&self, principal: &PrincipalId, name: &str) -> StorageResult<bool> {
         let mut write = self.write().await?;
-        let ended =
-            sqlx::query("DELETE FROM started_server WHERE principal = $1 AND name = $2")
-                .bind(principal.as_str())
-                .bind(name)
-                .execute(&mut *write.transaction)
-                .await
-                .map_err(from_sqlx)?;
+        let ended = sqlx::query("DELETE FROM started_server WHERE principal = $1 AND name = $2")
+            .bind(principal.as_str())
+            .bind(name)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(from_sqlx)?;
         write.commit().await?;
         Ok(ended.rows_affected() > 0)
     }
@@ -146,8 +145,7 @@ impl ServerStore for SqliteCatalog {
         .fetch_all(&self.reader)
         .await
         .map_err(from_sqlx)?;
-        let started =
-            |(name, version, environment)| StartedServer { name, version, environment };
+        let started = |(name, version, environment)| StartedServer { name, version, environment };
         Ok(rows.into_iter().map(started).collect())
     }
 }
