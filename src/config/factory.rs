@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
 
-use super::secret::Secret;
+use super::secret::{MASK, Secret};
 
 /// MCP servers that are made here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +27,7 @@ pub struct FactoryConfig {
     pub unsandboxed_runtime: bool,
     /// Values of variables that made servers declare: keys, tokens, addresses. A server gets those
     /// that it declares, and no others.
+    #[serde(serialize_with = "masked")]
     pub variables: BTreeMap<String, String>,
     /// `TAVILY_API_KEY`: key of the service that searches the web for descriptions.
     pub tavily_api_key: Option<Secret>,
@@ -38,6 +39,14 @@ pub struct FactoryConfig {
     pub scan_rules: Vec<ScanRule>,
     /// Findings of this severity and above are not let through.
     pub scan_gate: ScanGate,
+}
+
+/// The names alone: whatever prints the configuration must not print the values.
+fn masked<S: Serializer>(
+    variables: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(variables.keys().map(|name| (name, MASK)))
 }
 
 /// A rule of the user for the scan of packages.

@@ -142,7 +142,7 @@ impl Layer {
                 .chain(key.split("__"))
                 .map(str::to_ascii_lowercase)
                 .collect();
-            if schema.kind(&path) == Some(Kind::Value) {
+            if schema.kind(&path) == Some(Kind::Value) || schema.is_free(&path) {
                 layer.text(schema, path, text, source(name));
             } else {
                 layer.problems.push(Problem::new(

@@ -5,14 +5,16 @@
 //! restart, until it is stopped: each look at the catalog compares with the rows.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::error::{FactoryError, Refusal};
 use super::host::running::{Offered, Standing, StartServer};
 use super::ir::{Package, SourceKind};
+use super::load::{Fetched, Loader};
 use super::names::prose;
 use super::service::Factory;
 use crate::jobs::Failure;
@@ -230,7 +232,8 @@ impl Factory {
                 "the operator sets `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED); or run the package yourself: its README says how",
             ));
         }
-        let variables = self.variables(&package, given)?;
+        let named = self.named_files(made)?;
+        let variables = self.variables(&package, &named, given)?;
         Ok(StartServer {
             owner: principal.clone(),
             noted: StartedServer {
@@ -241,6 +244,7 @@ impl Factory {
             folder,
             variables,
             hosts: package.hosts,
+            files: named.into_values().map(PathBuf::from).collect(),
         })
     }
 
@@ -286,13 +290,38 @@ impl Factory {
         })
     }
 
+    /// The files that the call which made the server named, by their variables. That they lie in
+    /// allowed folders is looked at anew: the operator may have thought better of it.
+    fn named_files(&self, made: &MadeServer) -> Result<BTreeMap<String, String>, FactoryError> {
+        let summary: Value = serde_json::from_str(&made.summary).unwrap_or_default();
+        let files: BTreeMap<String, String> = summary
+            .get("files")
+            .and_then(|files| serde_json::from_value(files.clone()).ok())
+            .unwrap_or_default();
+        let loader = Loader {
+            fetcher: &self.parts.fetcher,
+            allowed_roots: &self.parts.config.allowed_roots,
+            fetched: Fetched::default(),
+        };
+        for path in files.values() {
+            loader.allowed(Path::new(path))?;
+        }
+        Ok(files)
+    }
+
     /// Of all variables those that the package declares; secrets come from the operator alone.
     fn variables(
         &self,
         package: &Package,
+        named: &BTreeMap<String, String>,
         given: &BTreeMap<String, String>,
     ) -> Result<BTreeMap<String, String>, FactoryError> {
-        let mut values = BTreeMap::new();
+        let declared = |name: &String| package.environment.iter().any(|entry| &entry.name == name);
+        let mut values: BTreeMap<String, String> = named
+            .iter()
+            .filter(|(name, _)| declared(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         for variable in &package.environment {
             let configured = self
                 .parts

@@ -164,10 +164,14 @@ async fn read(path: &Path) -> Result<Vec<PackageFile>, FactoryError> {
     Ok(files)
 }
 
+fn is_program(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("py"))
+}
+
 /// A file as text. A program that is none is handed over as one that cannot be read; other files
 /// that are no text, or large, are left aside.
 async fn text_of(path: &Path, shown: String) -> std::io::Result<Option<PackageFile>> {
-    let is_program = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("py"));
+    let is_program = is_program(path);
     if tokio::fs::metadata(path).await?.len() > FILE_BYTES && !is_program {
         return Ok(None);
     }
@@ -266,7 +270,7 @@ async fn own_programs(folder: &Path, package: &Package) -> Result<BTreeSet<Strin
     let mut own: BTreeSet<String> = read(folder)
         .await?
         .into_iter()
-        .filter(|file| file.path.ends_with(".py") && !is_ours(file))
+        .filter(|file| is_program(Path::new(&file.path)) && !is_ours(file))
         .map(|file| file.path)
         .collect();
     for tool in &package.tools {

@@ -174,6 +174,7 @@ impl Factory {
             None => None,
         };
         let mut log = ExecutionLog::new(self.parts.config.variables.values());
+        let mut named = BTreeMap::new();
         let (draft, model_used) = if let Some(given) = &call.openapi {
             run.progress(5.0, Some(100.0), "reading the description");
             let (bundle, shown) = loader.load(given).await?;
@@ -209,6 +210,7 @@ impl Factory {
         } else if let Some(given) = &call.database_url {
             run.progress(5.0, Some(100.0), "reading the database");
             let sourced = from_database::sourced(&call, given, &self.parts.config, &loader).await?;
+            named.extend(from_database::named_file(given, &loader));
             log.step(
                 "introspect",
                 format!(
@@ -236,7 +238,7 @@ impl Factory {
             let words = description::check(call.description.as_deref().unwrap_or_default())?;
             Box::pin(self.written(run, &call, (words, signing), &templates, &mut log)).await?
         };
-        self.publish(run, draft, output, model_used).await
+        self.publish(run, (draft, named), output, model_used).await
     }
 
     pub(super) async fn interpreter(&self, files: &[PackageFile]) -> Result<PathBuf, String> {
@@ -254,7 +256,7 @@ impl Factory {
     async fn publish(
         &self,
         run: &Run,
-        draft: Draft,
+        (draft, named): (Draft, BTreeMap<String, String>),
         output: Option<PathBuf>,
         model_used: Option<String>,
     ) -> Result<Created, Failure> {
@@ -277,6 +279,7 @@ impl Factory {
             "mode": package.mode,
             "hosts": package.hosts,
             "environment": package.environment,
+            "files": named,
             "self_test": self_test,
         });
         let made = self

@@ -242,6 +242,8 @@ async fn secrets_are_never_printed() {
     let proxy = format!("http://me:{CANARY}@127.0.0.1:9");
     let world = Installation::new()
         .with("GEMINI_API_KEY", CANARY)
+        .with("TAVILY_API_KEY", CANARY)
+        .with("ATELIER_FACTORY__VARIABLES__TOKEN", CANARY)
         .with("ANTHROPIC_API_KEY", CANARY)
         .with("HTTPS_PROXY", proxy)
         .with("ATELIER_LOG", "trace");

@@ -42,6 +42,8 @@ mod jobs;
 #[cfg(test)]
 mod llm;
 #[cfg(test)]
+mod made;
+#[cfg(test)]
 mod patch;
 #[cfg(test)]
 mod product;

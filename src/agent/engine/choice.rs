@@ -98,7 +98,7 @@ impl Engine {
                 format!("no tools of the MCP servers `{}` are at hand", missing.join("`, `")),
             )
             .hint(
-                "name them in `mcp_servers.json`, and see with `atelier tools` what they offer",
+                "name them in `mcp_servers.json`, or start made ones with start_mcp_server; search_tools shows what they offer",
             ));
         }
         let mut patterns: Vec<&str> = choice.names.iter().map(String::as_str).collect();

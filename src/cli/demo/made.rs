@@ -2,17 +2,24 @@
 //! proven, started and called; where there is no Python for them, the demo says so and goes on.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tokio_util::sync::CancellationToken;
 
-use super::super::CommandError;
+use super::super::{CommandError, tools};
 use super::Made;
 use super::client::Client;
 use super::costs_api::CostsApi;
+use crate::app::App;
 
 /// The folder of the database, below the data folder.
 pub(super) const FOLDER: &str = "demo/servers";
+
+/// Names of the two.
+const OF_API: &str = "costs_api";
+const OF_DATABASE: &str = "trips_database";
 
 const DOCUMENT: &str = include_str!("../../../examples/demo/servers/costs_api.yaml");
 const SCHEMA: &str = include_str!("../../../examples/demo/servers/trips.sql");
@@ -21,7 +28,7 @@ const SCHEMA: &str = include_str!("../../../examples/demo/servers/trips.sql");
 pub(super) async fn of_api(client: &Client, api: &CostsApi) -> Result<Made, CommandError> {
     let arguments = json!({
         "openapi": DOCUMENT,
-        "name": "costs_api",
+        "name": OF_API,
         "options": {"base_url": api.base_url()},
     });
     let mut lines =
@@ -49,7 +56,7 @@ pub(super) async fn of_database(client: &Client, data_dir: &Path) -> Result<Made
             CommandError::failed(format!("`{}` cannot be made: {error}", file.display()))
         })?;
     }
-    let arguments = json!({"database_url": file, "name": "trips_database"});
+    let arguments = json!({"database_url": file, "name": OF_DATABASE});
     let mut lines = vec![format!("from: {}", file.display())];
     if let Some(server) = made(client, arguments, &mut lines).await? {
         let paid = called(client, &server, "list_paid", json!({}), &mut lines);
@@ -67,6 +74,19 @@ pub(super) async fn of_database(client: &Client, data_dir: &Path) -> Result<Made
         lines.push(format!("answer: {}", rows.join(", ")));
     }
     Ok(Made { lines, picture: None })
+}
+
+/// Stops what was started: the API ends with the demo, and what stays started would stand in the
+/// catalog of every later session.
+pub(super) async fn leave(app: &Arc<App>) {
+    for name in [OF_API, OF_DATABASE] {
+        let context = tools::context(app, CancellationToken::new());
+        let stop = json!({"server_name": name});
+        let outcome = app.registry.call("stop_mcp_server", stop, context).await;
+        if outcome.is_error {
+            tracing::debug!(server = name, "the demo's server was not stopped");
+        }
+    }
 }
 
 /// Makes and starts a server; its name in the catalog, or why it does not run, as a line.

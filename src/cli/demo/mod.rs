@@ -143,6 +143,7 @@ pub(super) async fn run(
             shutdown.cancelled().await;
         }
     }
+    made::leave(&app).await;
     shutdown.cancel();
     let served = served.await;
     beside.stop(&app).await;

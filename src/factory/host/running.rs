@@ -20,6 +20,8 @@ pub struct StartServer {
     pub variables: BTreeMap<String, String>,
     /// Hosts that it may talk to.
     pub hosts: Vec<String>,
+    /// Files of others that it works on: its database. All lie in allowed folders.
+    pub files: Vec<PathBuf>,
 }
 
 impl std::fmt::Debug for StartServer {

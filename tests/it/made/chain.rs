@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Api, installation};
 use crate::support::product::{Installation, StdioClient, get};
+use crate::transport::http_client::plain_client;
 
 /// Names of the tools that a search finds.
 async fn found(client: &mut StdioClient, query: &str) -> Vec<String> {
@@ -22,6 +23,17 @@ async fn made(client: &mut StdioClient, api: &Api) -> Value {
 
 async fn listed(client: &mut StdioClient) -> Value {
     client.call("list_mcp_servers", json!({})).await["servers"][0].clone()
+}
+
+/// A call as the script of a hosted page sends it.
+async fn page_call(url: &str, tool: &str) -> Value {
+    let (_, page) = get(url).await;
+    let (_, rest) = page.rsplit_once("})({").expect("the page has its script");
+    let (boot, _) = rest.split_once(");</script>").unwrap();
+    let boot: Value = serde_json::from_str(&format!("{{{boot}")).unwrap();
+    let body = json!({"token": boot["tools"]["token"], "tool_name": tool, "arguments": {}});
+    let request = plain_client().post(format!("{url}call")).header("origin", "null").json(&body);
+    request.send().await.unwrap().json().await.unwrap()
 }
 
 /// Processes that serve a package of this installation.
@@ -99,7 +111,11 @@ async fn a_made_server_is_called_by_every_way_until_it_is_stopped() {
         "mcp_tool_names": ["trips__listTrips"],
     });
     let app = client.call("create_web_app", app).await;
-    assert!(matches!(app["status"].as_str(), Some("success" | "warning")), "{app:#}");
+    let url = app["url"].as_str().unwrap_or_else(|| panic!("{app:#}")).to_owned();
+    let from_page = page_call(&url, "trips__listTrips").await;
+    assert_eq!(from_page["result"]["result"]["data"][0]["to"], "Porto", "{from_page:#}");
+    let other = page_call(&url, "trips__addTrip").await;
+    assert_eq!(other["code"], "tool_not_allowed", "{other:#}");
 
     // From a workflow, with the host as its model.
     let mut run =
@@ -113,7 +129,8 @@ async fn a_made_server_is_called_by_every_way_until_it_is_stopped() {
         run = client.call("submit_completion", json!({"handle": handle, "text": text})).await;
     }
     assert_eq!(run["answer"], "Take the train to Faro.", "{run:#}");
-    assert_eq!(run["tool_calls"], json!([{"tool": "trips__listTrips", "ok": true}]), "{run:#}");
+    let call = &run["tool_calls"][0];
+    assert_eq!((&call["tool"], &call["ok"]), (&json!("trips__listTrips"), &json!(true)), "{run:#}");
 
     // Ended from outside, it costs at most the call that meets it.
     let [process] = processes(&installation)[..] else { panic!("one process runs") };

@@ -31,7 +31,9 @@ async fn names(server: &HttpBench, who: &str) -> Vec<String> {
 #[tokio::test]
 async fn servers_belong_to_who_made_them() {
     let (of_ada, of_bob) = (Api::start().await, Api::start().await);
+    let folder = tempfile::tempdir().unwrap();
     let bench = Bench::with(|config| {
+        config.storage.data_dir = folder.path().to_owned();
         config.limits.answer_budget_s = 60.0;
         config.factory.environment = Some(environment());
         config.factory.unsandboxed = true;
