@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::calls::{ASK_TOOL, CallServer, Came, Function};
 use super::outcome::CallRecord;
+use crate::error::ToolError;
 use crate::jobs::{CompletionRequest, Failure, Run};
 use crate::llm;
 use crate::registry::OpenQuestion;
@@ -93,6 +94,14 @@ impl Live {
     /// Calls so far, in the order in which they were made, and how many more there were.
     pub(super) fn records(&mut self) -> (Vec<CallRecord>, u32) {
         (std::mem::take(&mut self.records), self.unlisted)
+    }
+
+    /// Writes down what its calls resulted in.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn settle(&self) -> Result<(), ToolError> {
+        self.server.settle().await
     }
 
     /// Goes on until the run ends or has to wait for the host.
