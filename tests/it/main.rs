@@ -41,6 +41,7 @@ mod factory_sign_in;
 mod jobs;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
 mod llm;
 #[cfg(test)]
 mod made;
