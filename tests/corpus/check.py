@@ -17,14 +17,17 @@ NAMES = {"null", "boolean", "object", "array", "number", "string", "integer"}
 class Checker:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.registry: Any = None
+        self.registries: dict[bool, Any] = {}
 
-    def fits(self, schema: Any, value: Any) -> bool:
-        if self.registry is None:
-            whole = Resource(contents=convert(self.document.root, self.document.edition), specification=DRAFT202012)
-            self.registry = Registry().with_resource("urn:document", whole)
+    def fits(self, schema: Any, value: Any, strict: bool) -> bool:
+        """Not strict: several branches of `oneOf` may take the value. Descriptions whose branches
+        overlap are common; what tells them apart is their discriminator, which no validator reads."""
+        edition = self.document.edition
+        if strict not in self.registries:
+            whole = Resource(contents=convert(self.document.root, edition, strict), specification=DRAFT202012)
+            self.registries[strict] = Registry().with_resource("urn:document", whole)
         try:
-            validator = jsonschema.Draft202012Validator(convert(schema, self.document.edition), registry=self.registry)
+            validator = jsonschema.Draft202012Validator(convert(schema, edition, strict), registry=self.registries[strict])
             return validator.is_valid(without_files(value))
         except Exception:  # noqa: BLE001 - a schema that is none says nothing about the value
             return True
@@ -38,10 +41,10 @@ def without_files(value: Any) -> Any:
     return [without_files(item) for item in value] if isinstance(value, list) else value
 
 
-def convert(value: Any, edition: int) -> Any:
+def convert(value: Any, edition: int, strict: bool) -> Any:
     """JSON Schema 2020-12 for requests, of whatever edition."""
     if isinstance(value, list):
-        return [convert(item, edition) for item in value]
+        return [convert(item, edition, strict) for item in value]
     if not isinstance(value, dict):
         return value
     reference = value.get("$ref")
@@ -49,8 +52,10 @@ def convert(value: Any, edition: int) -> Any:
         target = {"$ref": "urn:document" + reference}
         if edition != 31:
             return target
-        return {**{key: convert(item, edition) for key, item in value.items() if key != "$ref"}, **target}
-    result = {key: convert(item, edition) for key, item in value.items()}
+        return {**{key: convert(item, edition, strict) for key, item in value.items() if key != "$ref"}, **target}
+    result = {key: convert(item, edition, strict) for key, item in value.items()}
+    if not strict and isinstance(result.get("oneOf"), list) and "anyOf" not in result:
+        result["anyOf"] = result.pop("oneOf")
     properties = value.get("properties")
     if isinstance(properties, dict) and isinstance(value.get("required"), list):
         result["required"] = [name for name in value["required"] if not (isinstance(properties.get(name), dict) and properties[name].get("readOnly") is True)]

@@ -74,7 +74,7 @@ class Planner:
     def fitting(self, schema: Any, awkward: bool, full: bool, avoid: str = "", files: bool = False) -> Any:
         """The first value, over all choices, that a validator takes too."""
         last: Exception = Impossible("no value fits")
-        seen = []
+        seen: list[Any] = []
         for extent in (full, False) if full else (False,):
             for pick in range(6):
                 maker = Maker(self.document, awkward, extent, pick)
@@ -89,8 +89,11 @@ class Planner:
                 if value in seen:
                     break
                 seen.append(value)
-                if self.checker is None or self.checker.fits(schema, value):
+                if self.checker is None or self.checker.fits(schema, value, strict=True):
                     return value
+        for value in seen:
+            if self.checker.fits(schema, value, strict=False):
+                return value
         raise last
 
     def value(self, parameter: Parameter, awkward: bool, full: bool) -> Any:
@@ -104,6 +107,9 @@ class Planner:
         if parameter.place == "header":
             avoid += ",="
         value = self.fitting(parameter.schema, awkward, full, avoid)
+        if value in ({}, []) and not full:
+            # What is empty is not there, and this one must be.
+            value = self.fitting(parameter.schema, awkward, True, avoid)
         if parameter.place == "path" and value in ("", ".", ".."):
             raise Impossible("an empty segment")
         return value
@@ -441,10 +447,12 @@ def in_credentials(document: Document, operation: Operation, request: Request, p
     mentioned = {name for requirement in operation.security for name in requirement}
     met_all, problems = [], []
     sent: dict[str, bool] = {}
+    shared: set[str] = set()
     for name in mentioned:
         scheme = document.resolve(document.schemes.get(name) or {})
-        if name not in given:
-            sent[name] = False
+        if not scheme or name not in given:
+            # Nobody can meet what the document does not describe.
+            sent[name] = not scheme
             continue
         kind, value = scheme.get("type"), given[name]
         if kind == "apiKey":
@@ -465,9 +473,13 @@ def in_credentials(document: Document, operation: Operation, request: Request, p
             else:
                 wanted = f"{'bearer' if http in ('', 'bearer') else http} {value}"
             lines = request.all("authorization")
+            shared.add(name)
             sent[name] = len(lines) == 1 and lines[0].split(" ")[0].lower() == wanted.split(" ")[0] and lines[0].split(" ", 1)[1] == wanted.split(" ", 1)[1]
     for requirement in operation.security:
         missing = [name for name in requirement if not sent[name]]
+        # A request has one `Authorization`: of two schemes that want it, one is met.
+        if shared.issuperset(missing) and any(sent[name] for name in requirement if name in shared):
+            missing = []
         (problems if missing else met_all).append(missing)
     if operation.security and not met_all:
         raise Wrong(f"the credentials {problems[0]} were not sent")
@@ -579,6 +591,8 @@ def as_form(pairs: list[Any], name: str, item: Any, special: dict[str, Any]) -> 
 
 def in_parts(document: Document, media: Media, value: dict[str, Any], content_type: str, body: bytes) -> None:
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode() + b"\r\n\r\n" + body)
+    if all(item is None for item in value.values()) and not message.is_multipart():
+        return
     if not message.is_multipart():
         raise Wrong("the body has no parts")
     parts = [(str(part.get_param("name", header="content-disposition")), part.get_filename(), part.get("content-type"), part.get_payload(decode=True) or b"") for part in message.iter_parts()]

@@ -96,7 +96,7 @@ class Package:
             url = url.replace("{" + name + "}", variable["default"])
         return url.rstrip("/") if url.startswith(("http://", "https://")) else None
 
-    def credentials(self) -> tuple[dict[str, str], dict[str, Any]]:
+    def credentials(self, certificates: str = "") -> tuple[dict[str, str], dict[str, Any]]:
         """Environment, and what each scheme was given."""
         environment: dict[str, str] = {}
         given: dict[str, Any] = {}
@@ -113,6 +113,8 @@ class Package:
                 environment[scheme["variable"]] = given[name]
             else:
                 given[name] = None
+                environment[scheme["certificate"]] = f"{certificates}/certificate.pem"
+                environment[scheme["key"]] = f"{certificates}/key.pem"
         return environment, given
 
     def call(self, tool: dict[str, Any], plan: Plan) -> tuple[str, dict[str, Any]]:
