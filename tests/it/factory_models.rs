@@ -1,7 +1,7 @@
 //! Tools that a model wrote, with the real binary: whatever its answer fails at, it is told and asked
 //! again; what cannot be put right is an error with its log, and nothing of it stays.
 
-use fake_llm::{FakeLlm, Reply, Script};
+use fake_llm::{FakeLlm, Reply, Rule, Script};
 use serde_json::{Value, json};
 
 use crate::support::factory_python::environment;
@@ -53,7 +53,7 @@ fn bad(what: &str) -> (String, &'static str) {
 async fn model(stages: &[&str], end: Option<String>) -> FakeLlm {
     let mut script = Script::new();
     for stage in stages {
-        script = script.reply(Reply::text(bad(stage).0));
+        script = script.rule(Rule::reply(Reply::text(bad(stage).0)).times(1));
     }
     if let Some(end) = end {
         script = script.reply(Reply::text(end));
