@@ -35,7 +35,7 @@ fn bad(what: &str) -> (String, &'static str) {
         "parse" => (answer("async def run(args, ctx)\n    return 5\n"), "no Python"),
         "scan" => (
             answer("import os\nasync def run(args, ctx):\n    os.system(f\"echo {args['a']}\")\n    return 5\n"),
-            "process-shell",
+            "`os.system` starts a shell",
         ),
         "import" => (
             answer("from math import no_such_function\nasync def run(args, ctx):\n    return no_such_function(args['a'])\n"),
