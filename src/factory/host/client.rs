@@ -75,7 +75,7 @@ impl ServerProcess {
         };
         drop(running);
         let _ = reader.await;
-        let last = lines.lock().await.last().cloned().unwrap_or_default();
+        let last = last_words(&lines.lock().await);
         Err(format!("the server did not start: {problem}; {last}"))
     }
 
@@ -120,4 +120,20 @@ impl ServerProcess {
         drop(running);
         let _ = reader.await;
     }
+}
+
+/// The line that says why a program ended: its last error, out of the frames that Python draws
+/// around errors of several tasks; else its last line.
+fn last_words(lines: &[String]) -> String {
+    let plain = |line: &String| {
+        line.trim_start_matches([' ', '|', '+', '-']).trim_end_matches([' ', '-']).to_owned()
+    };
+    let is_error = |line: &String| {
+        let name = line.split(':').next().unwrap_or_default();
+        line.contains(": ")
+            && !name.contains(' ')
+            && ["Error", "Exception", "Failure", "Exit"].iter().any(|end| name.ends_with(end))
+    };
+    let told: Vec<String> = lines.iter().map(plain).filter(|line| !line.is_empty()).collect();
+    told.iter().rev().find(|line| is_error(line)).or(told.last()).cloned().unwrap_or_default()
 }
