@@ -234,3 +234,45 @@ async fn a_server_of_a_database_is_made() {
     assert_eq!(made["self_test"]["level"], "tested", "{made:#}");
     assert_eq!(made["server_name"], "shop");
 }
+
+#[tokio::test]
+async fn references_to_private_addresses_are_never_fetched() {
+    let shop = Shop::open(|_| {}).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let parameter = |reference: &str| {
+        json!({"get": {"parameters": [{"$ref": reference}], "responses": {"200": {"description": "ok"}}}})
+    };
+    let document = json!({
+        "openapi": "3.0.3",
+        "info": {"title": "Refs", "version": "1"},
+        "servers": [{"url": "https://api.example.com"}],
+        "paths": {
+            "/beside": parameter("beside.json#/limit"),
+            "/local": parameter(&format!("http://{address}/far.json#/limit")),
+            "/cloud": parameter("http://169.254.169.254/latest#/limit"),
+            "/outside": parameter("../outside.json#/limit"),
+        },
+    });
+    let beside = json!({"limit": {"name": "limit", "in": "query", "schema": {"type": "integer"}}});
+    std::fs::write(shop.folder.path().join("beside.json"), beside.to_string()).unwrap();
+    let path = shop.folder.path().join("api.json");
+    std::fs::write(&path, document.to_string()).unwrap();
+    let made = shop.made(json!({"openapi": path})).await;
+    // The positive control is the one that lies beside it.
+    assert_eq!(made["tools"][0]["name"], "get_beside", "{made:#}");
+    assert_eq!((&made["tool_count"], &made["skipped_count"]), (&json!(1), &json!(3)), "{made:#}");
+    for (operation, reason) in [
+        ("GET /local", "not on the public internet"),
+        ("GET /cloud", "not on the public internet"),
+        ("GET /outside", "there is no such file"),
+    ] {
+        let skipped = made["skipped"].as_array().unwrap();
+        let told = skipped.iter().find(|one| one["operation"] == operation).unwrap();
+        assert!(told["reason"].as_str().unwrap().contains(reason), "{told}");
+    }
+    // Nobody knocked.
+    let knocked = listener.accept().map(drop).unwrap_err();
+    assert_eq!(knocked.kind(), std::io::ErrorKind::WouldBlock);
+}

@@ -19,7 +19,7 @@ struct Program {
     declared: Declared,
 }
 
-/// Share of faulty programs that something is said of, and of harmless ones.
+/// Share of faulty programs that something is said of, and of harmless ones of which nothing is.
 pub(super) fn against_bandit(root: &Path) -> anyhow::Result<Vec<Section>> {
     let fixtures = root.join("tests/fixtures/factory");
     let labelled = labelled(&fixtures.join("scan"))?;
@@ -36,26 +36,29 @@ pub(super) fn against_bandit(root: &Path) -> anyhow::Result<Vec<Section>> {
             })
             .map(|program| program.file.clone())
             .collect();
-        let share = |named: &BTreeSet<String>, faulty: bool| {
+        let share = |named: &BTreeSet<String>, is_faulty: bool| {
             let of: Vec<&Program> =
-                programs.iter().filter(|program| program.faulty == faulty).collect();
-            let said = of.iter().filter(|program| named.contains(&program.file)).count();
-            percent(said, of.len())
+                programs.iter().filter(|program| program.faulty == is_faulty).collect();
+            // Right is what is said of a faulty one, and what is not said of a harmless one.
+            let right =
+                of.iter().filter(|program| named.contains(&program.file) == is_faulty).count();
+            percent(right, of.len())
         };
         let faulty = programs.iter().filter(|program| program.faulty).count();
         let harmless = programs.len() - faulty;
-        for (is_faulty, what, count) in
-            [(true, "Faulty programs that are seen", faulty), (false, "False alarms", harmless)]
-        {
+        for (is_faulty, what, count) in [
+            (true, "faulty programs that are seen", faulty),
+            (false, "harmless programs that are left alone", harmless),
+        ] {
             sections.push(Section {
-                title: format!("Scan: {} ({name} set)", what.to_lowercase()),
+                title: format!("Scan: {what} ({name} set)"),
                 note: format!("{count} programs of tools. Of bandit's findings those that only say that a module was imported are left aside."),
                 unit: "%",
                 sides: vec![
                     ("Atelier".to_owned(), vec![share(&ours, is_faulty)]),
                     ("bandit".to_owned(), vec![share(&theirs, is_faulty)]),
                 ],
-                larger_is_better: is_faulty,
+                larger_is_better: true,
             });
         }
     }
