@@ -241,9 +241,7 @@ async fn references_to_private_addresses_are_never_fetched() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let parameter = |reference: &str| {
-        json!({"get": {"parameters": [{"$ref": reference}], "responses": {"200": {"description": "ok"}}}})
-    };
+    let parameter = |reference: &str| json!({"get": {"parameters": [{"$ref": reference}], "responses": {"200": {"description": "ok"}}}});
     let document = json!({
         "openapi": "3.0.3",
         "info": {"title": "Refs", "version": "1"},
