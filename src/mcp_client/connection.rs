@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest,
     InputRequiredResult, ListToolsRequest, PaginatedRequestParams, ProtocolVersion, RequestId,
-    RequestMetaObject, ServerResult, Tool,
+    ServerResult, Tool,
 };
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, Peer, PeerRequestOptions, RoleClient,
@@ -101,15 +101,16 @@ impl Connection {
     async fn request(
         &self,
         request: ClientRequest,
-        meta: Option<RequestMetaObject>,
+        progress: &ProgressSink,
     ) -> Result<ServerResult, ClientError> {
-        let mut options = PeerRequestOptions::no_options();
-        options.meta = meta;
+        let options = PeerRequestOptions::no_options();
         let sent = self.peer.send_cancellable_request(request, options).await;
         let handle = match sent {
             Ok(handle) => handle,
             Err(error) => return Err(self.failed(error).await),
         };
+        // Every request carries a token that the library made up; another one would be replaced.
+        let _listener = self.shared.listen(&handle.progress_token, progress);
         let mut abandoned = Abandoned { peer: self.peer.clone(), id: Some(handle.id.clone()) };
         let answer = handle.await_response().await;
         abandoned.id = None;
@@ -153,7 +154,7 @@ impl ToolClient for Connection {
         for _ in 0..MOST_PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor.clone());
             let request = ListToolsRequest::with_param(params);
-            let answer = self.request(ClientRequest::ListToolsRequest(request), None).await;
+            let answer = self.request(ClientRequest::ListToolsRequest(request), &ProgressSink::none()).await;
             let next = match answer {
                 Ok(ServerResult::ListToolsResult(page)) => {
                     listing.tools.extend(page.tools.into_iter().map(listed));
@@ -195,16 +196,10 @@ impl ToolClient for Connection {
         arguments: Map<String, Value>,
         progress: &ProgressSink,
     ) -> Result<ToolAnswer, ClientError> {
-        let listener = self.shared.listen(progress);
         let mut params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         for _ in 0..MOST_QUESTIONS {
-            let meta = listener.as_ref().map(|listener| {
-                let mut meta = RequestMetaObject::default();
-                meta.set_progress_token(listener.token());
-                meta
-            });
             let request = CallToolRequest::new(params.clone());
-            match self.request(ClientRequest::CallToolRequest(request), meta).await? {
+            match self.request(ClientRequest::CallToolRequest(request), progress).await? {
                 ServerResult::CallToolResult(result) => {
                     let content = result
                         .content
@@ -236,7 +231,7 @@ impl ToolClient for Connection {
         } else {
             ClientRequest::ListToolsRequest(ListToolsRequest::default())
         };
-        match self.request(request, None).await {
+        match self.request(request, &ProgressSink::none()).await {
             // An error is a sign of life as well.
             Ok(_) | Err(ClientError::Refused { .. } | ClientError::Nonsense(_)) => Ok(()),
             Err(error) => Err(error),

@@ -1,8 +1,8 @@
 //! What other servers may ask of us: their roots, and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::ClientHandler;
 use rmcp::model::{
@@ -22,8 +22,38 @@ pub(super) struct Shared {
     roots: Vec<Root>,
     /// How often the server said that its tools changed.
     pub(super) list_changes: AtomicU64,
-    progress: Mutex<HashMap<i64, ProgressSink>>,
-    next_token: AtomicU64,
+    heard: Mutex<Heard>,
+}
+
+/// Most reports that are kept for calls whose token is not known yet.
+const EARLY: usize = 32;
+
+/// Who listens to which progress, and what came before anybody did.
+#[derive(Debug, Default)]
+struct Heard {
+    /// By token: where it goes, and the highest figure so far.
+    sinks: HashMap<i64, (ProgressSink, f64)>,
+    /// The protocol library makes up a request's token and tells it after the request went out, so
+    /// a quick server may be faster than we are.
+    early: VecDeque<(i64, Progress)>,
+}
+
+impl Heard {
+    /// Passes a report on. The library hands reports over side by side, so an earlier one may come
+    /// late: figures of one call only rise.
+    fn take(&mut self, token: i64, progress: Progress) {
+        let Some((sink, highest)) = self.sinks.get_mut(&token) else {
+            if self.early.len() >= EARLY {
+                self.early.pop_front();
+            }
+            self.early.push_back((token, progress));
+            return;
+        };
+        if progress.value >= *highest {
+            *highest = progress.value;
+            sink.send(&progress);
+        }
+    }
 }
 
 impl Shared {
@@ -31,16 +61,26 @@ impl Shared {
         Arc::new(Self { roots, ..Self::default() })
     }
 
-    /// Passes the progress of a call on for as long as the listener lives.
-    pub(super) fn listen(self: &Arc<Self>, sink: &ProgressSink) -> Option<Listener> {
-        if !sink.is_some() {
-            return None;
+    /// Passes the progress of the request with this token on for as long as the listener lives.
+    pub(super) fn listen(self: &Arc<Self>, token: &ProgressToken, sink: &ProgressSink) -> Listener {
+        let token = match token.0 {
+            NumberOrString::Number(token) if sink.is_some() => token,
+            // Ours are numbers.
+            NumberOrString::Number(_) | NumberOrString::String(_) => return Listener(None),
+        };
+        let mut heard = self.heard();
+        heard.sinks.insert(token, (sink.clone(), f64::NEG_INFINITY));
+        let (mine, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut heard.early).into_iter().partition(|(of, _)| *of == token);
+        heard.early = others.into();
+        for (token, progress) in mine {
+            heard.take(token, progress);
         }
-        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        let token = i64::try_from(token).ok()?;
-        let mut sinks = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        sinks.insert(token, sink.clone());
-        Some(Listener { shared: Arc::clone(self), token })
+        Listener(Some((Arc::clone(self), token)))
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer to what a server asks within a call (protocol 2026-07-28).
@@ -73,22 +113,14 @@ impl Shared {
     }
 }
 
-/// Listens to the progress of one call.
-pub(super) struct Listener {
-    shared: Arc<Shared>,
-    token: i64,
-}
-
-impl Listener {
-    pub(super) fn token(&self) -> ProgressToken {
-        ProgressToken(NumberOrString::Number(self.token))
-    }
-}
+/// Listens to the progress of one request.
+pub(super) struct Listener(Option<(Arc<Shared>, i64)>);
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut sinks = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        sinks.remove(&self.token);
+        if let Some((shared, token)) = &self.0 {
+            shared.heard().sinks.remove(token);
+        }
     }
 }
 
@@ -147,13 +179,42 @@ impl ClientHandler for Handler {
         _context: NotificationContext<RoleClient>,
     ) {
         let NumberOrString::Number(token) = params.progress_token.0 else { return };
+        let message = params.message.unwrap_or_default().chars().take(200).collect();
+        let progress = Progress { value: params.progress, total: params.total, message };
+        self.shared.heard().take(token, progress);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(value: f64) -> Progress {
+        Progress { value, total: None, message: value.to_string() }
+    }
+
+    #[test]
+    fn what_came_before_the_token_was_known_is_passed_on_and_figures_only_rise() {
+        let shared = Shared::new(Vec::new());
+        let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = {
-            let sinks = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
-            sinks.get(&token).cloned()
+            let seen = Arc::clone(&seen);
+            ProgressSink::new(move |progress| seen.lock().unwrap().push(progress.value))
         };
-        if let Some(sink) = sink {
-            let message = params.message.unwrap_or_default().chars().take(200).collect();
-            sink.send(&Progress { value: params.progress, total: params.total, message });
+        shared.heard().take(7, report(1.0));
+        shared.heard().take(8, report(9.0));
+        let listener = shared.listen(&ProgressToken(NumberOrString::Number(7)), &sink);
+        shared.heard().take(7, report(3.0));
+        shared.heard().take(7, report(2.0));
+        shared.heard().take(7, report(3.0));
+        assert_eq!(*seen.lock().unwrap(), [1.0, 3.0, 3.0]);
+        drop(listener);
+        shared.heard().take(7, report(4.0));
+        assert_eq!(seen.lock().unwrap().len(), 3);
+        // A server that reports to nobody fills no memory.
+        for _ in 0..1000 {
+            shared.heard().take(99, report(1.0));
         }
+        assert_eq!(shared.heard().early.len(), EARLY);
     }
 }

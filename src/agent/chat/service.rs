@@ -9,8 +9,10 @@ use super::events::{compact, ending, words};
 use super::files::{shown_name, sniff};
 use super::history::files_of;
 use super::model::{Choice, Exchange, Person, Said, Say, Shown, ToolMode, Ways};
-use crate::agent::engine::{ApprovalBy, Decision, RunLimits, RunRequest, ToolChoice, readable};
-use crate::agent::event::Event;
+use crate::agent::engine::{
+    ApprovalBy, Decision, RunLimits, RunRequest, ToolChoice, readable, without_bytes,
+};
+use crate::agent::event::{Event, EventKind, ShownPicture};
 use crate::agent::runs::{Follower, RunId, now_ms};
 use crate::agent::service::Agent;
 use crate::error::{ErrorKind, ToolError};
@@ -20,7 +22,8 @@ use crate::prompts::Prompts;
 use crate::registry::{CallContext, Caller, Origin, Registry, ToolDescription, Toolset};
 use crate::storage::blobs::Blobs;
 use crate::storage::{
-    CallId, Catalog, ChatFile, Conversation, JobState, NewTurn, PrincipalId, Turn, TurnState,
+    CallId, Catalog, ChatFile, Conversation, JobState, NewTurn, PrincipalId, Sha256Hex, Turn,
+    TurnState,
 };
 
 /// Longest message.
@@ -355,7 +358,8 @@ impl Chat {
         self.parts.agent.decide(principal, &run, place, arguments_sha, decision)
     }
 
-    /// The whole result of a call, as text that holds nothing unseen.
+    /// The result of a call as it is shown: text that holds nothing unseen, and no bytes of
+    /// pictures.
     ///
     /// # Errors
     /// `unknown_reference`; the store's.
@@ -365,7 +369,44 @@ impl Chat {
         call_id: &str,
     ) -> Result<String, ToolError> {
         let value = self.parts.caller.result(principal, &CallId(call_id.to_owned())).await?;
+        Ok(readable(&format!("{:#}", without_bytes(&value, Some(call_id)))))
+    }
+
+    /// The whole result of a call, as text that holds nothing unseen.
+    ///
+    /// # Errors
+    /// `unknown_reference`; the store's.
+    pub async fn whole_result(
+        &self,
+        principal: &PrincipalId,
+        call_id: &str,
+    ) -> Result<String, ToolError> {
+        let value = self.parts.caller.result(principal, &CallId(call_id.to_owned())).await?;
         Ok(readable(&format!("{value:#}")))
+    }
+
+    /// A picture or document that a call of this turn brought along, with its bytes.
+    ///
+    /// # Errors
+    /// `turn_not_found`; `file_not_found` for what no result of the turn holds; the store's.
+    pub async fn picture(
+        &self,
+        principal: &PrincipalId,
+        turn: &str,
+        sha: &str,
+    ) -> Result<(ShownPicture, bytes::Bytes), ToolError> {
+        let run = self.run_of(principal, turn).await?;
+        let events = self.parts.agent.events(principal, &run, 0)?;
+        let pictures = events.into_iter().flat_map(|event| {
+            let EventKind::CallFinished { pictures, .. } = event.kind else { return Vec::new() };
+            pictures
+        });
+        let picture = pictures
+            .into_iter()
+            .find(|picture| picture.sha == sha)
+            .ok_or_else(|| file_not_found(sha))?;
+        let bytes = self.parts.blobs.get(&Sha256Hex(picture.sha.clone())).await?;
+        Ok((picture, bytes))
     }
 
     /// Shows the branch that this turn is on: its newest continuation.

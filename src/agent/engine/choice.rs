@@ -1,5 +1,7 @@
 //! Which tools a run gets.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::calls::READ_RESULT;
@@ -7,7 +9,7 @@ use super::driver::Engine;
 use super::plan::{FrozenTool, RunRequest, fits};
 use crate::error::ToolError;
 use crate::jobs::Run;
-use crate::registry::{Origin, SERVER_DIVIDER, Toolset};
+use crate::registry::{Origin, Rights, SERVER_DIVIDER, Toolset};
 use crate::storage::blobs::sha256_hex;
 
 /// Most tools that a model is told of with all their schemas.
@@ -50,6 +52,20 @@ impl Engine {
         }
         let caller = self.caller();
         let origin = run.context().origin.narrower(Origin::Workflow);
+        // Counted over all that the server offers: narrower rights make no name more exact.
+        let mut offered: BTreeMap<String, usize> = BTreeMap::new();
+        for server in caller
+            .tools(&Rights::default(), Origin::Workflow)
+            .into_iter()
+            .filter_map(|tool| tool.server)
+        {
+            *offered.entry(server).or_default() += 1;
+        }
+        let is_named_alone = |server: &Option<String>| {
+            server.as_ref().is_some_and(|server| {
+                choice.servers.contains(server) && offered.get(server) == Some(&1)
+            })
+        };
         let all: Vec<FrozenTool> = caller
             .tools(&run.context().rights, origin)
             .into_iter()
@@ -69,6 +85,7 @@ impl Engine {
                     is_harmless.then_some(false)
                 };
                 Some(FrozenTool {
+                    consented: is_named_alone(&tool.server),
                     alias: alias(&tool.name),
                     name: tool.name,
                     description: tool.description,
@@ -177,6 +194,7 @@ fn read_result() -> FrozenTool {
         idempotent: true,
         resumes: false,
         destructive: Some(false),
+        consented: false,
     }
 }
 

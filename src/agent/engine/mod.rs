@@ -14,8 +14,10 @@
 //! the same place without asking or calling anything twice.
 
 mod answer;
+mod approval;
 mod calls;
 mod choice;
+mod content;
 mod context;
 mod driver;
 mod guards;
@@ -33,6 +35,7 @@ pub use plan::{
     Approval, ApprovalBy, ApprovalRule, FrozenPlan, FrozenTool, OnInterrupted, Retry, RunLimits,
     RunRequest, ToolChoice,
 };
+pub(crate) use content::without_bytes;
 pub(crate) use results::readable;
 pub use results::{CallAnswer, CallStatus, ResultLink};
 pub use state::{

@@ -99,6 +99,9 @@ pub enum ApprovalBy {
     Nobody,
     /// Whoever follows the run's events: the chat.
     Follower,
+    /// The person in front of the client that called, where the client can ask them; else what
+    /// needs approval is refused.
+    Caller,
 }
 
 /// What becomes of a call that was cut off and may have had its effect.
@@ -222,6 +225,10 @@ pub struct FrozenTool {
     /// Whether it says that it may destroy something; `None`: it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destructive: Option<bool>,
+    /// Whoever wrote the workflow named this very tool: its server offers no other. That is consent
+    /// to calling it, whatever it says of itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consented: bool,
 }
 
 /// A run as it was frozen when it began; later changes of the configuration do not touch it.

@@ -160,7 +160,7 @@ fn request(workflows: &Workflows, params: RunWorkflowParams) -> Result<RunReques
             nothing: false,
         },
         approval: workflow.approval.clone(),
-        approval_by: ApprovalBy::Nobody,
+        approval_by: ApprovalBy::Caller,
         limits: workflow.run_limits(),
         response_schema: workflow.response_schema.clone(),
         on_interrupted: workflow.on_interrupted,

@@ -241,6 +241,10 @@ class CallView {
       : item.wanted ? "waits for you" : item.progress ? line(item.progress, 120) : "at work…";
     if (this.details.open) this.fill();
     this.approval(item);
+    if (item.pictures?.length && !this.pictures) {
+      this.pictures = el("div", { class: "pictures" }, ...item.pictures.map((file) => picture(this.turn.turn.id, file)));
+      this.root.insertBefore(this.pictures, this.cards);
+    }
     if (item.links?.length && !this.cards.childElementCount) {
       for (const entry of item.links) {
         const node = card(entry, this.turn.actions);
@@ -333,6 +337,18 @@ function block(title) {
 
 // What stands between the marks that a model reads.
 const unframed = (head) => head.replace(/^<data-[^>\n]*>\n?/, "").replace(/\n?<\/data-[^>\n]*>\s*$/, "");
+
+// A picture of a result, or a document to save.
+function picture(turn, file) {
+  const href = `chat/api/turns/${turn}/pictures/${encodeURIComponent(file.sha)}`;
+  const name = line(file.name, 100);
+  if (file.media_type.startsWith("image/")) {
+    return el("a", { class: "picture", href, target: "_blank", rel: "noopener" }, el("img", { src: href, alt: name, loading: "lazy" }));
+  }
+  const text = el("span", { class: "name" });
+  text.textContent = name;
+  return el("div", { class: "chip" }, el("a", { href, download: true }, icon("file"), text));
+}
 
 // A card for what a call made, with a look at it.
 function card(entry, actions) {
