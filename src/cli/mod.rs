@@ -10,6 +10,7 @@ mod factory;
 mod output;
 mod runtime;
 mod serve;
+mod terminal_person;
 mod tools;
 mod workflow;
 

@@ -18,12 +18,13 @@ use rmcp::transport::Transport;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
+use super::asking::Offer;
 use super::error::ClientError;
 use super::handler::{Handler, Shared};
 use super::lines::{MAX_MESSAGE_BYTES, TOO_LARGE, UNREADABLE};
 use super::stdio::Child;
-use super::{ListedTool, ToolAnswer, ToolClient, ToolListing};
-use crate::config::mcp_servers::{Protocol, Root};
+use super::{Asker, ListedTool, ToolAnswer, ToolClient, ToolListing};
+use crate::config::mcp_servers::Protocol;
 use crate::jobs::ProgressSink;
 use crate::registry::Hints;
 
@@ -37,6 +38,15 @@ const MOST_QUESTIONS: usize = 10;
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long messages under way may take when a connection is closed.
 const CLOSE: Duration = Duration::from_secs(3);
+
+/// How a connection is opened.
+pub(super) struct Opening {
+    /// The server's name here.
+    pub(super) name: String,
+    pub(super) protocol: Protocol,
+    /// What the server is given when it asks.
+    pub(super) offer: Offer,
+}
 
 /// A connection.
 pub(super) struct Connection {
@@ -56,14 +66,14 @@ impl Connection {
     /// Why no server answers there.
     pub(super) async fn open<T>(
         transport: T,
-        protocol: Protocol,
-        roots: Vec<Root>,
+        opening: Opening,
         child: Option<Child>,
     ) -> Result<Self, ClientError>
     where
         T: Transport<RoleClient> + 'static,
     {
         let preferred_versions = vec![ProtocolVersion::LATEST];
+        let Opening { name, protocol, offer } = opening;
         let mode = match protocol {
             Protocol::Modern => ClientLifecycleMode::Discover { preferred_versions },
             Protocol::Legacy => ClientLifecycleMode::Initialize,
@@ -72,7 +82,7 @@ impl Connection {
                 legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
             },
         };
-        let shared = Shared::new(roots);
+        let shared = Shared::new(name, offer);
         let handler = Handler { shared: Arc::clone(&shared) };
         let opened = rmcp::service::serve_client_with_lifecycle(handler, transport, mode).await;
         let service = match opened {
@@ -194,12 +204,13 @@ impl ToolClient for Connection {
         &self,
         tool: &str,
         arguments: Map<String, Value>,
-        progress: &ProgressSink,
+        from: &Asker,
     ) -> Result<ToolAnswer, ClientError> {
+        let _entered = self.shared.people.enter(from.person.as_ref());
         let mut params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         for _ in 0..MOST_QUESTIONS {
             let request = CallToolRequest::new(params.clone());
-            match self.request(ClientRequest::CallToolRequest(request), progress).await? {
+            match self.request(ClientRequest::CallToolRequest(request), &from.progress).await? {
                 ServerResult::CallToolResult(result) => {
                     let content = result
                         .content
@@ -214,7 +225,7 @@ impl ToolClient for Connection {
                 }
                 ServerResult::CustomResult(result) => return odd_answer(&result.0),
                 ServerResult::InputRequiredResult(question) => {
-                    params = self.answered(params, question)?;
+                    params = self.answered(params, question, from).await?;
                 }
                 _ => {
                     return Err(ClientError::Nonsense("it is no result of a tool".to_owned()));
@@ -266,19 +277,21 @@ impl ToolClient for Connection {
 
 impl Connection {
     /// The call again, with answers to what the server asks.
-    fn answered(
+    async fn answered(
         &self,
         mut params: CallToolRequestParams,
         question: InputRequiredResult,
+        from: &Asker,
     ) -> Result<CallToolRequestParams, ClientError> {
         let requests = question.input_requests.unwrap_or_default();
         if requests.is_empty() && question.request_state.is_none() {
             return Err(ClientError::Nonsense("it asks back without a question".to_owned()));
         }
         let mut answers = rmcp::model::InputResponses::default();
-        for (key, request) in &requests {
-            let answer = self.shared.answer(request).map_err(ClientError::Nonsense)?;
-            answers.insert(key.clone(), answer);
+        for (key, request) in requests {
+            let answer = self.shared.answer(request, from.person.clone()).await;
+            let answer = answer.map_err(ClientError::Nonsense)?;
+            answers.insert(key, answer);
         }
         params.input_responses = (!answers.is_empty()).then_some(answers);
         params.request_state = question.request_state;

@@ -1,4 +1,4 @@
-//! What other servers may ask of us: their roots, and nothing else.
+//! What other servers tell us and ask of us while they are connected.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,20 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::ClientHandler;
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, ElicitResult, ElicitationAction, ErrorCode, ErrorData,
-    Implementation, InputRequest, NumberOrString, ProgressNotificationParam, ProgressToken,
-    ProtocolVersion,
+    ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction,
+    ErrorCode, ErrorData, Implementation, InputRequest, NumberOrString, ProgressNotificationParam,
+    ProgressToken, ProtocolVersion,
 };
 use rmcp::service::{NotificationContext, RequestContext, RoleClient};
 use serde_json::{Value, json};
 
-use crate::config::mcp_servers::Root;
+use super::asking::{self, Offer, People};
 use crate::jobs::{Progress, ProgressSink};
+use crate::registry::CallerPerson;
+
+/// Code by which clients say that a request was declined.
+const REJECTED: ErrorCode = ErrorCode(-1);
 
 /// What a connection's handler shares with the connection.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    roots: Vec<Root>,
+    server: String,
+    offer: Offer,
+    /// Who calls at the moment.
+    pub(super) people: People,
     /// How often the server said that its tools changed.
     pub(super) list_changes: AtomicU64,
     heard: Mutex<Heard>,
@@ -57,8 +64,8 @@ impl Heard {
 }
 
 impl Shared {
-    pub(super) fn new(roots: Vec<Root>) -> Arc<Self> {
-        Arc::new(Self { roots, ..Self::default() })
+    pub(super) fn new(server: String, offer: Offer) -> Arc<Self> {
+        Arc::new(Self { server, offer, ..Self::default() })
     }
 
     /// Passes the progress of the request with this token on for as long as the listener lives.
@@ -87,20 +94,36 @@ impl Shared {
     ///
     /// # Errors
     /// What is never given.
-    pub(super) fn answer(&self, request: &InputRequest) -> Result<Value, String> {
+    pub(super) async fn answer(
+        &self,
+        request: InputRequest,
+        person: Option<Arc<dyn CallerPerson>>,
+    ) -> Result<Value, String> {
         match request {
             InputRequest::ListRoots(_) => Ok(json!({"roots": self.roots()})),
-            InputRequest::Elicitation(_) => Ok(json!({"action": "decline"})),
-            InputRequest::CreateMessage(_) => {
-                Err("it asks for a text of a language model, which it is not given".to_owned())
+            InputRequest::Elicitation(request) => {
+                Ok(json!(self.elicited(&request.params, person).await))
+            }
+            InputRequest::CreateMessage(request) => {
+                self.offer.text(request.params).await.map(|text| json!(text))
             }
             _ => Err("it asks for something that is not known".to_owned()),
         }
     }
 
+    async fn elicited(
+        &self,
+        params: &ElicitRequestParams,
+        person: Option<Arc<dyn CallerPerson>>,
+    ) -> ElicitResult {
+        let person = person.filter(|_| self.offer.asks_people);
+        asking::elicited(&self.server, params, person).await
+    }
+
     #[expect(deprecated, reason = "servers of the older protocols ask for roots")]
     fn roots(&self) -> Vec<rmcp::model::Root> {
-        self.roots
+        self.offer
+            .roots
             .iter()
             .map(|root| {
                 let named = rmcp::model::Root::new(&root.uri);
@@ -132,8 +155,17 @@ pub(super) struct Handler {
 impl ClientHandler for Handler {
     fn get_info(&self) -> ClientConfig {
         let mut capabilities = ClientCapabilities::builder().build();
-        if !self.shared.roots.is_empty() {
+        let offer = &self.shared.offer;
+        if !offer.roots.is_empty() {
             capabilities.roots = Some(rmcp::model::RootsCapabilities::default());
+        }
+        if offer.texts.is_some() {
+            capabilities.sampling = Some(rmcp::model::SamplingCapability::default());
+        }
+        if offer.asks_people {
+            let form = rmcp::model::FormElicitationCapability::default();
+            capabilities.elicitation =
+                Some(rmcp::model::ElicitationCapability::new().with_form(form));
         }
         let about = Implementation::new("atelier", env!("CARGO_PKG_VERSION"));
         ClientConfig::new(capabilities, about)
@@ -151,22 +183,30 @@ impl ClientHandler for Handler {
     #[expect(deprecated, reason = "servers of the older protocols ask for texts")]
     async fn create_message(
         &self,
-        _params: rmcp::model::CreateMessageRequestParams,
-        _context: RequestContext<RoleClient>,
+        params: rmcp::model::CreateMessageRequestParams,
+        context: RequestContext<RoleClient>,
     ) -> Result<rmcp::model::CreateMessageResult, ErrorData> {
-        Err(ErrorData::new(
-            ErrorCode::METHOD_NOT_FOUND,
-            "this client gives no texts of a language model",
-            None,
-        ))
+        let is_offered = self.shared.offer.texts.is_some();
+        let text = tokio::select! {
+            () = context.ct.cancelled() => Err("the request was cancelled".to_owned()),
+            text = self.shared.offer.text(params) => text,
+        };
+        text.map_err(|reason| {
+            let code = if is_offered { REJECTED } else { ErrorCode::METHOD_NOT_FOUND };
+            ErrorData::new(code, reason, None)
+        })
     }
 
     async fn create_elicitation(
         &self,
-        _request: rmcp::model::ElicitRequestParams,
-        _context: RequestContext<RoleClient>,
+        request: ElicitRequestParams,
+        context: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
-        Ok(ElicitResult::new(ElicitationAction::Decline))
+        let person = self.shared.people.the_one();
+        tokio::select! {
+            () = context.ct.cancelled() => Ok(ElicitResult::new(ElicitationAction::Cancel)),
+            result = self.shared.elicited(&request, person) => Ok(result),
+        }
     }
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
@@ -195,7 +235,7 @@ mod tests {
 
     #[test]
     fn what_came_before_the_token_was_known_is_passed_on_and_figures_only_rise() {
-        let shared = Shared::new(Vec::new());
+        let shared = Shared::new("s".to_owned(), Offer::default());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = {
             let seen = Arc::clone(&seen);

@@ -147,6 +147,7 @@ impl Registry {
             tool: Arc::clone(&tool),
             arguments: arguments.clone(),
             progress: progress.sink(),
+            person: context.person.clone(),
         };
         let foreign = Arc::clone(&self.foreign);
         let off = CancellationToken::new();

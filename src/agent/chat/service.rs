@@ -10,7 +10,7 @@ use super::files::{shown_name, sniff};
 use super::history::files_of;
 use super::model::{Choice, Exchange, Person, Said, Say, Shown, ToolMode, Ways};
 use crate::agent::engine::{
-    ApprovalBy, Decision, RunLimits, RunRequest, ToolChoice, readable, without_bytes,
+    ApprovalBy, Decision, ON_REQUEST, RunLimits, RunRequest, ToolChoice, readable, without_bytes,
 };
 use crate::agent::event::{Event, EventKind, ShownPicture};
 use crate::agent::runs::{Follower, RunId, now_ms};
@@ -26,6 +26,8 @@ use crate::storage::{
     TurnState,
 };
 
+/// A workflow may be run from a chat.
+const RUN_WORKFLOW: &str = "run_workflow";
 /// Longest message.
 const MESSAGE_BYTES: usize = 400_000;
 /// Most files with a message.
@@ -88,9 +90,10 @@ impl Chat {
     pub fn tools(&self, person: &Person) -> Vec<ToolDescription> {
         let caller = &self.parts.caller;
         let mut tools = caller.tools(&person.rights, Origin::Workflow);
-        // The loop waits for jobs by itself.
+        // The loop waits for jobs by itself, and whoever answers needs no other model to ask.
         tools.retain(|tool| {
-            caller.hints(&tool.name).is_none_or(|hints| hints.toolset != Toolset::Jobs)
+            (tool.name == RUN_WORKFLOW || !ON_REQUEST.contains(&tool.name.as_str()))
+                && caller.hints(&tool.name).is_none_or(|hints| hints.toolset != Toolset::Jobs)
         });
         tools
     }
@@ -163,7 +166,7 @@ impl Chat {
             approval_by: ApprovalBy::Follower,
             limits: RunLimits { call_s: CALL_S, run_s: RUN_S, ..RunLimits::default() },
             response_schema: None,
-            on_interrupted: crate::agent::engine::OnInterrupted::Report,
+            on_interrupted: crate::agent::engine::OnInterrupted::Ask,
             retry: crate::agent::engine::Retry::default(),
         };
         let context = CallContext {
@@ -523,10 +526,11 @@ fn client_models() -> ClientModels {
 }
 
 fn tool_choice(choice: &Choice) -> ToolChoice {
+    let all = ToolChoice { also: vec![RUN_WORKFLOW.to_owned()], ..ToolChoice::default() };
     match choice.tools {
-        ToolMode::All => ToolChoice::default(),
-        ToolMode::Except => ToolChoice { except: choice.names.clone(), ..ToolChoice::default() },
-        ToolMode::Nothing => ToolChoice { nothing: true, ..ToolChoice::default() },
+        ToolMode::All => all,
+        ToolMode::Except => ToolChoice { except: choice.names.clone(), ..all },
+        ToolMode::Nothing => ToolChoice { nothing: true, ..all },
     }
 }
 

@@ -8,8 +8,7 @@ use super::calls::READ_RESULT;
 use super::driver::Engine;
 use super::plan::{FrozenTool, RunRequest, fits};
 use crate::error::ToolError;
-use crate::jobs::Run;
-use crate::registry::{Origin, Rights, SERVER_DIVIDER, Toolset};
+use crate::registry::{CallContext, Origin, Rights, SERVER_DIVIDER, Toolset};
 use crate::storage::blobs::sha256_hex;
 
 /// Most tools that a model is told of with all their schemas.
@@ -17,7 +16,7 @@ const MANY_TOOLS: usize = 40;
 /// Tools that stand in for a large catalog.
 const CATALOG_TOOLS: [&str; 3] = ["search_tools", "describe_tool", "call_tool"];
 /// Tools that a run gets only when it names them.
-const ON_REQUEST: [&str; 2] = ["run_workflow", "ask_ai"];
+pub(crate) const ON_REQUEST: [&str; 2] = ["run_workflow", "ask_ai"];
 /// Longest name of a tool that every vendor takes.
 const ALIAS: usize = 64;
 
@@ -43,7 +42,7 @@ impl Engine {
     /// The tools of a run, as they are now.
     pub(super) fn tools(
         &self,
-        run: &Run,
+        context: &CallContext,
         request: &RunRequest,
     ) -> Result<Vec<FrozenTool>, ToolError> {
         let choice = &request.tools;
@@ -51,7 +50,7 @@ impl Engine {
             return Ok(Vec::new());
         }
         let caller = self.caller();
-        let origin = run.context().origin.narrower(Origin::Workflow);
+        let origin = context.origin.narrower(Origin::Workflow);
         // Counted over all that the server offers: narrower rights make no name more exact.
         let mut offered: BTreeMap<String, usize> = BTreeMap::new();
         for server in caller
@@ -67,7 +66,7 @@ impl Engine {
             })
         };
         let all: Vec<FrozenTool> = caller
-            .tools(&run.context().rights, origin)
+            .tools(&context.rights, origin)
             .into_iter()
             .filter_map(|tool| {
                 let hints = caller.hints(&tool.name);
@@ -131,7 +130,8 @@ impl Engine {
                         && (!pattern.contains('*') || !ON_REQUEST.contains(&tool.name.as_str()))
                 });
                 let is_of_server = choice.servers.iter().any(|server| of_server(tool, server));
-                let is_on_request = ON_REQUEST.contains(&tool.name.as_str());
+                let is_on_request = ON_REQUEST.contains(&tool.name.as_str())
+                    && !choice.also.contains(&tool.name);
                 (is_named || is_of_server || (takes_all && !is_on_request))
                     && !choice.except.iter().any(|pattern| fits(pattern, &tool.name))
             })

@@ -19,11 +19,11 @@ use super::text_protocol::{self, Reading};
 use crate::agent::event::EventKind;
 use crate::agent::runs::{EventLog, RunId, Runs};
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::{Ask, Failure, Run};
+use crate::jobs::{Ask, Failure, ModelAtHand, Run};
 use crate::llm::guard::Growth;
 use crate::llm::{Outcome, Part, Role, Route};
 use crate::prompts::Prompts;
-use crate::registry::{Caller, Origin};
+use crate::registry::{CallContext, Caller, Origin};
 use crate::storage::blobs::Blobs;
 
 /// Longest wait with a piece of text in hand.
@@ -99,6 +99,10 @@ impl Engine {
         &self.parts.caller
     }
 
+    pub(super) fn prompts(&self) -> &Prompts {
+        &self.parts.prompts
+    }
+
     /// Where runs are kept.
     pub const fn runs(&self) -> &Runs {
         &self.parts.runs
@@ -144,7 +148,8 @@ impl Engine {
     async fn plan(&self, run: &Run, request: RunRequest) -> Result<FrozenPlan, Failure> {
         let stored: Value = run
             .step::<Value, Failure, _>("plan", || async {
-                let plan = self.freeze(run, request).await?;
+                let model = run.model_at_hand(request.model.as_deref()).await?;
+                let plan = self.freeze(run.context(), model, request).await?;
                 serde_json::to_value(plan)
                     .map_err(|error| Failure::Error(ToolError::internal(&error)))
             })
@@ -162,12 +167,16 @@ impl Engine {
         serde_json::from_value(stored).map_err(|error| ToolError::internal(&error).into())
     }
 
-    async fn freeze(&self, run: &Run, request: RunRequest) -> Result<FrozenPlan, Failure> {
+    pub(super) async fn freeze(
+        &self,
+        context: &CallContext,
+        model: ModelAtHand,
+        request: RunRequest,
+    ) -> Result<FrozenPlan, ToolError> {
         let problems = request.limits.problems();
         if !problems.is_empty() {
             return Err(ToolError::invalid("invalid_limits", problems.join("; "))
-                .hint("change the limits of the workflow")
-                .into());
+                .hint("change the limits of the workflow"));
         }
         if let Some(schema) = &request.response_schema
             && let Err(error) = jsonschema::validator_for(schema)
@@ -176,11 +185,9 @@ impl Engine {
                 "invalid_json_schema",
                 format!("`response_schema` is not a usable JSON Schema: {error}"),
             )
-            .hint("give one self-contained JSON Schema object")
-            .into());
+            .hint("give one self-contained JSON Schema object"));
         }
-        let model = run.model_at_hand(request.model.as_deref()).await?;
-        let origin = match run.context().origin {
+        let origin = match context.origin {
             Origin::Page => FrozenOrigin::Page,
             Origin::Code => FrozenOrigin::Code,
             Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => {
@@ -188,7 +195,7 @@ impl Engine {
             }
         };
         self.learn(&request).await;
-        let tools = self.tools(run, &request)?;
+        let tools = self.tools(context, &request)?;
         Ok(FrozenPlan { format: FORMAT, request, tools, model, origin })
     }
 

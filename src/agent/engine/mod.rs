@@ -23,6 +23,7 @@ mod driver;
 mod guards;
 mod machine;
 mod plan;
+mod preview;
 mod requests;
 mod results;
 mod rules;
@@ -35,7 +36,9 @@ pub use plan::{
     Approval, ApprovalBy, ApprovalRule, FrozenPlan, FrozenTool, OnInterrupted, Retry, RunLimits,
     RunRequest, ToolChoice,
 };
+pub(crate) use choice::ON_REQUEST;
 pub(crate) use content::without_bytes;
+pub use preview::Preview;
 pub(crate) use results::readable;
 pub use results::{CallAnswer, CallStatus, ResultLink};
 pub use state::{

@@ -60,6 +60,8 @@ pub struct ToolChoice {
     pub except: Vec<String>,
     /// Tools to take when none of the servers is there.
     pub without_servers: Vec<String>,
+    /// Tools that a run gets only when it names them, to take beside the others.
+    pub also: Vec<String>,
     /// No tool at all.
     pub nothing: bool,
 }

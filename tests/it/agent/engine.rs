@@ -130,6 +130,7 @@ async fn bench(vendor: Vendor, script: Script) -> Bench {
         caller: caller.clone(),
         prompts: Arc::new(Prompts::load(None).unwrap()),
         runs: Runs::new(folder.path().join("runs")),
+        blobs: blobs.clone(),
     }));
     let urls = ContentUrls::new(None, "127.0.0.1:7411".parse().unwrap(), InstallationKey::new("x"));
     let mut all = tools(&counts);

@@ -112,21 +112,16 @@ async fn the_elixir_workflow_runs_with_external_servers() {
                 "args": ["elixir", "serve-migration"],
                 "env": {"ATELIER_DATA_DIR": data, "ATELIER_ELIXIR__ALLOWED_ROOTS": roots},
             },
+            "elixir_phoenix_context_gen_tool": {
+                "command": [program, "elixir", "serve-context"],
+                "env": {"ATELIER_DATA_DIR": data, "ATELIER_ELIXIR__ALLOWED_ROOTS": roots},
+            },
         }})
         .to_string(),
     );
-    installation.write(
-        "workflows.json",
-        &json!({"elixir_crud_generator": {
-            "llm_model": "gemini-2.5-pro-preview-05-06",
-            "mcp_servers_used": ["elixir_ecto_gen_tool", "elixir_migration_gen_tool"],
-            "initial_prompt_template": "You are an Elixir/Phoenix code generation assistant. {user_query}",
-            "max_conversation_turns": 10,
-            // Our own generator says that it may change what is there.
-            "approval": "never",
-        }})
-        .to_string(),
-    );
+    // Its four keys and nothing else: our own generators say that they may change what is there,
+    // and naming a server of one tool names that tool.
+    installation.write("workflows.json", include_str!("../../fixtures/workflows/seed.json"));
     let arguments = json!({"schema_definition": definition(), "target_project_path": path});
     let schema_tool = "elixir_ecto_gen_tool__generate_ecto_schema";
     let migration_tool = "elixir_migration_gen_tool__generate_ecto_migration";

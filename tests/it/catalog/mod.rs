@@ -2,7 +2,9 @@
 
 mod calls;
 mod configuration;
+mod asking;
 mod faults;
+mod progress;
 mod public;
 mod search;
 
