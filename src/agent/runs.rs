@@ -520,10 +520,13 @@ mod tests {
             reason: String::new(),
         });
         assert_eq!(code(decide("other", Decision::Allow)), "approval_not_found");
-        assert_eq!(runs.decision(&run, (1, 2)), None);
+        let place = Place { turn: 1, position: 2 };
+        assert_eq!(runs.decision(&run, place, "s"), None);
         decide("s", Decision::Allow).unwrap();
         assert_eq!(code(decide("s", Decision::AllowForRun)), "already_decided");
-        assert_eq!(runs.decision(&run, (1, 2)), Some(Decision::Allow));
+        assert_eq!(runs.decision(&run, place, "s"), Some(Decision::Allow));
+        // A second question about the same call is another question.
+        assert_eq!(runs.decision(&run, place, "t"), None);
     }
 
     #[test]

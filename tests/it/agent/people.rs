@@ -201,3 +201,45 @@ async fn a_call_that_was_cut_off_is_made_again_only_when_the_user_says_so() {
     let (result, calls, asked) = cut_off(yes).await;
     assert_eq!((&result["answer"], calls, asked.len()), (&json!("Done."), 2, 1), "{result}");
 }
+
+/// What became of a call of the scripted server's destructive tool, and the tools that were offered.
+async fn destroyed(entry: Value) -> String {
+    let script = Script::new()
+        .rule(
+            Rule::reply(Reply::tool_call("c", "scripted__destroy", json!({})))
+                .on_user_text("Go")
+                .times(1),
+        )
+        .rule(Rule::reply(Reply::text("So be it.")));
+    let model = FakeLlm::start(script).await.unwrap();
+    let installation = Installation::new();
+    let flow = json!({"go": {"mcp_servers_used": ["scripted"]}});
+    installation.write("flows.json", &flow.to_string());
+    let mut server = json!({"command": ["python3", SCRIPT]});
+    server.as_object_mut().unwrap().extend(entry.as_object().unwrap().clone());
+    let servers = json!({"mcpServers": {"scripted": server}});
+    installation.write("mcp_servers.json", &servers.to_string());
+    let path = |name: &str| installation.folder().join(name).to_string_lossy().into_owned();
+    let (flows, servers) = (path("flows.json"), path("mcp_servers.json"));
+    let installation = installation
+        .with("ATELIER_WORKFLOWS", flows)
+        .with("ATELIER_MCP_SERVERS", servers)
+        .with("GEMINI_API_KEY", "key")
+        .with("GEMINI_BASE_URL", model.base_url());
+    let run = ["workflow", "run", "go", "--query", "Go", "--json"];
+    let looked = installation.run(&[&run[..], &["--dry-run"]].concat()).await;
+    assert!(model.model_requests().is_empty(), "a look asks nobody");
+    let tools = looked.json()["tools"].as_array().unwrap().clone();
+    let destroy = tools.iter().find(|tool| tool["name"] == "scripted__destroy").unwrap();
+    let result = installation.run(&run).await.json();
+    let status = result["tool_calls"][0]["status"].as_str().unwrap().to_owned();
+    assert_eq!(destroy["asks_first"], status == "denied", "a look tells what will be");
+    status
+}
+
+#[tokio::test]
+async fn naming_a_server_of_one_tool_is_consent_to_it_and_of_several_is_not() {
+    assert_eq!(destroyed(json!({})).await, "denied");
+    assert_eq!(destroyed(json!({"allowed_tools": ["destroy", "echo"]})).await, "denied");
+    assert_eq!(destroyed(json!({"allowed_tools": ["destroy"]})).await, "ok");
+}

@@ -21,6 +21,7 @@ fn tool(name: &str, reads_only: bool) -> FrozenTool {
         idempotent: reads_only,
         resumes: false,
         destructive: Some(name == "destroy"),
+        consented: false,
     }
 }
 
