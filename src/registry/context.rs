@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::ledger::Ledger;
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::storage::{JobId, PrincipalId};
@@ -114,6 +115,9 @@ pub struct CallContext {
     pub folders: Option<Arc<dyn CallerFolders>>,
     /// Whom to ask.
     pub person: Option<Arc<dyn CallerPerson>>,
+    /// Where results of direct calls wait until they are written down. `None`: each is written down
+    /// before it is answered.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 impl Origin {
@@ -175,6 +179,7 @@ impl CallContext {
             depth: 0,
             folders: None,
             person: None,
+            ledger: None,
         }
     }
 }

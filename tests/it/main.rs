@@ -18,6 +18,7 @@ mod error_codes;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod ledger;
 mod llm;
 #[cfg(test)]
 mod sandbox;
