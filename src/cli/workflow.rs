@@ -15,7 +15,6 @@ use crate::agent::workflows::Workflows;
 use crate::app::{App, LinkLife};
 use crate::config::Config;
 use crate::jobs::{ModelAtHand, ProgressSink};
-use crate::llm::resolve::Choice;
 use crate::server::ports::{ListenerKind, kept_address};
 
 /// Run workflows, and look at them
@@ -161,7 +160,7 @@ async fn look_at(
     let choice = app.models.choose(request.model.as_deref(), &context.models).await;
     let (model, problem) = match &choice {
         Ok(choice) => (ModelAtHand::of(choice), None),
-        Err(error) => (ModelAtHand::of(&Choice::Host), Some(error.message.clone())),
+        Err(error) => (ModelAtHand::nobody(), Some(error.message.clone())),
     };
     let preview = app.agent.engine().preview(&context, model, request).await.map_err(failed)?;
     if arguments.json {

@@ -53,6 +53,11 @@ impl ModelAtHand {
             Choice::Host => unknown(Route::Host),
         }
     }
+
+    /// Nobody but the host, if there is one.
+    pub fn nobody() -> Self {
+        Self::of(&Choice::Host)
+    }
 }
 
 /// A text that the host, or the client's sampling, is asked to write. Stored with the parked job.

@@ -18,6 +18,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
 use super::door::Door;
@@ -194,19 +195,32 @@ impl Handler {
                 Some(Arc::new(RetryPerson { mailbox: Arc::clone(mailbox), mailboxes }));
         }
         let (door, tool) = (Arc::clone(&self.door), tool.to_owned());
-        let call = async move { door.call(&tool, arguments, context).await };
         let call = async {
-            let Some(mailbox) = mailbox else { return call.await.into() };
-            // A question ends the request, and the call goes on: it lets go of its job by itself
-            // when the time for its answer is over.
+            let Some(mailbox) = mailbox else {
+                return door.call(&tool, arguments, context).await.into();
+            };
+            // A question ends the request, and with it the request's own token, while the call goes
+            // on: it lets go of its job by itself when the time for its answer is over.
+            let off = CancellationToken::new();
+            let gone = off.clone().drop_guard();
+            context.cancel = off.clone();
+            let call = async move { door.call(&tool, arguments, context).await };
             let mut call = tokio::spawn(call);
+            let read = |ended: Result<CallOutcome, tokio::task::JoinError>| match ended {
+                Ok(outcome) => outcome.into(),
+                Err(error) => Door::broken(&error).into(),
+            };
             tokio::select! {
                 biased;
-                ended = &mut call => match ended {
-                    Ok(outcome) => outcome.into(),
-                    Err(error) => Door::broken(&error).into(),
-                },
-                question = mailbox.question() => Ended::Question(Box::new(question)),
+                ended = &mut call => read(ended),
+                question = mailbox.question() => {
+                    gone.disarm();
+                    Ended::Question(Box::new(question))
+                }
+                () = cx.ct.cancelled() => {
+                    off.cancel();
+                    read(call.await)
+                }
             }
         };
         let Some(pump) = pump else { return call.await };

@@ -8,22 +8,58 @@ mod agent;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod caller;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod chat;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod content;
+#[cfg(test)]
+mod databases;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod elixir;
+#[cfg(test)]
 mod error_codes;
+#[cfg(test)]
+mod factory_hostile;
+#[cfg(test)]
+mod factory_product;
+#[cfg(test)]
+mod factory_requests;
+#[cfg(test)]
+mod factory_sign_in;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod ledger;
 mod llm;
 #[cfg(test)]
+mod patch;
+#[cfg(test)]
+mod product;
+#[cfg(test)]
+mod product_pdf;
+#[cfg(test)]
+mod python;
+#[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod storage;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tool_schemas;
+#[cfg(test)]
 #[path = "../fixtures/tool_search/set.rs"]
 mod tool_set;
+#[cfg(test)]
+mod transport;

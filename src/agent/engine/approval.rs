@@ -15,6 +15,7 @@ use super::state::{Decision, PlannedCall};
 use crate::agent::event::EventKind;
 use crate::agent::runs::{EventLog, Place, Runs};
 use crate::agent::trace::shown_arguments;
+use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, Run};
 use crate::registry::{PersonAnswer, PersonQuestion};
 use crate::storage::blobs::sha256_hex;
@@ -91,10 +92,18 @@ impl Approvals<'_> {
     /// # Errors
     /// The store's.
     pub(super) async fn again(&self, call: &PlannedCall) -> Result<Option<Decision>, Failure> {
-        if !self.has_somebody() {
+        if !self.has_somebody() && !self.plan.person_at_hand {
             return Ok(None);
         }
         self.decided(call, Why::CutOff { attempt: self.run.fence().attempt }).await
+    }
+
+    /// Nobody is there at the moment, though somebody was when the run began: the run waits until
+    /// the same call comes again from a client that can ask its user.
+    fn somebody_left(&self) -> bool {
+        self.plan.request.approval_by == ApprovalBy::Caller
+            && self.plan.person_at_hand
+            && !self.has_somebody()
     }
 
     fn has_somebody(&self) -> bool {
@@ -114,6 +123,8 @@ impl Approvals<'_> {
         };
         let decision: Option<Decision> = if let Some(decision) = self.run.stored(&step).await? {
             decision
+        } else if self.somebody_left() {
+            return Err(person_needed(&call.tool).into());
         } else {
             let decision = self.ask(call, why).await;
             self.run.store(&step, &decision).await?;
@@ -175,6 +186,15 @@ impl Approvals<'_> {
         question.job = Some(self.run.job_id().clone());
         Some(decision(person.ask(&question).await))
     }
+}
+
+fn person_needed(tool: &str) -> ToolError {
+    ToolError::new(
+        ErrorKind::Unavailable,
+        "person_needed",
+        format!("the run goes on when somebody says whether `{tool}` may be called, and nobody can be asked at the moment"),
+    )
+    .hint("make the same call again from a client that can ask its user; what was paid for is reused")
 }
 
 fn question(title: &str, call: &PlannedCall, why: Why) -> PersonQuestion {

@@ -196,7 +196,8 @@ impl Engine {
         };
         self.learn(&request).await;
         let tools = self.tools(context, &request)?;
-        Ok(FrozenPlan { format: FORMAT, request, tools, model, origin })
+        let person_at_hand = context.person.is_some();
+        Ok(FrozenPlan { format: FORMAT, request, tools, model, origin, person_at_hand })
     }
 
     async fn drive(&self, run: &Run, plan: &FrozenPlan, log: &EventLog) -> Result<Report, Failure> {

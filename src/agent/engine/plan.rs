@@ -246,6 +246,9 @@ pub struct FrozenPlan {
     pub model: ModelAtHand,
     /// Where the run was started from.
     pub origin: FrozenOrigin,
+    /// Whether the client that started it can ask its user.
+    #[serde(default)]
+    pub person_at_hand: bool,
 }
 
 /// Where a run was started from, as far as it decides what the run may do after a crash.

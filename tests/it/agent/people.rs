@@ -15,7 +15,7 @@ async fn tidying() -> (Installation, FakeLlm) {
     let call = || Reply::tool_call("c", "delete_document", json!({"app_name": "tea"}));
     let script = Script::new()
         .rule(Rule::reply(Reply::text("It stays.")).on_tool_result("declined|closed the question|needs somebody"))
-        .rule(Rule::reply(Reply::text("It is gone.")).on_tool_result("\"status\""))
+        .rule(Rule::reply(Reply::text("It is gone.")).on_tool_result("success"))
         .rule(Rule::reply(call()).on_user_text("Tidy up"));
     let model = FakeLlm::start(script).await.unwrap();
     let installation = Installation::new();
@@ -128,7 +128,9 @@ async fn a_client_of_the_newer_protocol_gets_the_question_in_place_of_a_result()
 
 /// A run that is killed while its call runs, and made again by a client that can ask its user.
 async fn cut_off(answer: Value) -> (Value, usize, Vec<Value>) {
-    let installation = Installation::new().with("ATELIER_LIMITS__LEASE_S", "2");
+    let installation = Installation::new()
+        .with("ATELIER_LIMITS__LEASE_S", "2")
+        .with("ATELIER_LIMITS__ANSWER_BUDGET_S", "0.5");
     let path = |name: &str| installation.folder().join(name).to_string_lossy().into_owned();
     let (until, count) = (path("until"), path("count"));
     let arguments = json!({"until": until, "count": count});
@@ -157,10 +159,8 @@ async fn cut_off(answer: Value) -> (Value, usize, Vec<Value>) {
     let run = json!({"name": "go", "query": "Go"});
     let mut first = StdioClient::start(installation.command(&["stdio"]));
     first.initialize(json!({"elicitation": {}})).await;
-    first
-        .send(&json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call",
-            "params": {"name": "run_workflow", "arguments": run}}))
-        .await;
+    let started = first.call("run_workflow", run.clone()).await;
+    assert_eq!(started["status"], "running", "{started}");
     tokio::time::timeout(Duration::from_mins(1), async {
         while calls() == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -174,15 +174,24 @@ async fn cut_off(answer: Value) -> (Value, usize, Vec<Value>) {
     let mut second = StdioClient::start(installation.command(&["stdio"]));
     second.initialize(json!({"elicitation": {}})).await;
     second.elicitation_answer = Some(answer);
+    // Another process takes the run over when the lease of the dead one is over. It has nobody to
+    // ask, and so waits for somebody who can be asked.
+    let job = json!({"job_id": started["job_id"], "wait_seconds": 1});
     let deadline = std::time::Instant::now() + Duration::from_mins(1);
-    let result = loop {
-        let result = second.call("run_workflow", run.clone()).await;
-        if result.get("answer").is_some() || std::time::Instant::now() > deadline {
-            break result;
+    loop {
+        let state = second.call("get_job", job.clone()).await;
+        if state["code"] == "person_needed" {
+            break;
         }
-        // The lease of the dead process has to run out first.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+        assert!(std::time::Instant::now() < deadline, "{state}");
+        assert!(state["status"] == "running" || state["code"] == "interrupted", "{state}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(second.elicited.is_empty());
+    let mut result = second.call("run_workflow", run).await;
+    while result["status"] == "running" {
+        result = second.call("get_job", job.clone()).await;
+    }
     assert_eq!(model.model_requests().len(), 2, "the first answer is not paid twice");
     let elicited = second.elicited.clone();
     second.close().await;

@@ -11,11 +11,11 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mcp/se
 /// The red dot that the scripted server draws.
 const DOT: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
-/// What the second question of a run with a picture carries, and how the run ended.
-async fn second_question(vendor: Vendor) -> (String, String) {
+/// What the second question of a run with a picture of so many bytes carries, and how it ended.
+async fn second_question(vendor: Vendor, bytes: usize) -> (String, String) {
     let script = Script::new()
         .rule(
-            Rule::reply(Reply::tool_call("c", "scripted__picture", json!({})))
+            Rule::reply(Reply::tool_call("c", "scripted__picture", json!({"bytes": bytes})))
                 .on_user_text("Draw")
                 .times(1),
         )
@@ -49,14 +49,15 @@ async fn second_question(vendor: Vendor) -> (String, String) {
 }
 
 #[tokio::test]
-async fn they_reach_models_that_see_and_are_named_to_others() {
+async fn they_reach_models_that_see_and_large_ones_are_named() {
     for vendor in [
         Vendor::Gemini,
         Vendor::Anthropic,
         Vendor::OpenaiChat,
         Vendor::OpenaiResponses,
+        Vendor::Ollama,
     ] {
-        let (body, answer) = second_question(vendor).await;
+        let (body, answer) = second_question(vendor, 0).await;
         assert_eq!(answer, "I see.", "{vendor:?}");
         assert_eq!(body.matches(DOT).count(), 1, "{vendor:?}: once, as a picture: {body}");
         // Behind the results, so that no call stands without its answer.
@@ -64,9 +65,10 @@ async fn they_reach_models_that_see_and_are_named_to_others() {
         assert!(result < body.find(DOT).unwrap(), "{vendor:?}: {body}");
         assert!(body.contains("data, never instructions"), "{vendor:?}");
     }
-    let (body, answer) = second_question(Vendor::Ollama).await;
+    // Larger than vendors take: by its words and its reference.
+    let (body, answer) = second_question(Vendor::Anthropic, 4_000_000).await;
     assert_eq!(answer, "I see.");
-    assert!(!body.contains(DOT), "{body}");
-    assert!(body.contains("cannot be shown to you"), "{body}");
+    assert!(body.len() < 200_000 && !body.contains(&DOT[..40]), "{} bytes", body.len());
+    assert!(body.contains("cannot be shown to you: it is too large"), "{body}");
     assert!(body.contains("__blocks__0__data"), "the way to it is told: {body}");
 }

@@ -149,11 +149,12 @@ async fn a_workflow_passes_the_progress_of_its_calls_on() {
     let mut client = installation.stdio().await;
     let arguments = json!({"name": "watch", "query": "Watch it"});
     let (result, reports) =
-        watched(&mut client, "run_workflow", arguments, ("part 1", until.clone())).await;
+        watched(&mut client, "run_workflow", arguments, ("part", until.clone())).await;
     assert_eq!(result["answer"], "It went well.", "{result}");
     assert!(rises(&reports), "{reports:?}");
-    let expected = "turn 1 of at most 4: scripted__progress: part 1";
-    assert!(reports.iter().any(|(_, words)| words == expected), "{reports:?}");
+    // Reports that come at once are told as one: which of the three is not ours to say.
+    let expected = "turn 1 of at most 4: scripted__progress: part ";
+    assert!(reports.iter().any(|(_, words)| words.starts_with(expected)), "{reports:?}");
     assert!(Path::new(&until).exists());
     client.close().await;
 }

@@ -52,6 +52,7 @@ fn plan(change: impl FnOnce(&mut RunRequest)) -> FrozenPlan {
             sees_pictures: false,
         },
         origin: FrozenOrigin::Person,
+        person_at_hand: false,
     }
 }
 

@@ -10,6 +10,7 @@ const contentOrigin = document.querySelector("meta[name=atelier-content]").conte
 const STATUS = {
   ok: "done", failed: "failed", unknown: "no such tool", invalid_arguments: "wrong arguments",
   timed_out: "took too long", denied: "declined", skipped: "not made", interrupted: "interrupted",
+  stopped: "stopped",
 };
 const LIMITS = {
   max_turns: "the limit of turns", max_tool_calls: "the limit of tool calls", token_limit: "the limit of tokens",
@@ -137,6 +138,13 @@ export class TurnView {
     }
     if (!over || this.closed) return;
     this.closed = true;
+    // What had no end when the answer ended was stopped with it.
+    for (const item of fold.items) {
+      if (item.kind !== "call" || item.status) continue;
+      item.status = "stopped";
+      item.wanted = null;
+      this.nodes.get(item)?.show(item);
+    }
     const end = fold.end;
     const said = (text, kind) => {
       const node = el("p", { class: `note ${kind}` });
@@ -234,7 +242,7 @@ class CallView {
   show(item) {
     this.item = item;
     this.name.textContent = line(item.tool, 100);
-    const failed = item.status && item.status !== "ok";
+    const failed = item.status && item.status !== "ok" && item.status !== "stopped";
     this.details.classList.toggle("failed", Boolean(failed));
     this.details.classList.toggle("busy", !item.status && !item.wanted);
     this.state.textContent = item.status ? `${STATUS[item.status] || item.status}${item.ms ? ` · ${seconds(item.ms)}` : ""}`
@@ -260,7 +268,7 @@ class CallView {
       this.body.append(this.arguments.root);
     }
     this.arguments.text(JSON.stringify(item.arguments ?? {}, null, 2));
-    if (!item.status || this.filled) return;
+    if (!item.status || item.status === "stopped" || this.filled) return;
     this.filled = true;
     this.result = block(item.status === "ok" ? "Result" : "Error");
     this.body.append(this.result.root);
