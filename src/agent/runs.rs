@@ -293,8 +293,7 @@ impl Runs {
 fn decision_file(place: Place, arguments_sha: &str) -> String {
     let Place { turn, position } = place;
     // A hash is hex; whatever else comes along leads nowhere.
-    let hash: String =
-        arguments_sha.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    let hash: String = arguments_sha.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
     format!("decision-{turn}.{position}.{hash}")
 }
 

@@ -1,5 +1,6 @@
 //! Texts that other servers ask for, written by our models within a budget.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -123,7 +124,7 @@ fn request(
     if !system.is_empty() {
         system.push_str("\n\n");
     }
-    system.push_str(&format!("Your answer may have at most about {max_tokens} tokens."));
+    let _ = write!(system, "Your answer may have at most about {max_tokens} tokens.");
     Ok(Request { system, messages, tools: Vec::new(), expects: Expects::kind(ExpectedKind::Text) })
 }
 
@@ -132,9 +133,8 @@ fn tokens(usage: &Usage, request: &Request, text: &str) -> i64 {
     let estimate = |bytes: usize| bytes as u64 / 3 + 1;
     let read = usage.input_tokens.unwrap_or_else(|| {
         let parts = request.messages.iter().flat_map(|message| &message.parts);
-        let bytes: usize = parts
-            .map(|part| if let Part::Text(words) = part { words.len() } else { 4_500 })
-            .sum();
+        let bytes: usize =
+            parts.map(|part| if let Part::Text(words) = part { words.len() } else { 4_500 }).sum();
         estimate(bytes + request.system.len())
     });
     let written = usage.output_tokens.unwrap_or_else(|| estimate(text.len()));

@@ -92,21 +92,16 @@ mod tests {
                 })],
             });
         }
-        let request = Request {
-            messages,
-            ..Request::new("", "", Expects::kind(ExpectedKind::Text))
-        };
+        let request =
+            Request { messages, ..Request::new("", "", Expects::kind(ExpectedKind::Text)) };
         let sent = with_files(&request, |_| true, &blobs).await.unwrap();
         let firsts: Vec<Part> =
             sent.messages.iter().map(|message| message.parts[0].clone()).collect();
         let text = |text: &str| Part::Text(text.into());
-        assert_eq!(firsts, [
-            text("words 0"),
-            text("words 1"),
-            text("label 2"),
-            text("label 3"),
-            text("label 4"),
-        ]);
+        assert_eq!(
+            firsts,
+            [text("words 0"), text("words 1"), text("label 2"), text("label 3"), text("label 4"),]
+        );
         let blind = with_files(&request, |_| false, &blobs).await.unwrap();
         assert_eq!(blind.messages[4].parts, [text("words 4")]);
     }

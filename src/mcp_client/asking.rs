@@ -102,7 +102,10 @@ pub(super) struct OfferedTexts {
 
 impl std::fmt::Debug for Offer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Offer").field("texts", &self.texts.is_some()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Offer")
+            .field("texts", &self.texts.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,8 +141,7 @@ impl Offer {
         let wish = wish(params)?;
         // Never closed.
         let _place = offered.places.acquire().await.ok();
-        let written =
-            offered.texts.write(&offered.server, offered.tokens_per_day, wish).await?;
+        let written = offered.texts.write(&offered.server, offered.tokens_per_day, wish).await?;
         let message = SamplingMessage::assistant_text(written.text);
         let stop = if written.is_cut {
             CreateMessageResult::STOP_REASON_END_MAX_TOKEN
@@ -182,10 +184,13 @@ fn wish(params: CreateMessageRequestParams) -> Result<TextWish, String> {
 /// The people in front of the calls that are under way. A server of the older protocols does not
 /// say for which call it asks, so somebody is asked only while there is a single call.
 #[derive(Debug, Default)]
-pub(super) struct People(Mutex<Vec<(u64, Option<Arc<dyn CallerPerson>>)>>);
+pub(super) struct People(Mutex<Vec<UnderWay>>);
+
+/// A call that is under way, with the person in front of it.
+type UnderWay = (u64, Option<Arc<dyn CallerPerson>>);
 
 impl People {
-    fn list(&self) -> MutexGuard<'_, Vec<(u64, Option<Arc<dyn CallerPerson>>)>> {
+    fn list(&self) -> MutexGuard<'_, Vec<UnderWay>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -225,8 +230,10 @@ pub(super) async fn elicited(
     person: Option<Arc<dyn CallerPerson>>,
 ) -> ElicitResult {
     let declined = || ElicitResult::new(ElicitationAction::Decline);
-    let (Some(person), ElicitRequestParams::FormElicitationParams { message, requested_schema, .. }) =
-        (person, params)
+    let (
+        Some(person),
+        ElicitRequestParams::FormElicitationParams { message, requested_schema, .. },
+    ) = (person, params)
     else {
         return declined();
     };

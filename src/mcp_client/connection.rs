@@ -164,7 +164,8 @@ impl ToolClient for Connection {
         for _ in 0..MOST_PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor.clone());
             let request = ListToolsRequest::with_param(params);
-            let answer = self.request(ClientRequest::ListToolsRequest(request), &ProgressSink::none()).await;
+            let answer =
+                self.request(ClientRequest::ListToolsRequest(request), &ProgressSink::none()).await;
             let next = match answer {
                 Ok(ServerResult::ListToolsResult(page)) => {
                     listing.tools.extend(page.tools.into_iter().map(listed));

@@ -71,9 +71,10 @@ impl Door {
         context: CallContext,
     ) -> CallOutcome {
         let call = self.app.registry.call(tool, arguments, context);
-        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-            Self::broken(&format!("the call of `{tool}` panicked"))
-        })
+        AssertUnwindSafe(call)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Self::broken(&format!("the call of `{tool}` panicked")))
     }
 
     /// The outcome of a call that a defect of ours ended.

@@ -33,7 +33,9 @@ use super::{prompts, tasks};
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::llm::sampling::SamplingModel;
-use crate::registry::{CallContext, CallOutcome, ForeignTool, Origin, PersonQuestion, Rights, Tool};
+use crate::registry::{
+    CallContext, CallOutcome, ForeignTool, Origin, PersonQuestion, Rights, Tool,
+};
 use crate::storage::JobId;
 
 /// Key of a call's idempotency key in `_meta`.

@@ -59,10 +59,7 @@ pub(super) struct ClientPerson {
 
 impl ClientPerson {
     /// The person of this client, when it declared that it can ask one.
-    pub(super) fn of(
-        peer: &Peer<RoleServer>,
-        origin: &RequestId,
-    ) -> Option<Arc<dyn CallerPerson>> {
+    pub(super) fn of(peer: &Peer<RoleServer>, origin: &RequestId) -> Option<Arc<dyn CallerPerson>> {
         shows_forms(&peer.peer_info()?.capabilities)
             .then(|| Arc::new(Self { peer: peer.clone(), origin: origin.clone() }) as _)
     }
@@ -80,12 +77,12 @@ impl CallerPerson for ClientPerson {
         let Some(params) = params(question) else { return PersonAnswer::Unreachable };
         let mut request = ElicitRequest::new(params);
         request.extensions.insert(OriginatingRequestId(self.origin.clone()));
-        match self.peer.send_request(ServerRequest::ElicitRequest(request)).await {
-            Ok(ClientResult::ElicitResult(result)) => read(&json!(result)),
-            Ok(_) | Err(_) => {
-                tracing::debug!("the client declared elicitation and did not ask its user");
-                PersonAnswer::Unreachable
-            }
+        let answer = self.peer.send_request(ServerRequest::ElicitRequest(request)).await;
+        if let Ok(ClientResult::ElicitResult(result)) = answer {
+            read(&json!(result))
+        } else {
+            tracing::debug!("the client declared elicitation and did not ask its user");
+            PersonAnswer::Unreachable
         }
     }
 
@@ -248,7 +245,8 @@ mod tests {
         let mailboxes = Mailboxes::default();
         let ada = PrincipalId::from("ada");
         let mailbox = Mailboxes::open(&ada);
-        let person = Arc::new(RetryPerson { mailbox: Arc::clone(&mailbox), mailboxes: mailboxes.clone() });
+        let person =
+            Arc::new(RetryPerson { mailbox: Arc::clone(&mailbox), mailboxes: mailboxes.clone() });
         assert_eq!(person.ask(&question(None)).await, PersonAnswer::Unreachable);
         let asking = tokio::spawn({
             let person = Arc::clone(&person);

@@ -52,7 +52,7 @@ impl Why {
         match self {
             Self::Rule => "it may destroy something, or is not known to be harmless",
             Self::CutOff { .. } => {
-                "the program ended while this call ran, and nobody knows whether it had its effect; shall it be made again?"
+                "the program ended while this call ran, and nobody knows whether it had its effect"
             }
         }
     }
@@ -202,10 +202,14 @@ fn question(title: &str, call: &PlannedCall, why: Why) -> PersonQuestion {
     let end = arguments.floor_char_boundary(SHOWN_ARGUMENTS);
     let cut = if end < arguments.len() { " … (cut)" } else { "" };
     let message = format!(
-        "The workflow `{title}` wants to call `{}` with these arguments:\n\n{}{cut}\n\nYou are asked because {}.",
+        "The workflow `{title}` wants to call `{}` with these arguments:\n\n{}{cut}\n\nYou are asked because {}.{}",
         readable(&call.tool),
         arguments.get(..end).unwrap_or_default(),
-        why.words()
+        why.words(),
+        match why {
+            Why::Rule => "",
+            Why::CutOff { .. } => " Shall it be made again?",
+        }
     );
     let schema = json!({
         "type": "object",

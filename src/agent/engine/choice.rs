@@ -130,8 +130,8 @@ impl Engine {
                         && (!pattern.contains('*') || !ON_REQUEST.contains(&tool.name.as_str()))
                 });
                 let is_of_server = choice.servers.iter().any(|server| of_server(tool, server));
-                let is_on_request = ON_REQUEST.contains(&tool.name.as_str())
-                    && !choice.also.contains(&tool.name);
+                let is_on_request =
+                    ON_REQUEST.contains(&tool.name.as_str()) && !choice.also.contains(&tool.name);
                 (is_named || is_of_server || (takes_all && !is_on_request))
                     && !choice.except.iter().any(|pattern| fits(pattern, &tool.name))
             })

@@ -30,14 +30,14 @@ mod rules;
 mod state;
 mod text_protocol;
 
+pub(crate) use choice::ON_REQUEST;
+pub(crate) use content::without_bytes;
 pub use driver::{Engine, EngineParts, Report};
 pub use machine::Machine;
 pub use plan::{
     Approval, ApprovalBy, ApprovalRule, FrozenPlan, FrozenTool, OnInterrupted, Retry, RunLimits,
     RunRequest, ToolChoice,
 };
-pub(crate) use choice::ON_REQUEST;
-pub(crate) use content::without_bytes;
 pub use preview::Preview;
 pub(crate) use results::readable;
 pub use results::{CallAnswer, CallStatus, ResultLink};

@@ -38,8 +38,7 @@ impl Engine {
         request: RunRequest,
     ) -> Result<Preview, ToolError> {
         let plan = self.freeze(context, model, request).await?;
-        let questions =
-            Questions { plan: &plan, prompts: self.prompts(), delimiter: DELIMITER };
+        let questions = Questions { plan: &plan, prompts: self.prompts(), delimiter: DELIMITER };
         let question = questions.question(&Machine::new(&plan), AskKind::Turn)?;
         let in_text_alone = matches!(plan.model.route, Route::Host | Route::Command);
         let first = if in_text_alone { question.as_text } else { question.request };
@@ -86,8 +85,7 @@ impl Preview {
         let plan = &self.plan;
         let rules = Rules::new(plan);
         let limits = &plan.request.limits;
-        let cost =
-            limits.cost_usd.map_or_else(|| "no limit".to_owned(), |cost| format!("${cost}"));
+        let cost = limits.cost_usd.map_or_else(|| "no limit".to_owned(), |cost| format!("${cost}"));
         let mut lines = vec![
             format!("workflow: {}", plan.request.title),
             format!(

@@ -8,13 +8,17 @@ use serde_json::{Value, json};
 use crate::support::product::{Installation, StdioClient, structured};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mcp/server.py");
-const PAGE: &str = "<!DOCTYPE html><html><head><title>Tea</title></head><body><h1>Tea</h1></body></html>";
+const PAGE: &str =
+    "<!DOCTYPE html><html><head><title>Tea</title></head><body><h1>Tea</h1></body></html>";
 
 /// A workflow whose model deletes an app and then says what it read.
 async fn tidying() -> (Installation, FakeLlm) {
     let call = || Reply::tool_call("c", "delete_document", json!({"app_name": "tea"}));
     let script = Script::new()
-        .rule(Rule::reply(Reply::text("It stays.")).on_tool_result("declined|closed the question|needs somebody"))
+        .rule(
+            Rule::reply(Reply::text("It stays."))
+                .on_tool_result("declined|closed the question|needs somebody"),
+        )
         .rule(Rule::reply(Reply::text("It is gone.")).on_tool_result("success"))
         .rule(Rule::reply(call()).on_user_text("Tidy up"));
     let model = FakeLlm::start(script).await.unwrap();
@@ -204,7 +208,7 @@ async fn a_call_that_was_cut_off_is_made_again_only_when_the_user_says_so() {
     assert_eq!((&result["answer"], calls), (&json!("Not again."), 1), "{result}");
     assert_eq!(asked.len(), 1);
     let question = asked[0]["message"].as_str().unwrap();
-    assert!(question.contains("shall it be made again?"), "{question}");
+    assert!(question.contains("Shall it be made again?"), "{question}");
 
     let yes = json!({"action": "accept", "content": {"decision": "allow"}});
     let (result, calls, asked) = cut_off(yes).await;

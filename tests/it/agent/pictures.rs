@@ -40,8 +40,7 @@ async fn second_question(vendor: Vendor, bytes: usize) -> (String, String) {
         .with("ANTHROPIC_BASE_URL", model.base_url())
         .with("OPENAI_BASE_URL", model.base_url())
         .with("ATELIER_LLM__OLLAMA_BASE_URL", model.base_url());
-    let done =
-        installation.run(&["workflow", "run", "draw", "--query", "Draw it", "--json"]).await;
+    let done = installation.run(&["workflow", "run", "draw", "--query", "Draw it", "--json"]).await;
     let result = done.json();
     let asked = model.model_requests();
     assert_eq!(asked.len(), 2, "{vendor:?}: {result}");

@@ -8,7 +8,11 @@ use crate::support::product::{Installation, StdioClient};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mcp/server.py");
 
-async fn started(model: Option<&FakeLlm>, entry: Value, capabilities: Value) -> (Installation, StdioClient) {
+async fn started(
+    model: Option<&FakeLlm>,
+    entry: Value,
+    capabilities: Value,
+) -> (Installation, StdioClient) {
     let installation = Installation::new();
     let mut server = json!({"command": ["python3", SCRIPT]});
     server.as_object_mut().unwrap().extend(entry.as_object().unwrap().clone());
@@ -17,9 +21,8 @@ async fn started(model: Option<&FakeLlm>, entry: Value, capabilities: Value) -> 
     let file = installation.folder().join("mcp_servers.json").to_string_lossy().into_owned();
     let mut installation = installation.with("ATELIER_MCP_SERVERS", file);
     if let Some(model) = model {
-        installation = installation
-            .with("OPENAI_API_KEY", "key")
-            .with("OPENAI_BASE_URL", model.base_url());
+        installation =
+            installation.with("OPENAI_API_KEY", "key").with("OPENAI_BASE_URL", model.base_url());
     }
     let mut client = StdioClient::start(installation.command(&["stdio"]));
     client.initialize(capabilities).await;
@@ -34,7 +37,8 @@ async fn asked(client: &mut StdioClient) -> Value {
 
 #[tokio::test]
 async fn texts_of_a_model_are_given_within_the_budget_of_the_entry() {
-    let hello = Script::new().rule(Rule::reply(Reply::text("Hello, server.")).on_user_text("^hello$"));
+    let hello =
+        Script::new().rule(Rule::reply(Reply::text("Hello, server.")).on_user_text("^hello$"));
     let model = FakeLlm::start(hello).await.unwrap();
     // Nothing said: refused, and told how it could be had.
     let (_folder, mut client) = started(Some(&model), json!({}), json!({})).await;
@@ -57,7 +61,10 @@ async fn texts_of_a_model_are_given_within_the_budget_of_the_entry() {
     assert_eq!(model.model_requests().len(), 1);
     let spent = asked(&mut client).await;
     let message = spent["answers"][0]["error"]["message"].as_str().unwrap();
-    assert!(message.contains("are used up") && message.contains("sampling_tokens_per_day"), "{spent}");
+    assert!(
+        message.contains("are used up") && message.contains("sampling_tokens_per_day"),
+        "{spent}"
+    );
     assert_eq!(model.model_requests().len(), 1, "nothing more is paid");
     client.close().await;
 

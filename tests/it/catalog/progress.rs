@@ -97,8 +97,8 @@ async fn it_arrives_by_every_way_and_from_both_transports() {
 #[tokio::test]
 async fn a_call_that_became_a_job_tells_its_progress_through_get_job() {
     let servers = json!({"scripted": {"command": ["python3", SCRIPT]}});
-    let installation = with_servers(Installation::new(), &servers)
-        .with("ATELIER_LIMITS__ANSWER_BUDGET_S", "0.3");
+    let installation =
+        with_servers(Installation::new(), &servers).with("ATELIER_LIMITS__ANSWER_BUDGET_S", "0.3");
     let mut client = installation.stdio().await;
     let (until, again) = (installation.folder().join("until"), installation.folder().join("again"));
     let arguments =

@@ -46,7 +46,11 @@ fn draws() -> Tool {
 #[tokio::test]
 async fn a_picture_of_a_result_is_shown_to_its_owner_and_to_the_model() {
     let script = Script::new()
-        .rule(Rule::reply(Reply::tool_call("c", "draw_chart", json!({}))).on_user_text("chart").times(1))
+        .rule(
+            Rule::reply(Reply::tool_call("c", "draw_chart", json!({})))
+                .on_user_text("chart")
+                .times(1),
+        )
         .rule(Rule::reply(Reply::text("There it is.")));
     let house = House::with_tools(script, vec![draws()]).await;
     let client = house.client("local").await;
@@ -60,9 +64,7 @@ async fn a_picture_of_a_result_is_shown_to_its_owner_and_to_the_model() {
     let picture = &finished["pictures"][0];
     assert_eq!(picture["media_type"], "image/png", "{finished}");
     assert!(!finished["head"].as_str().unwrap().contains(&base64[..40]), "{finished}");
-    let path = |sha: &Value| {
-        format!("/chat/api/turns/{turn}/pictures/{}", sha.as_str().unwrap())
-    };
+    let path = |sha: &Value| format!("/chat/api/turns/{turn}/pictures/{}", sha.as_str().unwrap());
     let answer = client.get(&path(&picture["sha"])).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "image/png"));
     assert_eq!(answer.body, CHART);
@@ -80,10 +82,17 @@ async fn a_picture_of_a_result_is_shown_to_its_owner_and_to_the_model() {
     page.until("document.body.dataset.ready === 'yes'").await;
     page.evaluate(&format!("location.hash = '{conversation}'")).await;
     page.until("document.querySelector('.pictures img')?.naturalWidth === 320").await;
-    for (name, width, scheme) in
-        [("phone", 390, Scheme::Light), ("phone-dark", 390, Scheme::Dark), ("desk", 1280, Scheme::Dark)]
-    {
+    for (name, width, scheme) in [
+        ("phone", 390, Scheme::Light),
+        ("phone-dark", 390, Scheme::Dark),
+        ("desk", 1280, Scheme::Dark),
+    ] {
         page.look(width, 844, scheme).await;
+        // On a phone the list slides out of the way first.
+        let away = "getComputedStyle(document.getElementById('side')).visibility === 'hidden'";
+        if width < 900 {
+            page.until(away).await;
+        }
         page.screenshot(&format!("chat-picture-{name}")).await;
         assert_eq!(page.evaluate(CHECKS).await, json!([0, [], [], 1]), "{name}");
     }
@@ -136,7 +145,11 @@ async fn files_are_pasted_and_dropped() {
     let asked = house.asked().pop().unwrap();
     assert!(asked.contains("The meeting is on Friday."), "{asked}");
     assert!(asked.contains("data:image/"), "the pasted picture is sent: {asked}");
-    let names = page.evaluate("[...document.querySelectorAll('.ask .chip .name')].map((one) => one.textContent)").await;
+    let names = page
+        .evaluate(
+            "[...document.querySelectorAll('.ask .chip .name')].map((one) => one.textContent)",
+        )
+        .await;
     assert_eq!(names, json!(["pasted.png", "dropped.txt"]));
     assert_eq!(page.complaints(), Vec::<String>::new());
 }
@@ -177,13 +190,18 @@ async fn an_answer_is_stopped_and_tried_again_while_a_tool_runs() {
     page.until("document.body.dataset.ready === 'yes'").await;
     type_and_send(&page, "Do the work.").await;
     page.until("document.querySelector('.call.busy') !== null").await;
-    page.until("document.querySelector('.waiting')?.innerText.includes('slow_work is at work')").await;
+    page.until("document.querySelector('.waiting')?.innerText.includes('slow_work is at work')")
+        .await;
     page.screenshot("chat-busy-desk").await;
     page.evaluate("document.getElementById('message').focus()").await;
     press(&page, "Escape").await;
     page.until("document.querySelector('.note.stopped') !== null").await;
     until_answered(&page, 1).await;
-    assert_eq!((begun.load(Ordering::SeqCst), let_go.load(Ordering::SeqCst)), (1, 1), "the tool ended with it");
+    assert_eq!(
+        (begun.load(Ordering::SeqCst), let_go.load(Ordering::SeqCst)),
+        (1, 1),
+        "the tool ended with it"
+    );
     let said = page.evaluate("document.querySelector('.reply .prose').innerText").await;
     assert_eq!(said, "Working.", "what was said stands");
     let busy = page.evaluate("document.querySelectorAll('.call.busy').length").await;
@@ -214,7 +232,10 @@ async fn the_picker_lists_what_an_answer_may_use() {
         asked[0].tool_names.iter().filter(|name| *name != "read_result").collect();
     for name in &listed {
         let is_catalog = ["search_tools", "describe_tool", "call_tool"].contains(&name.as_str());
-        assert!(offered.contains(&name) || is_catalog, "{name} is listed and not offered: {offered:?}");
+        assert!(
+            offered.contains(&name) || is_catalog,
+            "{name} is listed and not offered: {offered:?}"
+        );
     }
     for name in &offered {
         assert!(listed.contains(name), "{name} is offered and not listed");

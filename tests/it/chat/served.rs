@@ -21,8 +21,7 @@ impl Served {
     async fn start(installation: &Installation) -> Self {
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--content-listen", "127.0.0.1:0"];
         let mut command = installation.command(&arguments);
-        let mut program =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut program = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
         let mut said = String::new();
         let mut address = None;
@@ -73,7 +72,9 @@ impl Served {
 
     async fn stop(mut self) {
         let id = self.program.id().unwrap().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success()
+        );
         assert_eq!(self.program.wait().await.unwrap().code(), Some(0));
     }
 }
@@ -135,7 +136,10 @@ async fn a_bearer_opens_the_chat_of_its_principal_and_no_other() {
     let installation = with_model(&model);
     let hash = |token: &str| {
         use sha2::Digest as _;
-        sha2::Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        sha2::Sha256::digest(token.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
     };
     let tokens = format!(
         "[[auth.tokens]]\nprincipal = 'ada'\nsha256 = '{}'\n[[auth.tokens]]\nprincipal = 'bob'\nsha256 = '{}'\n",

@@ -311,7 +311,7 @@ class CallView {
     const heading = el("h3");
     heading.textContent = `May ${line(item.tool, 100)} be called?`;
     const reason = el("p");
-    reason.textContent = line(item.wanted.reason, 500);
+    reason.textContent = `You are asked because ${line(item.wanted.reason, 500)}.`;
     const button = (label, kind, decision) => {
       const node = el("button", { type: "button", class: kind, onclick: () => decide(decision) });
       node.textContent = label;
