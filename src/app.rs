@@ -1,6 +1,7 @@
 //! Everything wired together: the only module that names adapters.
 
 mod code_sandbox;
+mod made_servers;
 mod texts;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
+use self::made_servers::{CatalogWithMade, MadeServers, PlainProcesses};
 use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
@@ -24,7 +26,9 @@ use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
-use crate::factory::host::running::PlainHost;
+use crate::factory::host::environment::Environments;
+use crate::factory::inspect::{self, Inspected};
+use crate::factory::scan::{Report, Rules};
 use crate::factory::{self, Factory, FactoryParts};
 use crate::fetch::Fetcher;
 use crate::installation_key::InstallationKey;
@@ -99,6 +103,9 @@ pub enum AppError {
     /// The data folder cannot be used.
     #[error(transparent)]
     DataFolder(#[from] Problem),
+    /// A setting is understood only where it is used, and is wrong.
+    #[error(transparent)]
+    Setting(Problem),
     /// The store in the data folder cannot be used.
     #[error("the data folder {path} cannot be used: {source}")]
     Storage {
@@ -125,6 +132,25 @@ pub enum AppError {
 pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), AppError> {
     let sandbox = code_sandbox::sandbox(&config.python, &config.storage.data_dir)?;
     Ok((sandbox, code_sandbox::least(&config.python)?))
+}
+
+/// What the scan of packages looks for, as configured.
+///
+/// # Errors
+/// When a rule of the user cannot be used.
+pub fn scan_rules(config: &Config) -> Result<Rules, AppError> {
+    inspect::configured_rules(&config.factory).map_err(|error| {
+        AppError::Setting(Problem::new("factory.scan_rules", error.message, error.hint))
+    })
+}
+
+/// Scans files and folders with the rules of the configuration.
+///
+/// # Errors
+/// When a rule cannot be used, or something cannot be read.
+pub async fn scan_paths(config: &Config, paths: &[PathBuf]) -> Result<Report, AppError> {
+    let rules = scan_rules(config)?;
+    inspect::scan_paths(paths, &rules).await.map_err(|error| AppError::Tools(error.into()))
 }
 
 /// The outside things, each replaceable in tests.
@@ -199,13 +225,35 @@ impl App {
             limits: config.limits.clone(),
         });
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            texts: Some(Arc::new(texts::ModelTexts {
+                models: Arc::clone(&models),
+                catalog: Arc::clone(&catalog),
+            })),
+            ..ServersParts::default()
+        });
+        let environments = Arc::new(Environments::new(
+            &config.factory,
+            config.storage.data_dir.join("environments"),
+        ));
+        let made_servers = MadeServers::new(
+            servers.clone(),
+            Arc::clone(&environments),
+            Arc::new(PlainProcesses),
+            config.factory.running_servers,
+        );
         let factory = Arc::new(Factory::new(FactoryParts {
             catalog: Arc::clone(&catalog),
             prompts: Arc::clone(&prompts),
             fetcher: fetcher.limited(factory::load::limits()),
             config: config.factory.clone(),
             data_dir: config.storage.data_dir.clone(),
-            host: Arc::new(PlainHost::new(config.factory.running_servers)),
+            host: Arc::new(made_servers),
+            environments,
+            rules: scan_rules(&config)?,
         }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
@@ -267,16 +315,6 @@ impl App {
                 SERVER_TOOLS.into_iter().filter(|name| tools.iter().any(|tool| tool.name == *name));
             server.open_to_code.extend(there.map(str::to_owned));
         }
-        let servers = Servers::new(ServersParts {
-            specs: config.catalog.servers.servers.clone(),
-            expose_at_most: config.catalog.expose_at_most,
-            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
-            texts: Some(Arc::new(texts::ModelTexts {
-                models: Arc::clone(&models),
-                catalog: Arc::clone(&catalog),
-            })),
-            ..ServersParts::default()
-        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -284,7 +322,10 @@ impl App {
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
             server,
-            foreign: Arc::new(servers.clone()),
+            foreign: Arc::new(CatalogWithMade {
+                servers: servers.clone(),
+                factory: Arc::clone(&factory),
+            }),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
@@ -337,12 +378,19 @@ impl App {
     pub async fn shut_down(&self) {
         self.runner.shut_down().await;
         self.servers.shut_down().await;
-        self.factory.close().await;
         self.python.close().await;
         self.warming.close();
         self.sandbox.close().await;
         self.warming.wait().await;
         self.renderer.shut_down().await;
+    }
+
+    /// Scans and tests the package of a made server in a folder.
+    ///
+    /// # Errors
+    /// When there is no package, or it cannot be read.
+    pub async fn inspect_package(&self, folder: &Path) -> Result<Inspected, ToolError> {
+        Ok(self.factory.inspect(folder).await?)
     }
 
     /// Gives a document another name; its address, versions and title stay.

@@ -34,8 +34,15 @@ pub(super) const CONFIRM_ARGUMENT: &str = "confirm";
 
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
-    pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
+    pub async fn call(
+        &self,
+        name: &str,
+        arguments: Value,
+        mut context: CallContext,
+    ) -> CallOutcome {
         let started = Instant::now();
+        // Whoever calls is whose rights they are, whatever a door has written there.
+        context.rights.principal = Some(context.principal.clone());
         // Only known names become labels; anything else would let callers fill the metrics.
         let own = self.registered(name);
         let is_foreign = own.is_none() && may_be_foreign(name);
@@ -134,7 +141,7 @@ impl Registry {
         };
         // A job's id must be there before the job; a direct call is written once, with its result.
         let made = match &registered.tool.handler {
-            Handler::Job(_) => self.reserve_call_id(registered.tool.name, &context).await,
+            Handler::Job(_) => Box::pin(self.reserve_call_id(registered.tool.name, &context)).await,
             Handler::Direct(_) => new_id(&context).await,
         };
         let mut call_id = match made {
@@ -159,7 +166,7 @@ impl Registry {
                 !registered.tool.internal
                     || (context.origin == Origin::Workflow && context.depth == 0)
             })
-            .ok_or_else(|| self.unknown_tool(name))?;
+            .ok_or_else(|| self.unknown_tool(name, &context.rights))?;
         self.check_rights(&registered.tool, &context.rights, context.origin)?;
         self.admit_arguments(arguments, context).await?;
         Ok(registered)
@@ -208,7 +215,8 @@ impl Registry {
         }
     }
 
-    /// Writes a direct call down with its result, under another id when the first one is taken.
+    /// Writes a direct call down with its result, or leaves it to the ledger of the program that
+    /// made it.
     pub(super) async fn record_direct(
         &self,
         tool: &str,
@@ -221,7 +229,7 @@ impl Registry {
         let sha = sha256_hex(text.as_bytes());
         let mut small = Some(text);
         if let Some(large) = small.take_if(|text| text.len() > INLINE_BYTES) {
-            self.blobs.put(large).await?;
+            Box::pin(self.blobs.put(large)).await?;
         }
         let mut done =
             DoneCall { id: call_id.clone(), tool: tool.to_owned(), result_sha: sha, result: small };
@@ -231,8 +239,18 @@ impl Registry {
                 Some(back) => done = back,
             }
         }
+        Box::pin(self.write_direct(&done, call_id, context)).await
+    }
+
+    /// Writes a direct call down, under another id when the first one is taken.
+    async fn write_direct(
+        &self,
+        done: &DoneCall,
+        call_id: &mut CallId,
+        context: &CallContext,
+    ) -> Result<(), ToolError> {
         for _ in 0..CALL_ID_TRIES {
-            let call = self.new_call(call_id, tool, context);
+            let call = self.new_call(call_id, &done.tool, context);
             if self.catalog.insert_call(call, &done.result_sha, done.result.as_deref()).await? {
                 return Ok(());
             }
@@ -281,7 +299,7 @@ impl Registry {
         let tool = &registered.tool;
         let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
         if let Some(ledger) = &context.ledger {
-            ledger.settle_mentioned(&arguments).await?;
+            Box::pin(ledger.settle_mentioned(&arguments)).await?;
         }
         let resolver = self.resolver(&context.principal);
         let mut arguments = match context.origin {
@@ -290,7 +308,7 @@ impl Registry {
             // A page speaks for whoever holds its link, who must not read the owner's results.
             Origin::Page => references::refuse(arguments)?,
             Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
-                resolver.resolve(arguments, &tool.input_schema).await?
+                Box::pin(resolver.resolve(arguments, &tool.input_schema)).await?
             }
         };
         impose(&mut arguments, tool, &context);
@@ -331,7 +349,8 @@ impl Registry {
                 let context = CallContext { ledger: None, ..context };
                 let start =
                     StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };
-                self.runner.start(start).await.map(DirectReply::Job)
+                // Boxed, as are other parts that few calls need: a call's future is moved into a task.
+                Box::pin(self.runner.start(start)).await.map(DirectReply::Job)
             }
         }
     }
@@ -340,7 +359,7 @@ impl Registry {
 /// An id for a call that is written down with its result.
 async fn new_id(context: &CallContext) -> Result<CallId, ToolError> {
     if let Some(ledger) = &context.ledger
-        && let Some(id) = ledger.id().await?
+        && let Some(id) = Box::pin(ledger.id()).await?
     {
         return Ok(id);
     }

@@ -30,7 +30,11 @@ mod elixir;
 #[cfg(test)]
 mod error_codes;
 #[cfg(test)]
+mod factory_corpus;
+#[cfg(test)]
 mod factory_hostile;
+#[cfg(test)]
+mod factory_models;
 #[cfg(test)]
 mod factory_product;
 #[cfg(test)]
@@ -41,7 +45,10 @@ mod factory_sign_in;
 mod jobs;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
 mod llm;
+#[cfg(test)]
+mod made;
 #[cfg(test)]
 mod patch;
 #[cfg(test)]

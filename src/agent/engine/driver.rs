@@ -194,7 +194,7 @@ impl Engine {
                 FrozenOrigin::Person
             }
         };
-        self.learn(&request).await;
+        self.learn(context, &request).await;
         let tools = self.tools(context, &request)?;
         let person_at_hand = context.person.is_some();
         Ok(FrozenPlan { format: FORMAT, request, tools, model, origin, person_at_hand })
