@@ -2,6 +2,7 @@
 
 mod code_sandbox;
 mod made_servers;
+mod texts;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -228,6 +229,10 @@ impl App {
             specs: config.catalog.servers.servers.clone(),
             expose_at_most: config.catalog.expose_at_most,
             idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            texts: Some(Arc::new(texts::ModelTexts {
+                models: Arc::clone(&models),
+                catalog: Arc::clone(&catalog),
+            })),
             ..ServersParts::default()
         });
         let environments = Arc::new(Environments::new(
@@ -295,6 +300,7 @@ impl App {
             caller: caller.clone(),
             prompts: Arc::clone(&prompts),
             runs: Runs::new(config.storage.data_dir.join("runs")),
+            blobs: blobs.clone(),
         }));
         let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));
