@@ -1,6 +1,7 @@
 //! Everything wired together: the only module that names adapters.
 
 mod code_sandbox;
+pub mod fenced_launch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,15 @@ use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
+use crate::egress::EgressLimits;
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
-use crate::factory::host::running::PlainHost;
+use crate::factory::host::environment;
+pub use crate::factory::host::environment::CommonEnvironment;
+use crate::factory::host::launcher::{Launcher, LauncherParts};
+use crate::factory::host::running::OwnHost;
 use crate::factory::{self, Factory, FactoryParts};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, SystemResolver};
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
@@ -126,6 +131,11 @@ pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), A
     Ok((sandbox, code_sandbox::least(&config.python)?))
 }
 
+/// The Python that most made servers run with, for the doctor to show.
+pub fn environment_of_made_servers(config: &Config) -> CommonEnvironment {
+    environment::common(&config.factory, &config.storage.data_dir.join("environments"))
+}
+
 /// The outside things, each replaceable in tests.
 pub struct Ports {
     /// Rows.
@@ -198,13 +208,22 @@ impl App {
             limits: config.limits.clone(),
         });
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let launcher = Launcher::new(LauncherParts {
+            sandbox: Arc::clone(&sandbox),
+            config: config.factory.clone(),
+            resolver: Arc::new(SystemResolver),
+            limits: EgressLimits::default(),
+        })
+        .map_err(|reason| ToolError::invalid("invalid_arguments", reason))?;
+        let launcher = Arc::new(launcher);
         let factory = Arc::new(Factory::new(FactoryParts {
             catalog: Arc::clone(&catalog),
             prompts: Arc::clone(&prompts),
             fetcher: fetcher.limited(factory::load::limits()),
             config: config.factory.clone(),
             data_dir: config.storage.data_dir.clone(),
-            host: Arc::new(PlainHost::new(config.factory.running_servers)),
+            host: Arc::new(OwnHost::new(Arc::clone(&launcher), config.factory.running_servers)),
+            launcher,
         }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());

@@ -18,6 +18,9 @@ pub struct FactoryConfig {
     /// Whether made servers may run as plain processes of this machine, with what they were given
     /// and no other variable, but without a sandbox around them.
     pub unsandboxed: bool,
+    /// Hosts that made servers may reach, where they declare them, although they are not on the public
+    /// internet: `host` or `host:port`.
+    pub private_hosts: Vec<String>,
     /// Values of variables that made servers declare: keys, tokens, addresses. A server gets those
     /// that it declares, and no others.
     pub variables: BTreeMap<String, String>,
@@ -32,6 +35,7 @@ impl Default for FactoryConfig {
             python: "python3".to_owned(),
             environment: None,
             unsandboxed: false,
+            private_hosts: Vec::new(),
             variables: BTreeMap::new(),
             running_servers: 8,
         }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::error::{FactoryError, Refusal};
-use super::host::running::{Offered, StartServer};
-use super::ir::{Package, PackageFile};
+use super::host::launcher::{LaunchError, Program};
+use super::host::reach::{self, Given};
+use super::host::running::Offered;
+use super::ir::{Dialect, Package, PackageFile};
+use super::load::Loader;
 use super::names::{self, prose};
 use super::service::Factory;
 use crate::jobs::Failure;
@@ -48,14 +51,6 @@ impl Factory {
         given: &BTreeMap<String, String>,
     ) -> Result<(MadeServer, Offered), Failure> {
         let made = self.find(principal, name, version).await?;
-        if !self.parts.config.unsandboxed {
-            return Err(FactoryError::new(
-                Refusal::NotAllowed,
-                format!("`{}` is not started: this installation runs made servers only where the operator allows plain processes", made.name),
-                "the operator sets `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED); or run the package yourself: its README says how",
-            )
-            .into());
-        }
         let folder = self.folder_of(&made);
         let read = async {
             let operations =
@@ -69,7 +64,14 @@ impl Factory {
                 "make the server again",
             )
         })?;
-        let variables = self.variables(&package, given)?;
+        let mut variables = self.variables(&package, given)?;
+        let reach = reach::of(&package, &mut variables).map_err(|reason| {
+            FactoryError::new(
+                Refusal::NotStarted,
+                format!("`{}` is not started: {reason}", made.name),
+                "the operator corrects it under `factory.variables`",
+            )
+        })?;
         let mut files = Vec::new();
         for path in ["requirements.txt", "requirements-dev.txt"] {
             let text = tokio::fs::read_to_string(folder.join(path)).await.unwrap_or_default();
@@ -85,21 +87,17 @@ impl Factory {
         let offered = self
             .parts
             .host
-            .start(StartServer {
+            .start(Program {
                 name: running_name(principal, &made.name),
                 python,
+                arguments: vec!["server.py".to_owned()],
                 folder,
-                variables,
-                hosts: package.hosts,
+                variables: variables.values,
+                reach,
+                door: None,
             })
             .await
-            .map_err(|reason| {
-                FactoryError::new(
-                    Refusal::NotStarted,
-                    format!("`{}` did not start: {reason}", made.name),
-                    "look at its variables with list_mcp_servers, then try again",
-                )
-            })?;
+            .map_err(|error| not_started(&made.name, &error))?;
         Ok((made, offered))
     }
 
@@ -141,13 +139,25 @@ impl Factory {
         })
     }
 
+    /// A database that a call names must lie where calls may read.
+    fn check_file(&self, address: &str) -> Result<(), FactoryError> {
+        let loader = Loader {
+            fetcher: &self.parts.fetcher,
+            allowed_roots: &self.parts.config.allowed_roots,
+        };
+        let file = reach::sqlite_file(address).map_err(|reason| {
+            FactoryError::new(Refusal::NotAccessible, reason, "name a file that is there")
+        })?;
+        loader.allowed(&file).map(drop)
+    }
+
     /// Of all variables those that the package declares; secrets come from the operator alone.
     fn variables(
         &self,
         package: &Package,
         given: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, String>, FactoryError> {
-        let mut values = BTreeMap::new();
+    ) -> Result<Given, FactoryError> {
+        let mut all = Given::default();
         for variable in &package.environment {
             let configured = self
                 .parts
@@ -156,7 +166,8 @@ impl Factory {
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(&variable.name));
             if let Some((_, value)) = configured {
-                values.insert(variable.name.clone(), value.clone());
+                all.values.insert(variable.name.clone(), value.clone());
+                all.by_operator.insert(variable.name.clone());
             }
         }
         for (name, value) in given {
@@ -177,9 +188,34 @@ impl Factory {
                     ),
                 ));
             }
-            values.insert(name.clone(), value.clone());
+            if let Some(database) = &package.database
+                && database.dialect == Dialect::Sqlite
+                && &database.variable == name
+            {
+                self.check_file(value)?;
+            }
+            all.values.insert(name.clone(), value.clone());
+            all.by_operator.remove(name);
         }
-        Ok(values)
+        Ok(all)
+    }
+}
+
+fn not_started(name: &str, error: &LaunchError) -> FactoryError {
+    match error {
+        LaunchError::TooWeak { reason, fix } => FactoryError::new(
+            Refusal::NotAllowed,
+            format!("`{name}` is not started: {reason}"),
+            format!(
+                "{fix}; or the operator lets made servers run without a sandbox: \
+                 `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED)"
+            ),
+        ),
+        LaunchError::Failed(reason) => FactoryError::new(
+            Refusal::NotStarted,
+            format!("`{name}` did not start: {reason}"),
+            "look at its variables with list_mcp_servers, then try again",
+        ),
     }
 }
 

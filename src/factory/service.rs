@@ -12,6 +12,7 @@ use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
 use super::from_database;
 use super::host::environment::Environments;
+use super::host::launcher::Launcher;
 use super::host::running::ServerHost;
 use super::ir::{Features, Mode, PackageFile, Skipped, Sourced};
 use super::load::Loader;
@@ -45,6 +46,8 @@ pub struct FactoryParts {
     pub config: FactoryConfig,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// Starts programs of packages.
+    pub launcher: Arc<Launcher>,
     /// Keeps servers running.
     pub host: Arc<dyn ServerHost>,
 }

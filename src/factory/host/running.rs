@@ -1,27 +1,13 @@
-//! Servers that stay up: the port, and the keeper that holds them as processes of its own.
+//! Servers that stay up: the port, and the keeper that holds them itself.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::client::ServerProcess;
-
-/// How a made server is started.
-#[derive(Debug, Clone)]
-pub struct StartServer {
-    /// Name under which it is known.
-    pub name: String,
-    /// Interpreter.
-    pub python: PathBuf,
-    /// Folder of its package.
-    pub folder: PathBuf,
-    /// Variables that it gets, and no others. Values are never shown.
-    pub variables: BTreeMap<String, String>,
-    /// Hosts that it may talk to.
-    pub hosts: Vec<String>,
-}
+use super::launcher::{LaunchError, Launcher, Program};
 
 /// What a started server offers.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +21,8 @@ pub struct Offered {
 /// Keeps servers running, and makes their tools callable.
 #[async_trait]
 pub trait ServerHost: Send + Sync + 'static {
-    /// Starts a server; one of the same name is replaced.
-    async fn start(&self, server: StartServer) -> Result<Offered, String>;
+    /// Starts a server, known by the name of its program; one of the same name is replaced.
+    async fn start(&self, server: Program) -> Result<Offered, LaunchError>;
     /// Stops a server; `false` when it did not run.
     async fn stop(&self, name: &str) -> bool;
     /// Names of those that run.
@@ -45,40 +31,50 @@ pub trait ServerHost: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// Servers as plain processes of this one.
-pub struct PlainHost {
+/// Servers that this program holds itself.
+pub struct OwnHost {
+    launcher: Arc<Launcher>,
     most: usize,
     servers: Mutex<HashMap<String, ServerProcess>>,
 }
 
-impl PlainHost {
+impl OwnHost {
     /// A keeper of at most so many.
-    pub fn new(most: usize) -> Self {
-        Self { most, servers: Mutex::new(HashMap::new()) }
+    pub fn new(launcher: Arc<Launcher>, most: usize) -> Self {
+        Self { launcher, most, servers: Mutex::new(HashMap::new()) }
     }
 }
 
 #[async_trait]
-impl ServerHost for PlainHost {
-    async fn start(&self, server: StartServer) -> Result<Offered, String> {
+impl ServerHost for OwnHost {
+    async fn start(&self, server: Program) -> Result<Offered, LaunchError> {
+        let failed = LaunchError::Failed;
         let mut servers = self.servers.lock().await;
         if let Some(old) = servers.remove(&server.name) {
             old.stop().await;
         }
         if servers.len() >= self.most {
-            return Err(format!("{} servers run already, which is the most", self.most));
+            return Err(failed(format!("{} servers run already, which is the most", self.most)));
         }
-        let process =
-            ServerProcess::start(&server.python, &server.folder, &server.variables).await?;
-        let tools = process.tools().await?;
+        let name = server.name.clone();
+        let started = self.launcher.start(server).await?;
+        let isolation = started.isolation.clone();
+        let process = ServerProcess::greet(started).await.map_err(failed)?;
+        let tools = match process.tools().await {
+            Ok(tools) => tools,
+            Err(reason) => {
+                process.stop().await;
+                return Err(failed(reason));
+            }
+        };
         let tools = tools
             .into_iter()
             .map(|tool| {
                 (tool.name.into_owned(), tool.description.map(String::from).unwrap_or_default())
             })
             .collect();
-        servers.insert(server.name, process);
-        Ok(Offered { tools, isolation: "plain process".to_owned() })
+        servers.insert(name, process);
+        Ok(Offered { tools, isolation })
     }
 
     async fn stop(&self, name: &str) -> bool {

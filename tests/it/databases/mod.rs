@@ -1,7 +1,7 @@
 //! Databases as sources: what is made of awkward ones, called by a real client on SQLite and on a
 //! PostgreSQL of the test's own.
 
-mod postgres;
+pub(crate) mod postgres;
 mod scanned;
 
 use std::path::{Path, PathBuf};

@@ -15,14 +15,14 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_mins(1);
 const PASSWORD: &str = "of the test alone";
 
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     process: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postgres {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path();
         let owner = owner();
@@ -59,19 +59,28 @@ impl Postgres {
                 .spawn()
                 .unwrap();
             if answers(&mut process, port).await {
-                return Self { process, port, _folder: folder };
+                return Self { process, port, folder: folder };
             }
         }
         panic!("{}", std::fs::read_to_string(path.join("log")).unwrap_or_default());
     }
 
-    pub(super) async fn run(&self, database: &str, script: &str) {
+    pub(crate) async fn run(&self, database: &str, script: &str) {
         let mut connection = options(self.port).database(database).connect().await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }
 
-    pub(super) fn url(&self, user: &str, password: &str, database: &str) -> String {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn url(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgresql://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 }
