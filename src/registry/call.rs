@@ -21,7 +21,7 @@ use crate::jobs::{
     Failure, JobExecutor, JobReply, OnCancel, Run, StartJob, Submitted, Text, ToolOutput, WaitFor,
 };
 use crate::storage::blobs::sha256_hex;
-use crate::storage::{CallId, CompletionHandle, JobId, NewCall, PrincipalId, keys};
+use crate::storage::{CallId, CompletionHandle, DoneCall, JobId, NewCall, PrincipalId, keys};
 
 /// How often a new call id is tried before the store must be at fault.
 const CALL_ID_TRIES: usize = 16;
@@ -134,8 +134,8 @@ impl Registry {
         };
         // A job's id must be there before the job; a direct call is written once, with its result.
         let made = match &registered.tool.handler {
-            Handler::Job(_) => self.reserve_call_id(registered.tool.name, &context).await,
-            Handler::Direct(_) => keys::call_id().map_err(ToolError::from),
+            Handler::Job(_) => Box::pin(self.reserve_call_id(registered.tool.name, &context)).await,
+            Handler::Direct(_) => new_id(&context).await,
         };
         let mut call_id = match made {
             Ok(call_id) => call_id,
@@ -208,7 +208,8 @@ impl Registry {
         }
     }
 
-    /// Writes a direct call down with its result, under another id when the first one is taken.
+    /// Writes a direct call down with its result, or leaves it to the ledger of the program that
+    /// made it.
     pub(super) async fn record_direct(
         &self,
         tool: &str,
@@ -216,15 +217,34 @@ impl Registry {
         result: &Value,
         context: &CallContext,
     ) -> Result<(), ToolError> {
-        let text = result.to_string();
+        let text = serde_json::to_string(result)
+            .map_err(|error| ToolError::internal(&format!("a result is no JSON: {error}")))?;
         let sha = sha256_hex(text.as_bytes());
-        let small = (text.len() <= INLINE_BYTES).then_some(text.as_str());
-        if small.is_none() {
-            self.blobs.put(text.clone()).await?;
+        let mut small = Some(text);
+        if let Some(large) = small.take_if(|text| text.len() > INLINE_BYTES) {
+            Box::pin(self.blobs.put(large)).await?;
         }
+        let mut done =
+            DoneCall { id: call_id.clone(), tool: tool.to_owned(), result_sha: sha, result: small };
+        if let Some(ledger) = &context.ledger {
+            match ledger.keep(done) {
+                None => return Ok(()),
+                Some(back) => done = back,
+            }
+        }
+        Box::pin(self.write_direct(&done, call_id, context)).await
+    }
+
+    /// Writes a direct call down, under another id when the first one is taken.
+    async fn write_direct(
+        &self,
+        done: &DoneCall,
+        call_id: &mut CallId,
+        context: &CallContext,
+    ) -> Result<(), ToolError> {
         for _ in 0..CALL_ID_TRIES {
-            let call = self.new_call(call_id, tool, context);
-            if self.catalog.insert_call(call, &sha, small).await? {
+            let call = self.new_call(call_id, &done.tool, context);
+            if self.catalog.insert_call(call, &done.result_sha, done.result.as_deref()).await? {
                 return Ok(());
             }
             *call_id = keys::call_id()?;
@@ -233,14 +253,18 @@ impl Registry {
     }
 
     fn new_call(&self, id: &CallId, tool: &str, context: &CallContext) -> NewCall {
-        #[expect(clippy::cast_possible_truncation, reason = "a time to live is far below 2^63 ms")]
-        let ttl_ms = (self.limits.reference_ttl_s * 1000.0) as i64;
         NewCall {
             id: id.clone(),
             principal: context.principal.clone(),
             tool: tool.to_owned(),
-            ttl_ms,
+            ttl_ms: self.reference_ttl_ms(),
         }
+    }
+
+    /// How long results stay open to references.
+    #[expect(clippy::cast_possible_truncation, reason = "a time to live is far below 2^63 ms")]
+    pub(super) fn reference_ttl_ms(&self) -> i64 {
+        (self.limits.reference_ttl_s * 1000.0) as i64
     }
 
     pub(super) async fn reserve_call_id(
@@ -267,6 +291,9 @@ impl Registry {
     ) -> Result<DirectReply, ToolError> {
         let tool = &registered.tool;
         let arguments = if arguments.is_null() { serde_json::json!({}) } else { arguments };
+        if let Some(ledger) = &context.ledger {
+            Box::pin(ledger.settle_mentioned(&arguments)).await?;
+        }
         let resolver = self.resolver(&context.principal);
         let mut arguments = match context.origin {
             // The inner call replaces them: what is inserted must not be scanned again.
@@ -274,7 +301,7 @@ impl Registry {
             // A page speaks for whoever holds its link, who must not read the owner's results.
             Origin::Page => references::refuse(arguments)?,
             Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {
-                resolver.resolve(arguments, &tool.input_schema).await?
+                Box::pin(resolver.resolve(arguments, &tool.input_schema)).await?
             }
         };
         impose(&mut arguments, tool, &context);
@@ -311,12 +338,25 @@ impl Registry {
                     hide(&mut arguments);
                 }
                 let call_id = call_id.clone();
+                // It may outlive the program that starts it.
+                let context = CallContext { ledger: None, ..context };
                 let start =
                     StartJob { tool: tool.name.to_owned(), arguments, call_id, context, permit };
-                self.runner.start(start).await.map(DirectReply::Job)
+                // Boxed, as are other parts that few calls need: a call's future is moved into a task.
+                Box::pin(self.runner.start(start)).await.map(DirectReply::Job)
             }
         }
     }
+}
+
+/// An id for a call that is written down with its result.
+async fn new_id(context: &CallContext) -> Result<CallId, ToolError> {
+    if let Some(ledger) = &context.ledger
+        && let Some(id) = Box::pin(ledger.id()).await?
+    {
+        return Ok(id);
+    }
+    keys::call_id().map_err(ToolError::from)
 }
 
 /// Sets what the caller has no say in: whom the call is for, and that a program cannot confirm in

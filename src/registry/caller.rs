@@ -16,6 +16,7 @@ use super::context::{CallContext, Origin, Rights, TokenAllowance};
 use super::description::ToolDescription;
 use super::foreign::UnlistedServer;
 use super::foreign_call::may_be_foreign;
+use super::ledger::Ledger;
 use super::references::Resolver;
 use super::registry::Registry;
 use super::reply::{self, CallOutcome, OpenQuestion};
@@ -232,6 +233,16 @@ impl Caller {
         })
     }
 
+    /// A ledger for the calls of a program that runs for this principal.
+    ///
+    /// # Errors
+    /// When there is no registry.
+    pub fn ledger(&self, principal: &PrincipalId) -> Result<Arc<Ledger>, ToolError> {
+        let registry = self.registry()?;
+        let ttl_ms = registry.reference_ttl_ms();
+        Ok(Ledger::new(Arc::clone(&registry.catalog), principal.clone(), ttl_ms))
+    }
+
     /// The whole result of an earlier call of this principal.
     ///
     /// # Errors
@@ -388,7 +399,8 @@ impl Caller {
             Err(error) => return reply::from_error(None, &error),
         };
         let keyed = Keyed { key: None, progress: ProgressSink::none() };
-        let context = narrowed(&grant.terms, allowed, context, keyed);
+        let context =
+            CallContext { ledger: None, ..narrowed(&grant.terms, allowed, context, keyed) };
         let origin = context.origin;
         let _gone = context.cancel.clone().drop_guard();
         let text = Text {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::ledger::Ledger;
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::storage::PrincipalId;
@@ -77,6 +78,9 @@ pub struct CallContext {
     pub depth: u32,
     /// Folders that the caller works in. What reads or writes files of the user stays inside.
     pub folders: Option<Arc<dyn CallerFolders>>,
+    /// Where results of direct calls wait until they are written down. `None`: each is written down
+    /// before it is answered.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 impl Origin {
@@ -137,6 +141,7 @@ impl CallContext {
             tokens: None,
             depth: 0,
             folders: None,
+            ledger: None,
         }
     }
 }

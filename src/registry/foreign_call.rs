@@ -105,6 +105,9 @@ impl Registry {
         context: CallContext,
     ) -> Result<DirectReply, ToolError> {
         let arguments = if arguments.is_null() { json!({}) } else { arguments };
+        if let Some(ledger) = &context.ledger {
+            ledger.settle_mentioned(&arguments).await?;
+        }
         let mut arguments = match context.origin {
             Origin::Page => references::refuse(arguments)?,
             Origin::Client | Origin::Api | Origin::Command | Origin::Code | Origin::Workflow => {

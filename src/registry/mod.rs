@@ -9,6 +9,7 @@ mod context;
 mod description;
 mod foreign;
 mod foreign_call;
+mod ledger;
 mod portable_schema;
 mod references;
 #[expect(
@@ -31,6 +32,7 @@ pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,
     UnlistedServer, Validators,
 };
+pub use ledger::Ledger;
 pub use portable_schema::portable_schema;
 pub use registry::{CallObserver, Registry, RegistryParts};
 pub use reply::{CallOutcome, OpenQuestion, SamplingAsk};

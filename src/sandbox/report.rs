@@ -138,7 +138,9 @@ impl Tier {
 
     /// The tier that a set of layers makes.
     pub fn of(holds: impl Fn(Layer) -> bool) -> Self {
-        let basis = holds(Layer::Seccomp) && holds(Layer::NoNewPrivs) && holds(Layer::Rlimits);
+        let basis = [Layer::Environment, Layer::Rlimits, Layer::NoNewPrivs, Layer::Seccomp]
+            .into_iter()
+            .all(&holds);
         let namespaces = Layer::NAMESPACES.into_iter().all(&holds);
         let landlock = holds(Layer::Landlock);
         let groups = holds(Layer::CgroupMemory) && holds(Layer::CgroupPids);

@@ -181,6 +181,9 @@ pub trait Catalog: PageStore + ChatStore + ServerStore + Send + Sync + 'static {
         result_sha: &Sha256Hex,
         result: Option<&str>,
     ) -> StorageResult<bool>;
+    /// Writes a batch of calls in one transaction. Returns those of the ids to reserve that were
+    /// free and are reserved now.
+    async fn write_calls(&self, batch: CallBatch) -> StorageResult<Vec<CallId>>;
     /// Stores the result of a call, from then on open to `@@ref_`.
     async fn record_call(
         &self,

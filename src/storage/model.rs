@@ -335,6 +335,34 @@ pub struct NewCall {
     pub ttl_ms: i64,
 }
 
+/// A call that has its result.
+#[derive(Debug, Clone)]
+pub struct DoneCall {
+    /// Call id.
+    pub id: CallId,
+    /// Tool name.
+    pub tool: String,
+    /// Hash of the result.
+    pub result_sha: Sha256Hex,
+    /// The result, when it is small; else it is a blob.
+    pub result: Option<String>,
+}
+
+/// Calls of one principal that are written together.
+#[derive(Debug, Clone)]
+pub struct CallBatch {
+    /// Owner of all of them.
+    pub principal: PrincipalId,
+    /// How long results stay open to references.
+    pub ttl_ms: i64,
+    /// Ids to reserve.
+    pub reserve: Vec<CallId>,
+    /// Calls, under reserved ids, that have their results.
+    pub done: Vec<DoneCall>,
+    /// Reserved ids that are not needed after all.
+    pub release: Vec<CallId>,
+}
+
 /// A call and its result.
 #[derive(Debug, Clone)]
 pub struct CallRecord {

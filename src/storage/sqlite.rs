@@ -25,9 +25,9 @@ use sqlx::{Connection as _, Row as _, Sqlite, Transaction};
 pub use self::check::check_file;
 use self::error::from_sqlx;
 use super::{
-    Attachment, CallId, CallRecord, Catalog, Completion, CompletionHandle, Document, DocumentId,
-    DocumentKind, Fence, Heartbeat, InsertedJob, Job, JobId, JobOutcome, JobState, NewCall,
-    NewCompletion, NewJob, NewVersion, Owner, PrincipalId, PublishedVersion, Sha256Hex,
+    Attachment, CallBatch, CallId, CallRecord, Catalog, Completion, CompletionHandle, Document,
+    DocumentId, DocumentKind, Fence, Heartbeat, InsertedJob, Job, JobId, JobOutcome, JobState,
+    NewCall, NewCompletion, NewJob, NewVersion, Owner, PrincipalId, PublishedVersion, Sha256Hex,
     StorageResult, Submission, Version,
 };
 
@@ -213,6 +213,9 @@ impl Catalog for SqliteCatalog {
         result: Option<&str>,
     ) -> StorageResult<bool> {
         calls::insert_call(self, call, Some(result_sha), result).await
+    }
+    async fn write_calls(&self, batch: CallBatch) -> StorageResult<Vec<CallId>> {
+        calls::write_calls(self, &batch).await
     }
     async fn record_call(
         &self,

@@ -42,6 +42,7 @@ mod factory_sign_in;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod ledger;
 mod llm;
 #[cfg(test)]
 mod patch;

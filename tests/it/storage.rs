@@ -147,6 +147,7 @@ contract! {
         calls:
             a_call_id_is_had_once_per_principal
             a_call_may_come_with_its_result
+            calls_are_written_together
             results_are_read_until_they_expire
             recent_calls_have_results_and_come_newest_first;
         documents:

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::model::RunSettings;
+use crate::error::ToolError;
 use crate::jobs::{ProgressSink, Run};
 use crate::registry::{
     CallContext, CallOutcome, Caller, DEFAULT_USER, Grant, OpenQuestion, Origin, Terms,
@@ -118,6 +119,9 @@ impl Count {
 
 impl CallServer {
     /// Serves calls for the caller of this job.
+    ///
+    /// # Errors
+    /// When there is no registry.
     pub(super) fn new(
         caller: Caller,
         budget: Budget,
@@ -125,21 +129,32 @@ impl CallServer {
         user: Option<&str>,
         allowed: Option<BTreeSet<String>>,
         settings: &RunSettings,
-    ) -> Self {
+    ) -> Result<Self, ToolError> {
         let user = run.context().user.as_deref().or(user).unwrap_or(DEFAULT_USER).to_owned();
-        Self {
+        let ledger = caller.ledger(&run.context().principal)?;
+        Ok(Self {
             caller,
             budget: Arc::new(budget),
-            context: inner_context(run, &user),
+            context: CallContext { ledger: Some(ledger), ..inner_context(run, &user) },
             allowed: allowed.map(Arc::new),
             closed: Arc::new(settings.closed_tools.clone()),
             user,
-        }
+        })
     }
 
     /// The same for whoever takes the run up again: rights and models are theirs.
     pub(super) fn taken_up_by(&self, run: &Run) -> Self {
-        Self { context: inner_context(run, &self.user), ..self.clone() }
+        let ledger = self.context.ledger.clone();
+        let context = CallContext { ledger, ..inner_context(run, &self.user) };
+        Self { context, ..self.clone() }
+    }
+
+    /// Writes down what the calls so far resulted in: their ids are about to be told.
+    pub(super) async fn settle(&self) -> Result<(), ToolError> {
+        match &self.context.ledger {
+            Some(ledger) => ledger.close().await,
+            None => Ok(()),
+        }
     }
 
     /// Calls a tool for the code.

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinSet;
 
 use super::calls::{ASK_TOOL, CallServer, Came, Function};
 use super::outcome::CallRecord;
+use crate::error::ToolError;
 use crate::jobs::{CompletionRequest, Failure, Run};
 use crate::llm;
 use crate::registry::OpenQuestion;
@@ -27,7 +30,9 @@ const LISTED_CALLS: usize = 200;
 pub(super) struct Live {
     handle: RunHandle,
     server: CallServer,
-    serving: JoinSet<Served>,
+    /// Calls under way. The registry runs each in a task of its own, so a wakeup less is had by
+    /// waiting for them here.
+    serving: FuturesUnordered<BoxFuture<'static, Served>>,
     /// Questions that the host has to answer, oldest first.
     questions: VecDeque<Asked>,
     /// How many questions the host was asked so far.
@@ -80,7 +85,7 @@ impl Live {
         Self {
             handle,
             server,
-            serving: JoinSet::new(),
+            serving: FuturesUnordered::new(),
             questions: VecDeque::new(),
             asked: 0,
             records: Vec::new(),
@@ -93,6 +98,14 @@ impl Live {
     /// Calls so far, in the order in which they were made, and how many more there were.
     pub(super) fn records(&mut self) -> (Vec<CallRecord>, u32) {
         (std::mem::take(&mut self.records), self.unlisted)
+    }
+
+    /// Writes down what its calls resulted in.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn settle(&mut self) -> Result<(), ToolError> {
+        self.server.settle().await
     }
 
     /// Goes on until the run ends or has to wait for the host.
@@ -118,16 +131,12 @@ impl Live {
                     }
                     Some(Event::Ended(outcome)) => {
                         self.output.tell(run);
-                        self.serving.shutdown().await;
+                        self.serving.clear();
                         return Stopped::Ended(outcome);
                     }
                     None => return Stopped::Ended(Box::new(lost())),
                 },
-                Some(served) = self.serving.join_next() => match served {
-                    Ok(served) => self.served(served).await,
-                    // A call that panicked was logged; its code waits until its time is over.
-                    Err(error) => tracing::error!(error.cause = %error, "a call of code ended badly"),
-                },
+                Some(served) = self.serving.next() => self.served(served).await,
                 () = at(due) => self.output.tell(run),
                 () = tokio::time::sleep(QUIET), if waits => {
                     if let Some(request) = self.question() {
@@ -189,10 +198,10 @@ impl Live {
         work: impl Future<Output = Came> + Send + 'static,
     ) {
         let began = Instant::now();
-        self.serving.spawn(async move {
+        self.serving.push(Box::pin(async move {
             let came = work.await;
             Served { id, record, function, began, came }
-        });
+        }));
     }
 
     async fn served(&mut self, served: Served) {

@@ -130,6 +130,7 @@ impl PythonRuns {
                 None => match live.converse(run).await {
                     Stopped::Waits(request) => request,
                     Stopped::Ended(outcome) => {
+                        live.settle().await?;
                         let records = live.records();
                         let RunParts { blobs, urls, settings, .. } = &self.parts;
                         return Ok(executed(
@@ -194,7 +195,7 @@ impl PythonRuns {
             call.user.as_deref(),
             allowed,
             settings,
-        );
+        )?;
         let spec = RunSpec {
             function_args: call.function_args,
             function_kwargs: call.function_kwargs,

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use serde::Serialize;
 use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -72,7 +73,7 @@ impl Channel {
     }
 
     /// Queues a frame and writes what can be written.
-    pub(super) fn send(&mut self, frame: &Value) -> Result<(), Broken> {
+    pub(super) fn send(&mut self, frame: &impl Serialize) -> Result<(), Broken> {
         self.send_bytes(&serde_json::to_vec(frame).map_err(|error| error.to_string())?)
     }
 

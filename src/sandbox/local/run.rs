@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -146,6 +146,14 @@ impl Clock {
             self.parked + self.parked_since.map_or(Duration::ZERO, |since| since.elapsed());
         self.began.elapsed().saturating_sub(parked)
     }
+}
+
+/// A call's result on its way in.
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: u64,
+    ok: bool,
+    value: &'a Value,
 }
 
 impl Run {
@@ -362,17 +370,16 @@ impl Run {
     }
 
     fn answer(&mut self, id: u64, reply: &Reply) -> Result<(), String> {
-        let frame = match reply {
-            Ok(value) => json!({"id": id, "ok": true, "value": value}),
-            Err(failure) => json!({
+        match reply {
+            Ok(value) => self.worker.channel.send(&Answer { id, ok: true, value }),
+            Err(failure) => self.worker.channel.send(&json!({
                 "id": id,
                 "ok": false,
                 "code": failure.code,
                 "message": failure.message,
                 "details": failure.details,
-            }),
-        };
-        self.worker.channel.send(&frame)
+            })),
+        }
     }
 
     /// Does what the holder of the handle wants; an end when that is it.

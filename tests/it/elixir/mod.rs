@@ -6,6 +6,7 @@ mod generating;
 mod matrix;
 mod refusals;
 mod undoing;
+mod verifying;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

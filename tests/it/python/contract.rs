@@ -116,6 +116,45 @@ fourth = await asyncio.gather(_call_mcp_tool('nothing', {}), _call_mcp_tool('ech
     lab.close().await;
 }
 
+/// Code that calls much does not wait for the disk each time, and nothing shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_results_of_many_calls_are_at_hand_for_references() {
+    let lab = Lab::with(vec![echo("echo_it")], |_| {}).await;
+    let code = "
+ids = []
+for n in range(150):
+    # Each fourth is too large for its row, each fifth fails.
+    text = str(n) * 20_000 if n % 4 == 0 else str(n)
+    try:
+        ids.append((await _call_mcp_tool('echo_it', {'text': [] if n % 5 == 0 else text}))['call_id'])
+    except McpToolError as error:
+        ids.append(error.code)
+# In the arguments of a direct tool, of a job, and inside of text.
+back = [(await _call_mcp_tool('echo_it', {'text': f'@@ref_{ids[n]}__text'}))['text'] for n in (1, 4, 149)]
+in_job = await _call_mcp_tool('execute_python_code', {
+    'code': 'def same(text):\\n    return text\\ngenerated_function_name = \\'same\\'',
+    'function_args': [f'@@ref_{ids[148]}__text'],
+})
+[ids, back[0], len(back[1]), back[2], len(in_job['function_result'])]";
+    let reply = lab.run(code).await;
+    let result = reply.field("result");
+    assert_eq!(result[1], "1", "{reply:?}");
+    assert_eq!(
+        (&result[2], &result[3], &result[4]),
+        (&json!(20_000), &json!("149"), &json!(60_000))
+    );
+    let ids: Vec<&str> =
+        result[0].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    assert_eq!(ids.iter().filter(|id| **id == "invalid_arguments").count(), 30);
+    for (n, id) in ids.iter().enumerate().filter(|(n, _)| n % 5 != 0) {
+        let arguments = json!({"text": format!("@@ref_{id}__text")});
+        let told = lab.call("echo_it", arguments).await;
+        let expected = if n % 4 == 0 { n.to_string().repeat(20_000) } else { n.to_string() };
+        assert_eq!(told.text("text"), expected);
+    }
+    lab.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tools_are_typed_functions_too() {
     let lab = Lab::with(vec![echo("echo_it")], |_| {}).await;

@@ -2,7 +2,9 @@
 
 use atelier::doctor::{Status, explain_sandbox};
 use atelier::sandbox::local::{LocalSandbox, LocalSettings};
-use atelier::sandbox::{Layer, LayerState, RunSpec, Sandbox as _, SandboxError, Tier};
+use atelier::sandbox::{
+    IsolationReport, Layer, LayerState, RunSpec, Sandbox as _, SandboxError, SandboxReport, Tier,
+};
 use serde_json::json;
 
 use super::support::{as_every_user, run, sandbox_without, settings, user, value};
@@ -45,6 +47,30 @@ async fn every_masked_layer_is_reported_and_code_still_runs() {
         assert_eq!(value(&outcome), &json!(42));
         assert_eq!(outcome.isolation.tier, tier);
         sandbox.close().await;
+    }
+}
+
+/// No setting leaves these out, since every Linux has them: only a defect could.
+#[test]
+fn layers_that_every_machine_has_are_explained_too() {
+    for layer in [Layer::Environment, Layer::Rlimits, Layer::NoNewPrivs] {
+        let states = Layer::ALL.into_iter().map(|other| {
+            let state = if other == layer {
+                LayerState::Missing { reason: "the probe saw".into(), fix: "do this".into() }
+            } else {
+                LayerState::Held
+            };
+            (other, state)
+        });
+        let report = SandboxReport {
+            isolation: IsolationReport::new(states.collect()),
+            profiles: Vec::new(),
+        };
+        let checks = explain_sandbox(&report, Tier::Process);
+        assert_eq!(checks[0].status, Status::Warning, "{layer}");
+        assert!(checks[0].detail.contains(layer.name()), "{:?}", checks[0]);
+        assert_eq!(checks[0].reasons, [format!("{layer}: the probe saw")]);
+        assert_eq!(checks[0].fix.as_deref(), Some("do this"));
     }
 }
 

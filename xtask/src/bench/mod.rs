@@ -66,7 +66,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let root = workspace_root()?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let binary = match &args.binary {
-        Some(path) => path.clone(),
+        // Helpers are started from other folders.
+        Some(path) => std::path::absolute(path)?,
         None => process::build_release(&root)?,
     };
     let effort = if args.quick {

@@ -28,6 +28,15 @@ const IN_FLIGHT: usize = 4;
 const CALLS: u32 = 20_000;
 /// One run of the tool may make 1,000 calls.
 const DISPATCHED_CALLS: u32 = 900;
+/// Tools that need the least themselves, and what they do.
+const TOOLS: [Measured; 2] = [
+    Measured {
+        tool: "describe_tool",
+        arguments: "{'name': 'ask_ai'}",
+        what: "answers from memory",
+    },
+    Measured { tool: "list_web_apps", arguments: "{}", what: "reads the store" },
+];
 /// A pooled worker that has waited for so long is ready, as it is on a server between two requests.
 const REST: Duration = Duration::from_millis(20);
 
@@ -88,10 +97,19 @@ async fn measure(root: &Path, binary: &Path, effort: Effort) -> anyhow::Result<V
     let mut sections = latencies(&peers, &pooled, &unpooled, effort, runs, tier).await?;
     sections.push(throughput(&peers, &pooled, effort).await?);
     sections.push(callbacks(&pooled, effort, &rates).await?);
-    sections.extend(dispatched(binary, effort, &rates).await?);
+    for measured in TOOLS {
+        sections.extend(dispatched(binary, effort, &rates, &measured).await?);
+    }
     pooled.close().await;
     unpooled.close().await;
     Ok(sections)
+}
+
+/// A tool that code calls again and again.
+struct Measured {
+    tool: &'static str,
+    arguments: &'static str,
+    what: &'static str,
 }
 
 struct Peers {
@@ -316,7 +334,9 @@ async fn dispatched(
     binary: &Path,
     effort: Effort,
     monty: &[f64],
+    measured: &Measured,
 ) -> anyhow::Result<Option<Section>> {
+    let Measured { tool, arguments, what } = measured;
     let folder = tempfile::tempdir()?;
     let mut command = tokio::process::Command::new(binary);
     command.args(["stdio", "--data-dir"]).arg(folder.path()).env("ATELIER_LOG", "error");
@@ -328,7 +348,7 @@ async fn dispatched(
     }
     let code = format!(
         "import time\nbegan = time.perf_counter()\nfor _ in range({DISPATCHED_CALLS}):\n    \
-         await _call_mcp_tool('list_web_apps', {{}})\n{DISPATCHED_CALLS} / (time.perf_counter() - began)"
+         await _call_mcp_tool('{tool}', {arguments})\n{DISPATCHED_CALLS} / (time.perf_counter() - began)"
     );
     let mut ours = vec![];
     for _ in 0..=effort.rounds {
@@ -348,10 +368,11 @@ async fn dispatched(
     // The first one warms up.
     ours.remove(0);
     Ok(Some(Section {
-        title: "Python: calls of a real tool from code".to_owned(),
-        note: "`list_web_apps` through the server's dispatcher with all its checks, beside Monty's call \
-               of a function that adds."
-            .to_owned(),
+        title: format!("Python: calls of a tool that {what} from code"),
+        note: format!(
+            "`{tool}` through the server's dispatcher, with its checks and the record of each result, \
+             beside Monty's call of a function that adds."
+        ),
         unit: "calls/s",
         sides: vec![(OURS.to_owned(), ours), (MONTY.to_owned(), monty.to_vec())],
         larger_is_better: true,

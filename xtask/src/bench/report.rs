@@ -54,8 +54,9 @@ pub(super) fn render(sections: &[Section]) -> String {
             let (ours, theirs) = (percentile(ours, 0.5), percentile(theirs, 0.5));
             let ratio = if section.larger_is_better { ours / theirs } else { theirs / ours };
             let _ =
-                writeln!(text, "\nAtelier is {ratio:.2} times as good as {peer} by the medians.\n");
+                writeln!(text, "\nAtelier is {ratio:.2} times as good as {peer} by the medians.");
         }
+        text.push('\n');
     }
     text
 }
