@@ -98,8 +98,6 @@ fn differs(expected: &ExpectedRequest, made: &ExpectedRequest) -> Option<String>
 #[test]
 fn the_serialiser_writes_what_was_written_by_hand() {
     let mut count = 0;
-    // Behind the fences and through the proxy: not a byte may change on the way.
-    let bench = Workbench::new(&[address.to_string()], Names::new(&[]));
     for (specification, requests) in
         [("styles.json", "styles.requests.json"), ("old.json", "old.requests.json")]
     {

@@ -11,7 +11,7 @@ use crate::factory::Factory;
 use crate::jobs::ToolOutput;
 use crate::registry::{Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Starts a server that create_mcp_server made, in a sandbox, with the environment variables that it declares and the network to the hosts that it declares, and nothing else. Keys and tokens come from the operator's configuration, never from arguments. The same call again restarts it.";
+const DESCRIPTION: &str = "Starts a server that create_mcp_server made, with the environment variables that it declares and no others. Keys and tokens come from the operator's configuration, never from arguments. The same call again restarts it.";
 
 /// Arguments of `start_mcp_server`.
 #[derive(Debug, Deserialize, JsonSchema)]
