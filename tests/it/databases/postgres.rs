@@ -59,7 +59,7 @@ impl Postgres {
                 .spawn()
                 .unwrap();
             if answers(&mut process, port).await {
-                return Self { process, port, folder: folder };
+                return Self { process, port, folder };
             }
         }
         panic!("{}", std::fs::read_to_string(path.join("log")).unwrap_or_default());

@@ -1,5 +1,6 @@
 //! What a program may reach, and what not: each refusal with its reason, beside the same thing allowed.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use atelier::factory::host::launcher::LaunchError;
@@ -181,7 +182,7 @@ async fn nothing_else_can_be_reached() {
             "{PRELUDE}\nimport ctypes\ndef libc(name, *arguments):\n    library = ctypes.CDLL(None, use_errno=True)\n    if getattr(library, name)(*arguments) < 0:\n        raise OSError(ctypes.get_errno(), name)\n"
         );
         for (body, _) in &cases {
-            code.push_str(&format!("print(errno_of(lambda: {body}))\n"));
+            writeln!(code, "print(errno_of(lambda: {body}))").unwrap();
         }
         code.push_str("print(sorted(os.environ))\nprint(os.environ['GIVEN'], os.getuid(), os.getpid() < 10)\n");
         code.push_str("print(sorted(entry for entry in os.listdir('/proc') if entry.isdigit()))\n");
