@@ -113,8 +113,9 @@ async fn servers_are_proven_and_started_behind_fences() {
             "examples": [{"arguments": {"path": path}, "result": {"seen": seen, "way": "ConnectError"}}],
         }]})
     };
-    let data = shop.folder.path().join("data");
-    let (is_error, made) = shop.call("create_mcp_server", tool(&data.join("servers"), false)).await;
+    let secret = shop.folder.path().join("data/secret.txt");
+    std::fs::write(&secret, "planted").unwrap();
+    let (is_error, made) = shop.call("create_mcp_server", tool(&secret, false)).await;
     assert!(!is_error, "{made:#}");
     assert_eq!(made["self_test"]["level"], "tested", "{made:#}");
     let (is_error, refused) =
