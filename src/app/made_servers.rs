@@ -17,6 +17,7 @@ use crate::error::ToolError;
 use crate::factory::Factory;
 use crate::factory::host::environment::Environments;
 use crate::factory::host::launcher::Launcher;
+use crate::factory::names::hash8;
 use crate::factory::host::running::{Condition, Offered, ServerHost, Standing, StartServer};
 use crate::jobs::ToolOutput;
 use crate::mcp_client::{Launch, Launched, Process, ServerState, Servers};
