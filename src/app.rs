@@ -2,6 +2,7 @@
 
 mod code_sandbox;
 pub mod fenced_launch;
+mod made_servers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
+use self::made_servers::{CatalogWithMade, MadeServers};
 use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
@@ -25,10 +27,11 @@ use crate::documents::{self, Attachments, DocumentParts, Documents};
 use crate::egress::EgressLimits;
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
-use crate::factory::host::environment;
 pub use crate::factory::host::environment::CommonEnvironment;
+use crate::factory::host::environment::{self, Environments};
 use crate::factory::host::launcher::{Launcher, LauncherParts};
-use crate::factory::host::running::OwnHost;
+use crate::factory::inspect::{self, Inspected};
+use crate::factory::scan::{Report, Rules};
 use crate::factory::{self, Factory, FactoryParts};
 use crate::fetch::{Fetcher, SystemResolver};
 use crate::installation_key::InstallationKey;
@@ -103,6 +106,9 @@ pub enum AppError {
     /// The data folder cannot be used.
     #[error(transparent)]
     DataFolder(#[from] Problem),
+    /// A setting is understood only where it is used, and is wrong.
+    #[error(transparent)]
+    Setting(Problem),
     /// The store in the data folder cannot be used.
     #[error("the data folder {path} cannot be used: {source}")]
     Storage {
@@ -134,6 +140,25 @@ pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), A
 /// The Python that most made servers run with, for the doctor to show.
 pub fn environment_of_made_servers(config: &Config) -> CommonEnvironment {
     environment::common(&config.factory, &config.storage.data_dir.join("environments"))
+}
+
+/// What the scan of packages looks for, as configured.
+///
+/// # Errors
+/// When a rule of the user cannot be used.
+pub fn scan_rules(config: &Config) -> Result<Rules, AppError> {
+    inspect::configured_rules(&config.factory).map_err(|error| {
+        AppError::Setting(Problem::new("factory.scan_rules", error.message, error.hint))
+    })
+}
+
+/// Scans files and folders with the rules of the configuration.
+///
+/// # Errors
+/// When a rule cannot be used, or something cannot be read.
+pub async fn scan_paths(config: &Config, paths: &[PathBuf]) -> Result<Report, AppError> {
+    let rules = scan_rules(config)?;
+    inspect::scan_paths(paths, &rules).await.map_err(|error| AppError::Tools(error.into()))
 }
 
 /// The outside things, each replaceable in tests.
@@ -216,14 +241,32 @@ impl App {
         })
         .map_err(|reason| ToolError::invalid("invalid_arguments", reason))?;
         let launcher = Arc::new(launcher);
+        let servers = Servers::new(ServersParts {
+            specs: config.catalog.servers.servers.clone(),
+            expose_at_most: config.catalog.expose_at_most,
+            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            ..ServersParts::default()
+        });
+        let environments = Arc::new(Environments::new(
+            &config.factory,
+            config.storage.data_dir.join("environments"),
+        ));
+        let made_servers = MadeServers::new(
+            servers.clone(),
+            Arc::clone(&environments),
+            Arc::clone(&launcher),
+            config.factory.running_servers,
+        );
         let factory = Arc::new(Factory::new(FactoryParts {
             catalog: Arc::clone(&catalog),
             prompts: Arc::clone(&prompts),
             fetcher: fetcher.limited(factory::load::limits()),
             config: config.factory.clone(),
             data_dir: config.storage.data_dir.clone(),
-            host: Arc::new(OwnHost::new(Arc::clone(&launcher), config.factory.running_servers)),
             launcher,
+            host: Arc::new(made_servers),
+            environments,
+            rules: scan_rules(&config)?,
         }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());
@@ -284,12 +327,6 @@ impl App {
                 SERVER_TOOLS.into_iter().filter(|name| tools.iter().any(|tool| tool.name == *name));
             server.open_to_code.extend(there.map(str::to_owned));
         }
-        let servers = Servers::new(ServersParts {
-            specs: config.catalog.servers.servers.clone(),
-            expose_at_most: config.catalog.expose_at_most,
-            idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
-            ..ServersParts::default()
-        });
         let parts = RegistryParts {
             tools,
             catalog: Arc::clone(&catalog),
@@ -297,7 +334,10 @@ impl App {
             runner: Arc::clone(&runner),
             limits: config.limits.clone(),
             server,
-            foreign: Arc::new(servers.clone()),
+            foreign: Arc::new(CatalogWithMade {
+                servers: servers.clone(),
+                factory: Arc::clone(&factory),
+            }),
         };
         let metrics = Metrics::new();
         let registry = Registry::new(parts, Some(metrics.clone()))?;
@@ -350,12 +390,19 @@ impl App {
     pub async fn shut_down(&self) {
         self.runner.shut_down().await;
         self.servers.shut_down().await;
-        self.factory.close().await;
         self.python.close().await;
         self.warming.close();
         self.sandbox.close().await;
         self.warming.wait().await;
         self.renderer.shut_down().await;
+    }
+
+    /// Scans and tests the package of a made server in a folder.
+    ///
+    /// # Errors
+    /// When there is no package, or it cannot be read.
+    pub async fn inspect_package(&self, folder: &Path) -> Result<Inspected, ToolError> {
+        Ok(self.factory.inspect(folder).await?)
     }
 
     /// Gives a document another name; its address, versions and title stay.

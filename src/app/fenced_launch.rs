@@ -45,7 +45,10 @@ impl FencedLaunch {
             door: None,
         };
         let started = self.launcher.start(program).await.map_err(|error| match error {
-            LaunchError::TooWeak { reason, fix } => format!("{reason}; {fix}"),
+            LaunchError::TooWeak { reason, fix } => format!(
+                "{reason}; {fix}; or the operator lets made servers run without a sandbox: \
+                 `factory.unsandboxed = true`"
+            ),
             LaunchError::Failed(reason) => reason,
         })?;
         *self.isolation.lock().unwrap_or_else(PoisonError::into_inner) = Some(started.isolation);

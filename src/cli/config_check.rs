@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{CommandError, output};
+use crate::app;
 use crate::config::{self, load::Resolved};
 
 /// Commands below `config`.
@@ -17,8 +18,10 @@ pub(super) enum ConfigCommand {
     Check,
 }
 
-/// Prints the configuration. What is wrong with it was refused before.
+/// Prints the configuration. What is wrong with it was refused before, but for what only those who
+/// use it can judge.
 pub(super) fn run(resolved: &Resolved) -> Result<ExitCode, CommandError> {
+    app::scan_rules(&resolved.config)?;
     match &resolved.file {
         Some(file) if file.exists() => {
             output::note(&format!("configuration file: {}", file.display()));

@@ -1,4 +1,5 @@
-//! `atelier factory`: MCP servers from a description, an API or a database, without a client.
+//! `atelier factory`: MCP servers from a description, an API or a database, without a client, and
+//! packages scanned and tested.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,14 +8,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::factory_check::{self, ScanArguments, TestArguments};
 use super::{CommandError, output, tools};
 use crate::app::{App, LinkLife};
 use crate::config::Config;
 
-/// Make MCP servers
+/// Make MCP servers, scan and test them
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:\n  atelier factory from-openapi petstore.yaml --output ~/servers")]
-#[expect(clippy::enum_variant_names, reason = "the commands are named so")]
 pub(super) enum FactoryCommand {
     /// From words: a model writes the tools
     FromDescription(FromDescription),
@@ -22,6 +23,8 @@ pub(super) enum FactoryCommand {
     FromOpenapi(FromOpenapi),
     /// From a database
     FromDatabase(FromDatabase),
+    Scan(ScanArguments),
+    Test(TestArguments),
 }
 
 /// Arguments of every source.
@@ -82,7 +85,7 @@ pub(super) struct FromDatabase {
     common: CommonArguments,
 }
 
-/// Makes a server.
+/// Makes a server, or looks at one.
 pub(super) async fn run(
     command: FactoryCommand,
     mut config: Config,
@@ -108,6 +111,8 @@ pub(super) async fn run(
             values.insert("database_url".to_owned(), json!(database));
             arguments.common
         }
+        FactoryCommand::Scan(arguments) => return factory_check::scan(arguments, config).await,
+        FactoryCommand::Test(arguments) => return factory_check::test(arguments, config).await,
     };
     if let Some(name) = common.name {
         values.insert("name".to_owned(), json!(name));
@@ -125,21 +130,29 @@ pub(super) async fn run(
     app.runner.start_heartbeat();
     let context = tools::context(&app, shutdown);
     let outcome = app.registry.call("create_mcp_server", Value::Object(values), context).await;
-    app.runner.shut_down().await;
+    app.shut_down().await;
     output::json(&outcome.structured)?;
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// How a SQLite file may be written as a URL.
+const SQLITE: [&str; 2] = ["sqlite://", "sqlite:"];
+
 /// A path as an absolute one, which whoever names it at the terminal means to be read; anything
 /// else as it is.
 fn named(text: &str, roots: &mut Vec<PathBuf>) -> Result<String, CommandError> {
-    let path = Path::new(text);
-    if text.contains("://") || text.starts_with("env:") {
-        return Ok(text.to_owned());
-    }
+    let (scheme, path) = match SQLITE.into_iter().find(|scheme| text.starts_with(scheme)) {
+        Some(scheme) => (scheme, Path::new(text.get(scheme.len()..).unwrap_or_default())),
+        None if text.contains("://") || text.starts_with("env:") => return Ok(text.to_owned()),
+        None => ("", Path::new(text)),
+    };
     let path = std::path::absolute(path)?;
-    if let Some(folder) = path.parent().and_then(|folder| folder.canonicalize().ok()) {
-        roots.push(folder);
-    }
-    Ok(path.to_string_lossy().into_owned())
+    // Of the file alone: its query is none of its name.
+    let file = path.to_string_lossy();
+    let file = Path::new(file.split('?').next().unwrap_or_default());
+    roots.extend(file.parent().and_then(|folder| folder.canonicalize().ok()));
+    // A link leads to a file that was named with it.
+    let target = file.canonicalize().ok();
+    roots.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
+    Ok(format!("{scheme}{}", path.to_string_lossy()))
 }

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod elixir;
 mod factory;
+mod factory_check;
 mod output;
 mod runtime;
 mod serve;

@@ -38,6 +38,7 @@ impl Checks<'_> {
             ("llm.anthropic_api_key", &mut llm.anthropic_api_key),
             ("llm.openai_api_key", &mut llm.openai_api_key),
             ("llm.openrouter_api_key", &mut llm.openrouter_api_key),
+            ("factory.tavily_api_key", &mut config.factory.tavily_api_key),
         ] {
             let Some(secret) = key else { continue };
             let trimmed = secret.expose().trim().to_owned();
@@ -89,6 +90,7 @@ impl Checks<'_> {
             ("llm.openrouter_base_url", &llm.openrouter_base_url),
             ("llm.ollama_base_url", &llm.ollama_base_url),
             ("llm.llamacpp_base_url", &llm.llamacpp_base_url),
+            ("factory.tavily_base_url", &config.factory.tavily_base_url),
         ] {
             let Some(url) = url else { continue };
             if let Some(message) = wrong_root(url) {

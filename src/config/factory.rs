@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+use super::secret::{MASK, Secret};
 
 /// MCP servers that are made here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,9 +26,57 @@ pub struct FactoryConfig {
     pub private_hosts: Vec<String>,
     /// Values of variables that made servers declare: keys, tokens, addresses. A server gets those
     /// that it declares, and no others.
+    #[serde(serialize_with = "masked")]
     pub variables: BTreeMap<String, String>,
+    /// `TAVILY_API_KEY`: key of the service that searches the web for descriptions.
+    pub tavily_api_key: Option<Secret>,
+    /// `TAVILY_BASE_URL`: root of that service, or of one that speaks like it.
+    pub tavily_base_url: Option<Url>,
     /// Most servers that run at the same time.
     pub running_servers: usize,
+    /// Rules of the scan beside those that are built in.
+    pub scan_rules: Vec<ScanRule>,
+    /// Findings of this severity and above are not let through.
+    pub scan_gate: ScanGate,
+}
+
+/// The names alone: whatever prints the configuration must not print the values.
+fn masked<S: Serializer>(
+    variables: &BTreeMap<String, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(variables.keys().map(|name| (name, MASK)))
+}
+
+/// A rule of the user for the scan of packages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanRule {
+    /// Name of the rule in findings.
+    pub name: String,
+    /// Regular expression, looked for in each line; or `call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Dotted name of a function, found under whatever name it was imported; or `pattern`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// How bad it is: low, medium or high.
+    pub severity: String,
+    /// What to tell.
+    pub message: String,
+}
+
+/// The least severity that is not let through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanGate {
+    /// Everything that is found.
+    Low,
+    /// What is dangerous in some uses.
+    Medium,
+    /// What is dangerous.
+    #[default]
+    High,
 }
 
 impl Default for FactoryConfig {
@@ -37,7 +88,11 @@ impl Default for FactoryConfig {
             unsandboxed: false,
             private_hosts: Vec::new(),
             variables: BTreeMap::new(),
+            tavily_api_key: None,
+            tavily_base_url: None,
             running_servers: 8,
+            scan_rules: Vec::new(),
+            scan_gate: ScanGate::default(),
         }
     }
 }

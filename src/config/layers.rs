@@ -25,7 +25,7 @@ pub(super) struct Layer {
 }
 
 /// Variables that other programs share with this one, in rising priority for the same key.
-const SHARED_VARIABLES: [(&str, &str); 16] = [
+const SHARED_VARIABLES: [(&str, &str); 18] = [
     ("GOOGLE_API_KEY", "llm.gemini_api_key"),
     ("GEMINI_API_KEY", "llm.gemini_api_key"),
     ("ANTHROPIC_API_KEY", "llm.anthropic_api_key"),
@@ -40,6 +40,8 @@ const SHARED_VARIABLES: [(&str, &str); 16] = [
     ("https_proxy", "llm.https_proxy"),
     ("NO_PROXY", "llm.no_proxy"),
     ("no_proxy", "llm.no_proxy"),
+    ("TAVILY_API_KEY", "factory.tavily_api_key"),
+    ("TAVILY_BASE_URL", "factory.tavily_base_url"),
     ("ATELIER_DATA_DIR", "storage.data_dir"),
     ("ATELIER_PUBLIC_BASE_URL", "server.public_base_url"),
 ];
@@ -140,7 +142,7 @@ impl Layer {
                 .chain(key.split("__"))
                 .map(str::to_ascii_lowercase)
                 .collect();
-            if schema.kind(&path) == Some(Kind::Value) {
+            if schema.kind(&path) == Some(Kind::Value) || schema.is_free(&path) {
                 layer.text(schema, path, text, source(name));
             } else {
                 layer.problems.push(Problem::new(

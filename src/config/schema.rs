@@ -34,6 +34,14 @@ impl Schema {
         })
     }
 
+    /// Whether the path names an entry of a map whose names are free, such as `factory.variables`.
+    pub(super) fn is_free(&self, path: &[String]) -> bool {
+        path.split_last().is_some_and(|(_, parents)| {
+            !parents.is_empty()
+                && matches!(self.lookup(parents), Some(Json::Object(keys)) if keys.is_empty())
+        })
+    }
+
     /// All paths of values, in order.
     pub(super) fn value_paths(&self) -> Vec<Vec<String>> {
         let mut paths = Vec::new();
@@ -157,6 +165,8 @@ mod tests {
     #[test]
     fn keys_come_from_the_structs() {
         let schema = Schema::new();
+        assert!(schema.is_free(&path("factory.variables.token")));
+        assert!(!schema.is_free(&path("factory.token")) && !schema.is_free(&path("token")));
         assert_eq!(schema.kind(&path("llm.timeouts")), Some(Kind::Section));
         assert_eq!(schema.kind(&path("llm.commands")), Some(Kind::Value));
         assert_eq!(schema.kind(&path("llm.nothing")), None);

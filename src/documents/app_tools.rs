@@ -59,7 +59,7 @@ impl Documents {
             .hint("name only the tools that are called"));
         }
         // Tools of other servers are known once their servers were started.
-        self.parts.tools.learn_named(names.iter().copied()).await;
+        self.parts.tools.learn_named(names.iter().copied(), &context.rights).await;
         let mut open = Vec::new();
         let mut refusals = Vec::new();
         for name in names {

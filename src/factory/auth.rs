@@ -1,11 +1,14 @@
 //! Ways to authenticate that the caller names, for sources that say nothing about it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{FactoryError, Refusal};
-use super::ir::{Grant, Location, Oauth2, Scheme};
+use super::ir::{Grant, Location, Oauth2, Package, Scheme, ServerUrl};
 use super::names::{prose, variable};
+use super::source::openapi::{self, security};
 
 /// What a caller writes.
 #[derive(Debug, Deserialize)]
@@ -49,6 +52,22 @@ fn default_header() -> String {
 
 fn default_tenant() -> String {
     "common".to_owned()
+}
+
+/// Lets the functions of a package authenticate: their HTTP client adds the credentials to requests
+/// to the API, and to no other host, whatever their bodies say.
+pub fn of_functions(package: &mut Package, (name, scheme): (String, Scheme), base_url: &str) {
+    package.environment.extend(security::variables(&name, &scheme));
+    package.schemes.insert(name, scheme);
+    let url = base_url.trim_end_matches('/').to_owned();
+    package.servers = vec![ServerUrl { url, variables: BTreeMap::new() }];
+    for host in openapi::hosts(package) {
+        if !package.hosts.contains(&host) {
+            package.hosts.push(host);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    package.environment.retain(|variable| seen.insert(variable.name.clone()));
 }
 
 /// Reads `auth`: the name of a preset, or an object with `type`.

@@ -1,37 +1,67 @@
 //! Made servers: listed, started and stopped.
+//!
+//! That a server was started is written down first; then it stands in the catalog, and its process
+//! starts. So a server that was started is so in every process on the data folder and after every
+//! restart, until it is stopped: each look at the catalog compares with the rows.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::error::{FactoryError, Refusal};
-use super::host::launcher::{LaunchError, Program};
 use super::host::reach::{self, Given};
-use super::host::running::Offered;
-use super::ir::{Dialect, Package, PackageFile};
-use super::load::Loader;
-use super::names::{self, prose};
+use super::host::running::{Offered, Standing, StartServer};
+use super::ir::{Dialect, Package};
+use super::load::{Fetched, Loader};
+use super::names::prose;
 use super::service::Factory;
 use crate::jobs::Failure;
-use crate::storage::{MadeServer, PrincipalId};
+use crate::storage::{MadeServer, PrincipalId, StartedServer};
 
 /// Most servers of one listing.
 const LISTED: u32 = 500;
 
+/// What keeps changes of one principal's servers in order.
+#[derive(Default)]
+pub(super) struct Controls {
+    locks: Mutex<HashMap<PrincipalId, Arc<AsyncMutex<()>>>>,
+    /// Started servers that cannot stand in the catalog; said once.
+    broken: Mutex<HashSet<(PrincipalId, String, i64)>>,
+}
+
+impl Controls {
+    fn of(&self, principal: &PrincipalId) -> Arc<AsyncMutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(principal.clone()).or_default())
+    }
+
+    /// Whether this was not noted before.
+    fn is_news(&self, principal: &PrincipalId, noted: &StartedServer) -> bool {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.insert((principal.clone(), noted.name.clone(), noted.version))
+    }
+}
+
 impl Factory {
-    /// The newest version of every server of a principal, and whether it runs.
+    /// The newest version of every server of a principal, and how it stands in the catalog.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn list(&self, principal: &PrincipalId) -> Result<Vec<(MadeServer, bool)>, Failure> {
+    pub async fn list(
+        &self,
+        principal: &PrincipalId,
+    ) -> Result<Vec<(MadeServer, Option<Standing>)>, Failure> {
         let made = self.parts.catalog.made_servers(principal, LISTED).await?;
-        let running = self.parts.host.running().await;
-        Ok(made
-            .into_iter()
-            .map(|server| {
-                let runs = running.contains(&running_name(principal, &server.name));
-                (server, runs)
-            })
-            .collect())
+        self.restore(principal).await;
+        let standing = self.parts.host.standing(principal);
+        let of = |server: MadeServer| {
+            let standing = standing.iter().find(|standing| standing.noted.name == server.name);
+            (server, standing.cloned())
+        };
+        Ok(made.into_iter().map(of).collect())
     }
 
     /// The folder of a version.
@@ -40,6 +70,7 @@ impl Factory {
     }
 
     /// Starts a server with the variables that the operator and the call give it, and no others.
+    /// One that does not start leaves what ran before.
     ///
     /// # Errors
     /// Why it does not run.
@@ -51,7 +82,132 @@ impl Factory {
         given: &BTreeMap<String, String>,
     ) -> Result<(MadeServer, Offered), Failure> {
         let made = self.find(principal, name, version).await?;
-        let folder = self.folder_of(&made);
+        let server = self.plan(principal, &made, given).await?;
+        // Before anything changes: it may have to be downloaded.
+        self.parts.environments.interpreter_of(&server.folder).await.map_err(|reason| {
+            FactoryError::new(
+                Refusal::NotStarted,
+                format!("there is no Python environment for `{}`: {reason}", made.name),
+                "`atelier doctor` shows what is missing",
+            )
+        })?;
+        let noted = server.noted.clone();
+        let before = {
+            let control = self.controls.of(principal);
+            let _control = control.lock().await;
+            let rows = self.parts.catalog.started_servers(principal).await?;
+            let before = rows.into_iter().find(|row| row.name == made.name);
+            self.parts.catalog.note_started(principal, &noted).await?;
+            let added = self.parts.host.add(server).await;
+            if let Err(reason) = added {
+                self.put_back(principal, &noted, before).await?;
+                return Err(not_started(&made, &reason).into());
+            }
+            before
+        };
+        match self.parts.host.start(principal, &made.name).await {
+            Ok(offered) => Ok((made, offered)),
+            Err(reason) => {
+                let control = self.controls.of(principal);
+                let _control = control.lock().await;
+                self.put_back(principal, &noted, before).await?;
+                Err(not_started(&made, &reason).into())
+            }
+        }
+    }
+
+    /// Takes a server back that does not start, for what was there before.
+    async fn put_back(
+        &self,
+        principal: &PrincipalId,
+        noted: &StartedServer,
+        before: Option<StartedServer>,
+    ) -> Result<(), Failure> {
+        let catalog = &self.parts.catalog;
+        let rows = catalog.started_servers(principal).await?;
+        // Somebody else may have started or stopped it in the meantime: theirs counts.
+        if rows.iter().any(|row| row == noted) {
+            match before.filter(|before| before != noted) {
+                Some(before) => catalog.note_started(principal, &before).await?,
+                None => {
+                    catalog.note_stopped(principal, &noted.name).await?;
+                }
+            }
+        }
+        self.compare(principal).await;
+        Ok(())
+    }
+
+    /// Makes the catalog hold the servers of a principal that were started, and no others. What
+    /// cannot be done is logged and tried again after a change.
+    pub async fn restore(&self, principal: &PrincipalId) {
+        let Some(rows) = self.started(principal).await else { return };
+        let standing = self.parts.host.standing(principal);
+        let is_so = rows.len() == standing.len()
+            && rows.iter().all(|row| standing.iter().any(|standing| &standing.noted == row));
+        if !is_so {
+            let control = self.controls.of(principal);
+            let _control = control.lock().await;
+            self.compare(principal).await;
+        }
+    }
+
+    /// [`Self::restore`], for who holds the principal's lock.
+    async fn compare(&self, principal: &PrincipalId) {
+        let Some(rows) = self.started(principal).await else { return };
+        let host = &self.parts.host;
+        let standing = host.standing(principal);
+        for old in &standing {
+            if !rows.contains(&old.noted) {
+                host.remove(principal, &old.noted.name).await;
+            }
+        }
+        for row in rows {
+            if standing.iter().any(|standing| standing.noted == row) {
+                continue;
+            }
+            if let Err(reason) = self.stand(principal, &row).await
+                && self.controls.is_news(principal, &row)
+            {
+                tracing::warn!(
+                    server = row.name,
+                    error.cause = reason,
+                    "a started server cannot stand in the catalog"
+                );
+            }
+        }
+    }
+
+    async fn started(&self, principal: &PrincipalId) -> Option<Vec<StartedServer>> {
+        match self.parts.catalog.started_servers(principal).await {
+            Ok(rows) => Some(rows),
+            Err(error) => {
+                tracing::warn!(error.cause = %error, "started servers could not be looked up");
+                None
+            }
+        }
+    }
+
+    /// Puts a started server into the catalog.
+    async fn stand(&self, principal: &PrincipalId, row: &StartedServer) -> Result<(), String> {
+        let words = |failure: Failure| match failure {
+            Failure::Error(error) => error.message,
+            Failure::Suspend(_) => "it waits for a text".to_owned(),
+        };
+        let made = self.find(principal, &row.name, Some(row.version)).await.map_err(words)?;
+        let given = serde_json::from_str(&row.environment).unwrap_or_default();
+        let server = self.plan(principal, &made, &given).await.map_err(|error| error.message)?;
+        self.parts.host.add(server).await
+    }
+
+    /// What is needed to run a version.
+    async fn plan(
+        &self,
+        principal: &PrincipalId,
+        made: &MadeServer,
+        given: &BTreeMap<String, String>,
+    ) -> Result<StartServer, FactoryError> {
+        let folder = self.folder_of(made);
         let read = async {
             let operations =
                 tokio::fs::read_to_string(folder.join("operations.json")).await.ok()?;
@@ -64,7 +220,8 @@ impl Factory {
                 "make the server again",
             )
         })?;
-        let mut variables = self.variables(&package, given)?;
+        let named = self.named_files(made)?;
+        let mut variables = self.variables(&package, &named, given)?;
         let reach = reach::of(&package, &mut variables).map_err(|reason| {
             FactoryError::new(
                 Refusal::NotStarted,
@@ -72,36 +229,20 @@ impl Factory {
                 "the operator corrects it under `factory.variables`",
             )
         })?;
-        let mut files = Vec::new();
-        for path in ["requirements.txt", "requirements-dev.txt"] {
-            let text = tokio::fs::read_to_string(folder.join(path)).await.unwrap_or_default();
-            files.push(PackageFile { path: path.to_owned(), text });
-        }
-        let python = self.interpreter(&files).await.map_err(|reason| {
-            FactoryError::new(
-                Refusal::NotStarted,
-                format!("there is no Python environment for `{}`: {reason}", made.name),
-                "`atelier doctor` shows what is missing",
-            )
-        })?;
-        let offered = self
-            .parts
-            .host
-            .start(Program {
-                name: running_name(principal, &made.name),
-                python,
-                arguments: vec!["server.py".to_owned()],
-                folder,
-                variables: variables.values,
-                reach,
-                door: None,
-            })
-            .await
-            .map_err(|error| not_started(&made.name, &error))?;
-        Ok((made, offered))
+        Ok(StartServer {
+            owner: principal.clone(),
+            noted: StartedServer {
+                name: made.name.clone(),
+                version: made.version,
+                environment: serde_json::to_string(given).unwrap_or_default(),
+            },
+            folder,
+            variables: variables.values,
+            reach,
+        })
     }
 
-    /// Stops a server; `false` when it did not run.
+    /// Stops a server; `false` when it was not started.
     ///
     /// # Errors
     /// When there is no such server.
@@ -111,13 +252,11 @@ impl Factory {
         name: &str,
     ) -> Result<(MadeServer, bool), Failure> {
         let made = self.find(principal, name, None).await?;
-        let stopped = self.parts.host.stop(&running_name(principal, &made.name)).await;
-        Ok((made, stopped))
-    }
-
-    /// Stops every server that runs, when the program ends.
-    pub async fn close(&self) {
-        self.parts.host.close().await;
+        let control = self.controls.of(principal);
+        let _control = control.lock().await;
+        let was_noted = self.parts.catalog.note_stopped(principal, &made.name).await?;
+        let stood = self.parts.host.remove(principal, &made.name).await;
+        Ok((made, was_noted || stood))
     }
 
     async fn find(
@@ -139,11 +278,31 @@ impl Factory {
         })
     }
 
+    /// The files that the call which made the server named, by their variables. That they lie in
+    /// allowed folders is looked at anew: the operator may have thought better of it.
+    fn named_files(&self, made: &MadeServer) -> Result<BTreeMap<String, String>, FactoryError> {
+        let summary: Value = serde_json::from_str(&made.summary).unwrap_or_default();
+        let files: BTreeMap<String, String> = summary
+            .get("files")
+            .and_then(|files| serde_json::from_value(files.clone()).ok())
+            .unwrap_or_default();
+        let loader = Loader {
+            fetcher: &self.parts.fetcher,
+            allowed_roots: &self.parts.config.allowed_roots,
+            fetched: Fetched::default(),
+        };
+        for path in files.values() {
+            loader.allowed(Path::new(path))?;
+        }
+        Ok(files)
+    }
+
     /// A database that a call names must lie where calls may read.
     fn check_file(&self, address: &str) -> Result<(), FactoryError> {
         let loader = Loader {
             fetcher: &self.parts.fetcher,
             allowed_roots: &self.parts.config.allowed_roots,
+            fetched: Fetched::default(),
         };
         let file = reach::sqlite_file(address).map_err(|reason| {
             FactoryError::new(Refusal::NotAccessible, reason, "name a file that is there")
@@ -155,9 +314,17 @@ impl Factory {
     fn variables(
         &self,
         package: &Package,
+        named: &BTreeMap<String, String>,
         given: &BTreeMap<String, String>,
     ) -> Result<Given, FactoryError> {
+        let declared = |name: &String| package.environment.iter().any(|entry| &entry.name == name);
         let mut all = Given::default();
+        all.values.extend(
+            named
+                .iter()
+                .filter(|(name, _)| declared(name))
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         for variable in &package.environment {
             let configured = self
                 .parts
@@ -201,25 +368,10 @@ impl Factory {
     }
 }
 
-fn not_started(name: &str, error: &LaunchError) -> FactoryError {
-    match error {
-        LaunchError::TooWeak { reason, fix } => FactoryError::new(
-            Refusal::NotAllowed,
-            format!("`{name}` is not started: {reason}"),
-            format!(
-                "{fix}; or the operator lets made servers run without a sandbox: \
-                 `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED)"
-            ),
-        ),
-        LaunchError::Failed(reason) => FactoryError::new(
-            Refusal::NotStarted,
-            format!("`{name}` did not start: {reason}"),
-            "look at its variables with list_mcp_servers, then try again",
-        ),
-    }
-}
-
-/// The name under which a server of a principal runs.
-fn running_name(principal: &PrincipalId, name: &str) -> String {
-    format!("{}/{name}", names::hash8(principal.as_str()))
+fn not_started(made: &MadeServer, reason: &str) -> FactoryError {
+    FactoryError::new(
+        Refusal::NotStarted,
+        format!("`{}` did not start: {}", made.name, prose(reason, 2000)),
+        "look at its variables with list_mcp_servers, then try again",
+    )
 }

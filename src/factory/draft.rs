@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
+use super::inspect;
 use super::ir::{Package, PackageFile, SourceKind, Sourced};
 use super::names::prose;
 use super::publish;
 use super::render::{self, templates::Templates};
 use super::scan::{self, Severity, SourceFile};
 use super::selftest::{self, SelfTest};
-use super::service::{CreateServer, Factory};
+use super::service::{CreateServer, Factory, Signing, WebSearching, signed};
 use super::source::description;
+use super::web_search::{Searched, WebSearch};
 use super::write::{ATTEMPTS, Conversation, json_of};
 use crate::jobs::{Failure, Run};
 use crate::storage::blobs::sha256_hex;
@@ -34,17 +36,27 @@ impl Factory {
         &self,
         run: &Run,
         call: &CreateServer,
-        words: &str,
+        (words, signing): (&str, Signing),
         templates: &Templates,
         log: &mut ExecutionLog,
     ) -> Result<(Draft, Option<String>), Failure> {
-        let mut talk = Conversation::new(run, &self.parts.prompts, &call.model, words)?;
+        let words = match &signing {
+            // So that no body asks for a key of its own.
+            Some((_, base_url)) => format!(
+                "{words}\n\nThe API is at {base_url}. `ctx.http` adds its credentials to requests there by itself; bodies neither read nor send any."
+            ),
+            None => words.to_owned(),
+        };
+        let found = self.searched(run, call, &words, log).await?;
+        let mut talk = Conversation::new(run, &self.parts.prompts, &call.model, (&words, &found))?;
         for attempt in 1..=ATTEMPTS {
             run.progress(5.0, Some(100.0), "asking for the tools");
             let outcome = talk.ask(attempt).await?;
-            log.model_call(outcome.model_used.as_deref(), "tools", outcome.text.len());
+            let (system, user) = talk.asked();
+            log.model_call(&outcome, ("tools", attempt), system, &user);
             let judged = json_of(&outcome.text).and_then(|value| {
                 description::from_specs(&value, call.name.as_deref(), &call.options.features)
+                    .map(|sourced| signed(sourced, signing.clone()))
             });
             let problems = match judged {
                 Ok(sourced) => {
@@ -73,6 +85,44 @@ impl Factory {
         Err(talk.given_up().into())
     }
 
+    /// Refuses a search that cannot be made, before anything is done.
+    pub(super) fn check_search(&self, call: &CreateServer) -> Result<(), FactoryError> {
+        if call.options.web_search == WebSearching::Off {
+            return Ok(());
+        }
+        if call.description.is_none() || call.tool_specs.is_some() {
+            return Err(FactoryError::new(
+                Refusal::Arguments,
+                "`options.web_search` is for the model that designs the tools of a `description`; here none is asked",
+                "leave `web_search` out",
+            ));
+        }
+        self.web_search().map(drop)
+    }
+
+    fn web_search(&self) -> Result<WebSearch<'_>, FactoryError> {
+        WebSearch::new(&self.parts.config, self.parts.data_dir.join("web_search"))
+    }
+
+    /// What the web says, as a text for the prompt; empty when nobody asked for it.
+    async fn searched(
+        &self,
+        run: &Run,
+        call: &CreateServer,
+        words: &str,
+        log: &mut ExecutionLog,
+    ) -> Result<String, Failure> {
+        if call.options.web_search == WebSearching::Off {
+            return Ok(String::new());
+        }
+        run.progress(3.0, Some(100.0), "searching the web");
+        let search = self.web_search()?;
+        let searched: Searched =
+            run.step("web_search", || async { search.documentation(words).await }).await?;
+        log.web_search(&searched);
+        Ok(searched.as_text())
+    }
+
     /// Renders, stages and proves a package.
     pub(super) async fn draft(
         &self,
@@ -86,16 +136,18 @@ impl Factory {
         run.progress(40.0, Some(100.0), "writing the package");
         let mut files = render::render(&package, &cases, templates)?;
         files.extend(own);
-        let report = scan_all(&package, &files)?;
+        let report = scan_all(&package, &files, &self.parts.rules)?;
         log.step("scan", format!("{} findings", report.findings.len()));
+        log.tool_execution(json!({"tool": "security_scan", "files": report.files, "findings": report.findings.len()}));
         files.extend(reports(&report));
-        let blocked = report.blocked(Severity::High);
+        let blocked = report.blocked(Severity::from(self.parts.config.scan_gate));
         if let Some(first) = blocked.first() {
             return Err(FactoryError::new(
                 Refusal::ScanBlocked,
                 format!(
-                    "the scan found {} serious faults; the first: {}:{}: {}",
+                    "the scan found {} faults that are not let through; the first: {}: {}:{}: {}",
                     blocked.len(),
+                    first.rule,
                     first.path,
                     first.line,
                     first.message
@@ -126,6 +178,7 @@ impl Factory {
                 .await?
             }
         };
+        log.tool_execution(json!({"tool": "self_test", "level": self_test.level, "passed": self_test.passed, "failed": self_test.failed}));
         log.step(
             "self-test",
             format!(
@@ -187,7 +240,11 @@ pub(super) fn refuse_failed(draft: &Draft) -> Result<(), FactoryError> {
 
 /// Parses and scans every Python file. Our own runtime does by design what tools may not (it opens
 /// connections, it reads the environment): it is parsed alone.
-fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, FactoryError> {
+fn scan_all(
+    package: &Package,
+    files: &[PackageFile],
+    rules: &scan::Rules,
+) -> Result<scan::Report, FactoryError> {
     for file in files.iter().filter(|file| is_python(&file.path)) {
         if let Err(finding) = scan::parse_check(&file.path, &file.text) {
             return Err(FactoryError::new(
@@ -210,15 +267,7 @@ fn scan_all(package: &Package, files: &[PackageFile]) -> Result<scan::Report, Fa
         })
         .map(|file| SourceFile { path: &file.path, text: &file.text })
         .collect();
-    let declared = scan::Declared {
-        environment: Some(
-            package.environment.iter().map(|variable| variable.name.clone()).collect(),
-        ),
-        hosts: Some(package.hosts.clone()),
-        packages: Some(description::PACKAGES.iter().map(|name| (*name).to_owned()).collect()),
-        ..scan::Declared::default()
-    };
-    Ok(scan::scan(&written, &declared, &scan::Rules::builtin()))
+    Ok(scan::scan(&written, &inspect::declared(package), rules))
 }
 
 fn reports(report: &scan::Report) -> [PackageFile; 3] {

@@ -100,6 +100,17 @@ pub(super) async fn sourced(
     Ok(sourced)
 }
 
+/// The file of a database that the call names by its path: no secret, so that a server made from it
+/// is started with it.
+pub(super) fn named_file(given: &str, loader: &Loader<'_>) -> Option<(String, String)> {
+    let given = given.trim();
+    if given.starts_with(KEPT) || given.starts_with(FROM_VARIABLE) || is_server(given) {
+        return None;
+    }
+    let path = file(given, loader, false).ok()?;
+    Some((VARIABLE.to_owned(), path))
+}
+
 /// The address itself, and the variable that it comes from.
 fn resolve(given: &str, config: &FactoryConfig) -> Result<(String, Option<String>), FactoryError> {
     if let Some(name) = given.strip_prefix(KEPT) {

@@ -1,6 +1,7 @@
 //! Documents from where they lie: a text, a file below an allowed folder, or a public address.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use url::Url;
@@ -30,6 +31,23 @@ pub struct Loader<'a> {
     pub fetcher: &'a Fetcher,
     /// Folders that files may be read from.
     pub allowed_roots: &'a [PathBuf],
+    /// What was fetched on the way.
+    pub fetched: Fetched,
+}
+
+/// What was fetched: addresses without their query, and how many bytes came, or why none did.
+#[derive(Debug, Default)]
+pub struct Fetched(Mutex<Vec<(String, Result<usize, String>)>>);
+
+impl Fetched {
+    fn note(&self, address: &Url, outcome: Result<usize, String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((plain(address), outcome));
+    }
+
+    /// All of it, in order.
+    pub fn all(&self) -> Vec<(String, Result<usize, String>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Loader<'_> {
@@ -126,11 +144,11 @@ impl Loader<'_> {
         address: &Url,
         allowance: &crate::fetch::Allowance,
     ) -> Result<String, String> {
-        let file = self
-            .fetcher
-            .fetch(address.clone(), allowance)
-            .await
-            .map_err(|problem| problem.to_string())?;
+        let file = self.fetcher.fetch(address.clone(), allowance).await;
+        let file = file.map_err(|problem| problem.to_string());
+        self.fetched
+            .note(address, file.as_ref().map(|file| file.bytes.len()).map_err(String::clone));
+        let file = file?;
         String::from_utf8(file.bytes).map_err(|_| "it is no UTF-8 text".to_owned())
     }
 

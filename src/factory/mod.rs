@@ -14,6 +14,7 @@ pub mod examples;
 mod execution_log;
 mod from_database;
 pub mod host;
+pub mod inspect;
 pub mod ir;
 pub mod load;
 pub mod names;
@@ -25,6 +26,7 @@ pub mod serialise;
 mod service;
 pub mod source;
 pub mod tools;
+mod web_search;
 mod write;
 
-pub use service::{CreateServer, Created, Factory, FactoryParts, Options};
+pub use service::{CreateServer, Created, Factory, FactoryParts, Options, WebSearching};

@@ -70,7 +70,11 @@ pub fn hash8(text: &str) -> String {
 /// keeps for itself.
 pub fn server(text: &str) -> String {
     const RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "com1", "lpt1"];
-    let lower = words(text).to_ascii_lowercase().replace("__", "_");
+    let mut lower = words(text).to_ascii_lowercase();
+    // Two of them divide a server's name from its tools'.
+    while lower.contains("__") {
+        lower = lower.replace("__", "_");
+    }
     let mut name: String = lower.chars().take(SERVER_NAME).collect();
     name = name.trim_matches(['_', '-']).to_owned();
     if name.is_empty() {

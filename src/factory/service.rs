@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::control::Controls;
 use super::draft::{Draft, refuse_failed};
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
@@ -14,11 +15,12 @@ use super::from_database;
 use super::host::environment::Environments;
 use super::host::launcher::Launcher;
 use super::host::running::ServerHost;
-use super::ir::{Features, Mode, PackageFile, Skipped, Sourced};
-use super::load::Loader;
+use super::ir::{Features, Mode, PackageFile, Scheme, Skipped, Sourced};
+use super::load::{Fetched, Loader};
 use super::names::{self, prose};
 use super::publish;
 use super::render::{self, listing, templates::Templates};
+use super::scan::Rules;
 use super::selftest::SelfTest;
 use super::source::database::Access;
 use super::source::description;
@@ -50,12 +52,16 @@ pub struct FactoryParts {
     pub launcher: Arc<Launcher>,
     /// Keeps servers running.
     pub host: Arc<dyn ServerHost>,
+    /// Finds the Python of packages.
+    pub environments: Arc<Environments>,
+    /// What the scan looks for.
+    pub rules: Rules,
 }
 
 /// Makes servers and runs them.
 pub struct Factory {
     pub(super) parts: FactoryParts,
-    pub(super) environments: Environments,
+    pub(super) controls: Controls,
 }
 
 /// What a server is made from.
@@ -96,10 +102,22 @@ pub struct Options {
     pub base_url: Option<String>,
     /// How tools are offered.
     pub mode: Option<Mode>,
+    /// Whether to look for documentation on the web before a model designs the tools.
+    pub web_search: WebSearching,
     /// Tables of a database; empty: all.
     pub tables: Vec<String>,
     /// Whether tools may write to a database.
     pub access: Access,
+}
+
+/// Whether the web is searched for documentation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WebSearching {
+    /// It is not.
+    #[default]
+    Off,
+    /// It is.
+    On,
 }
 
 /// A server that was made.
@@ -134,9 +152,7 @@ pub struct Created {
 impl Factory {
     /// A factory on these parts.
     pub fn new(parts: FactoryParts) -> Self {
-        let folder = parts.data_dir.join("environments");
-        let environments = Environments::new(&parts.config, folder);
-        Self { parts, environments }
+        Self { parts, controls: Controls::default() }
     }
 
     /// Makes a server, proves it and lists it.
@@ -145,9 +161,12 @@ impl Factory {
     /// [`Failure::Suspend`] while somebody else writes the tools; else why nothing was published.
     pub async fn create(&self, run: &Run, call: CreateServer) -> Result<Created, Failure> {
         check_sources(&call)?;
+        let signing = signing(&call)?;
+        self.check_search(&call)?;
         let loader = Loader {
             fetcher: &self.parts.fetcher,
             allowed_roots: &self.parts.config.allowed_roots,
+            fetched: Fetched::default(),
         };
         let templates = match &call.options.template_dir {
             Some(folder) => read_templates(&loader.allowed(Path::new(folder))?).await?,
@@ -157,11 +176,13 @@ impl Factory {
             Some(folder) => Some(loader.allowed_folder(Path::new(folder))?),
             None => None,
         };
-        let mut log = ExecutionLog::default();
+        let mut log = ExecutionLog::new(self.parts.config.variables.values());
+        let mut named = BTreeMap::new();
         let (draft, model_used) = if let Some(given) = &call.openapi {
             run.progress(5.0, Some(100.0), "reading the description");
             let (bundle, shown) = loader.load(given).await?;
             log.step("read", shown.clone());
+            log.http_requests(&loader.fetched);
             let settings = Settings {
                 name: call.name.clone(),
                 base_url: checked_base_url(call.options.base_url.as_deref())?,
@@ -192,6 +213,7 @@ impl Factory {
         } else if let Some(given) = &call.database_url {
             run.progress(5.0, Some(100.0), "reading the database");
             let sourced = from_database::sourced(&call, given, &self.parts.config, &loader).await?;
+            named.extend(from_database::named_file(given, &loader));
             log.step(
                 "introspect",
                 format!(
@@ -207,6 +229,7 @@ impl Factory {
             let sourced =
                 description::from_specs(specs, call.name.as_deref(), &call.options.features)
                     .map_err(refused_specs)?;
+            let sourced = signed(sourced, signing);
             log.step(
                 "tool_specs",
                 format!("{} tools written by the caller", sourced.package.tools.len()),
@@ -216,16 +239,17 @@ impl Factory {
             (draft, None)
         } else {
             let words = description::check(call.description.as_deref().unwrap_or_default())?;
-            Box::pin(self.written(run, &call, words, &templates, &mut log)).await?
+            Box::pin(self.written(run, &call, (words, signing), &templates, &mut log)).await?
         };
-        self.publish(run, draft, output, model_used).await
+        self.publish(run, (draft, named), output, model_used).await
     }
 
     pub(super) async fn interpreter(&self, files: &[PackageFile]) -> Result<PathBuf, String> {
         let text = |path: &str| {
             files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str())
         };
-        self.environments.interpreter(text("requirements.txt"), text("requirements-dev.txt")).await
+        let environments = &self.parts.environments;
+        environments.interpreter(text("requirements.txt"), text("requirements-dev.txt")).await
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -235,7 +259,7 @@ impl Factory {
     async fn publish(
         &self,
         run: &Run,
-        draft: Draft,
+        (draft, named): (Draft, BTreeMap<String, String>),
         output: Option<PathBuf>,
         model_used: Option<String>,
     ) -> Result<Created, Failure> {
@@ -258,6 +282,7 @@ impl Factory {
             "mode": package.mode,
             "hosts": package.hosts,
             "environment": package.environment,
+            "files": named,
             "self_test": self_test,
         });
         let made = self
@@ -324,6 +349,42 @@ fn check_sources(call: &CreateServer) -> Result<(), FactoryError> {
             "give exactly one of `description`, `openapi` and `database_url`",
         )),
     }
+}
+
+/// How the functions of a description authenticate, and where.
+pub(super) type Signing = Option<((String, Scheme), String)>;
+
+/// What `auth` means for this source. For an API's description it fills gaps, and is read there.
+fn signing(call: &CreateServer) -> Result<Signing, FactoryError> {
+    let Some(given) = &call.auth else { return Ok(None) };
+    let refused = |message: &str, hint: &str| {
+        Err(FactoryError::new(Refusal::Arguments, message.to_owned(), hint.to_owned()))
+    };
+    if call.database_url.is_some() {
+        return refused(
+            "`auth` cannot be used with `database_url`: a database authenticates by its address",
+            "write user and password into the address, or put the address into a variable and write `env:NAME`",
+        );
+    }
+    let scheme = auth::read(given)?;
+    if call.openapi.is_some() {
+        return Ok(None);
+    }
+    match checked_base_url(call.options.base_url.as_deref())? {
+        Some(base_url) => Ok(Some((scheme, base_url))),
+        None => refused(
+            "`auth` needs `options.base_url` here: credentials go to the API's own address and nowhere else",
+            "give the address of the API as `options.base_url`, or leave `auth` out",
+        ),
+    }
+}
+
+/// Functions with the credentials of their API.
+pub(super) fn signed(mut sourced: Sourced, signing: Signing) -> Sourced {
+    if let Some((scheme, base_url)) = signing {
+        auth::of_functions(&mut sourced.package, scheme, &base_url);
+    }
+    sourced
 }
 
 fn checked_base_url(given: Option<&str>) -> Result<Option<String>, FactoryError> {

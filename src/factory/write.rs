@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::{FactoryError, Refusal};
 use super::source::description::PACKAGES;
 use crate::jobs::{Ask, Failure, Run};
-use crate::llm::{ExpectedKind, Expects, Message, Outcome, Request};
+use crate::llm::{ExpectedKind, Expects, Message, Outcome, Part, Request, Role};
 use crate::prompts::Prompts;
 
 /// Answers that a model may give: the first, and three that put it right.
@@ -28,7 +28,7 @@ impl<'a> Conversation<'a> {
         run: &'a Run,
         prompts: &'a Prompts,
         model: &str,
-        description: &str,
+        (description, found): (&str, &str),
     ) -> Result<Self, Failure> {
         let prompt = prompts
             .render(
@@ -36,6 +36,7 @@ impl<'a> Conversation<'a> {
                 &run.delimiter(),
                 BTreeMap::from([
                     ("description", PromptValue::from(description)),
+                    ("found", PromptValue::from(found)),
                     ("packages", PromptValue::from(PACKAGES.join(", "))),
                 ]),
             )
@@ -57,6 +58,17 @@ impl<'a> Conversation<'a> {
                 errors: self.problems.clone(),
             })
             .await
+    }
+
+    /// What was asked last: the instructions, and the newest text of ours.
+    pub(super) fn asked(&self) -> (&str, String) {
+        let text = |part: &Part| match part {
+            Part::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let last = self.request.messages.iter().rev().find(|message| message.role == Role::User);
+        let words = last.map(|message| message.parts.iter().filter_map(text).collect::<Vec<_>>());
+        (&self.request.system, words.unwrap_or_default().join("\n"))
     }
 
     /// Adds an answer that cannot be used, and why.

@@ -114,6 +114,7 @@ mod tests {
         ForeignTool {
             name: "s__t".into(),
             server: "s".into(),
+            owner: None,
             inner_name: "t".into(),
             title: None,
             description: String::new(),

@@ -14,6 +14,7 @@ use super::{Connector, ToolAnswer, ToolClient, ToolListing};
 use crate::config::mcp_servers::{Connection, Protocol, ServerSpec};
 use crate::jobs::ProgressSink;
 use crate::registry::{ForeignTool, Validators};
+use crate::storage::PrincipalId;
 
 /// How long a server whose call timed out has for a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
@@ -32,6 +33,8 @@ pub(super) type OnChange = Arc<dyn Fn() + Send + Sync>;
 /// One server.
 pub(super) struct Server {
     pub(super) name: String,
+    /// Whose it is; `None`: everybody's.
+    pub(super) owner: Option<PrincipalId>,
     pub(super) spec: ServerSpec,
     connector: Arc<dyn Connector>,
     on_change: OnChange,
@@ -83,7 +86,7 @@ pub(super) struct Snapshot {
 
 impl Server {
     pub(super) fn new(
-        name: String,
+        (owner, name): (Option<PrincipalId>, String),
         spec: ServerSpec,
         connector: Arc<dyn Connector>,
         on_change: OnChange,
@@ -92,6 +95,7 @@ impl Server {
         Arc::new(Self {
             places: Semaphore::new(spec.max_parallel.max(1)),
             name,
+            owner,
             spec,
             connector,
             on_change,
@@ -101,6 +105,11 @@ impl Server {
             facts: Mutex::default(),
             is_removed: AtomicBool::new(false),
         })
+    }
+
+    /// Whether a principal may know of it.
+    pub(super) fn is_seen_by(&self, principal: Option<&PrincipalId>) -> bool {
+        self.owner.as_ref().is_none_or(|owner| Some(owner) == principal)
     }
 
     /// Its tools, as far as they were ever listed.
@@ -335,6 +344,7 @@ impl Server {
                 Some(Arc::new(ForeignTool {
                     name: name?,
                     server: self.name.clone(),
+                    owner: self.owner.clone(),
                     inner_name: tool.name,
                     title: tool.title,
                     description: tool.description,

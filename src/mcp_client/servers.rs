@@ -1,6 +1,6 @@
 //! All other servers, and their tools as the registry sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::jobs::ToolOutput;
 use crate::registry::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, SERVER_DIVIDER, UnlistedServer,
 };
+use crate::storage::PrincipalId;
 
 /// How long a search waits for servers to start before it goes on without them.
 const LEARN: Duration = Duration::from_secs(15);
@@ -53,15 +54,26 @@ pub struct Servers {
     inner: Arc<Inner>,
 }
 
+/// Whose a server is, and its name. Those without an owner are everybody's.
+type Key = (Option<PrincipalId>, String);
+
 struct Inner {
-    servers: RwLock<BTreeMap<String, Arc<Server>>>,
-    known: RwLock<Arc<ForeignList>>,
+    servers: RwLock<BTreeMap<Key, Arc<Server>>>,
+    known: RwLock<Known>,
     /// Held while the list is put together, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
     launch: Arc<dyn Launch>,
     expose_at_most: usize,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// The lists of tools: everybody's, and of each principal with servers of its own one that holds
+/// both.
+#[derive(Default)]
+struct Known {
+    shared: Arc<ForeignList>,
+    own: BTreeMap<PrincipalId, Arc<ForeignList>>,
 }
 
 /// How a server is.
@@ -81,6 +93,9 @@ pub enum ServerState {
 pub struct ServerStatus {
     /// Its name.
     pub name: String,
+    /// Whose it is; `None`: everybody's.
+    #[serde(skip)]
+    pub owner: Option<PrincipalId>,
     /// How it is.
     pub state: ServerState,
     /// What it is, without secrets.
@@ -135,7 +150,7 @@ impl Servers {
         let servers = Self { inner };
         for (name, spec) in parts.specs {
             let launch = Arc::clone(&servers.inner.launch);
-            servers.insert(name, spec, launch);
+            servers.insert((None, name), spec, launch);
         }
         if !parts.idle.is_zero() && tokio::runtime::Handle::try_current().is_ok() {
             let (weak, stop) = (Arc::downgrade(&servers.inner), servers.inner.stop.clone());
@@ -162,26 +177,49 @@ impl Servers {
         spec: ServerSpec,
         launch: Arc<dyn Launch>,
     ) -> Result<(), ToolError> {
+        self.add_of(None, name, spec, launch)
+    }
+
+    /// Adds a server of one principal, which nobody else sees. Its name must differ from those of
+    /// everybody's servers and of the principal's own; other principals' do not matter.
+    ///
+    /// # Errors
+    /// When its name cannot be used or is taken.
+    pub fn add_of(
+        &self,
+        owner: Option<&PrincipalId>,
+        name: &str,
+        spec: ServerSpec,
+        launch: Arc<dyn Launch>,
+    ) -> Result<(), ToolError> {
         mcp_servers::check_name(name).map_err(|message| {
             ToolError::invalid("invalid_name", format!("`{name}`: {message}"))
                 .hint("give the server another name")
         })?;
-        let folded = mcp_servers::folded_name(name);
-        let taken =
-            self.all().into_iter().find(|other| mcp_servers::folded_name(&other.name) == folded);
-        if let Some(other) = taken {
+        if let Some(other) = self.taken(owner, name) {
             return Err(ToolError::new(
                 crate::error::ErrorKind::Conflict,
                 "name_taken",
-                format!("there is a server named `{}` already", other.name),
+                format!("there is a server named `{other}` already"),
             )
             .hint("give the server another name, or remove the other one first"));
         }
-        self.insert(name.to_owned(), spec, launch);
+        self.insert((owner.cloned(), name.to_owned()), spec, launch);
         Ok(())
     }
 
-    fn insert(&self, name: String, spec: ServerSpec, launch: Arc<dyn Launch>) {
+    /// The server that stands in the way of a new one of this name.
+    pub fn taken(&self, owner: Option<&PrincipalId>, name: &str) -> Option<String> {
+        let folded = mcp_servers::folded_name(name);
+        // A server of everybody must differ from everybody's and from every principal's.
+        let meets = |other: &Server| owner.is_none() || other.is_seen_by(owner);
+        self.all()
+            .into_iter()
+            .find(|other| meets(other) && mcp_servers::folded_name(&other.name) == folded)
+            .map(|other| other.name.clone())
+    }
+
+    fn insert(&self, key: Key, spec: ServerSpec, launch: Arc<dyn Launch>) {
         let weak = Arc::downgrade(&self.inner);
         let on_change = Arc::new(move || {
             if let Some(inner) = weak.upgrade() {
@@ -190,16 +228,36 @@ impl Servers {
         });
         let connector = Arc::new(Reach { launch });
         let tasks = self.inner.tasks.clone();
-        let server = Server::new(name.clone(), spec, connector, on_change, tasks);
+        let server = Server::new(key.clone(), spec, connector, on_change, tasks);
         let mut servers = self.inner.servers.write().unwrap_or_else(PoisonError::into_inner);
-        servers.insert(name, server);
+        servers.insert(key, server);
+    }
+
+    /// Starts a server at once and names its tools.
+    ///
+    /// # Errors
+    /// Why it cannot be started; it stays, and the next call tries again.
+    pub async fn start_of(
+        &self,
+        owner: Option<&PrincipalId>,
+        name: &str,
+    ) -> Result<Vec<Arc<ForeignTool>>, ToolError> {
+        let server =
+            self.server(owner, name).ok_or_else(|| ClientError::Removed.of_server(name))?;
+        server.learn().await.map_err(|error| error.of_server(name))?;
+        Ok(server.tools().unwrap_or_default())
     }
 
     /// Stops a server and forgets it; `false` when there is none of this name.
     pub async fn remove(&self, name: &str) -> bool {
+        self.remove_of(None, name).await
+    }
+
+    /// Stops a server of one principal and forgets it; `false` when there is none of this name.
+    pub async fn remove_of(&self, owner: Option<&PrincipalId>, name: &str) -> bool {
         let server = {
             let mut servers = self.inner.servers.write().unwrap_or_else(PoisonError::into_inner);
-            servers.remove(name)
+            servers.remove(&(owner.cloned(), name.to_owned()))
         };
         let Some(server) = server else { return false };
         self.inner.publish();
@@ -218,6 +276,7 @@ impl Servers {
             };
             ServerStatus {
                 name: server.name.clone(),
+                owner: server.owner.clone(),
                 state,
                 summary: server.spec.summary(),
                 tools: facts.tools,
@@ -241,22 +300,57 @@ impl Servers {
         servers.values().cloned().collect()
     }
 
-    fn server(&self, name: &str) -> Option<Arc<Server>> {
+    /// Those that a principal may know of, everybody's first.
+    fn seen_by(&self, principal: Option<&PrincipalId>) -> Vec<Arc<Server>> {
+        let mut servers = self.all();
+        servers.retain(|server| server.is_seen_by(principal));
+        servers
+    }
+
+    fn server(&self, owner: Option<&PrincipalId>, name: &str) -> Option<Arc<Server>> {
         let servers = self.inner.servers.read().unwrap_or_else(PoisonError::into_inner);
-        servers.get(name).cloned()
+        servers.get(&(owner.cloned(), name.to_owned())).cloned()
     }
 }
 
 impl Inner {
-    /// Puts the list of all known tools together anew.
+    /// Puts the lists of all known tools together anew.
     fn publish(&self) {
         let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let servers: Vec<Arc<Server>> = {
             let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
             servers.values().cloned().collect()
         };
+        let owners: BTreeSet<&PrincipalId> =
+            servers.iter().filter_map(|server| server.owner.as_ref()).collect();
+        let lists: Vec<(Option<&PrincipalId>, ForeignList)> = std::iter::once(None)
+            .chain(owners.into_iter().map(Some))
+            .map(|owner| (owner, self.list(&servers, owner)))
+            .collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut own = BTreeMap::new();
+        for (owner, list) in lists {
+            // An equal list stays the same one: what was made of it stays good.
+            let old = owner.map_or(Some(&known.shared), |owner| known.own.get(owner));
+            let list = match old {
+                Some(old) if is_equal(old, &list) => Arc::clone(old),
+                _ => Arc::new(list),
+            };
+            match owner {
+                None => known.shared = list,
+                Some(owner) => {
+                    own.insert(owner.clone(), list);
+                }
+            }
+        }
+        known.own = own;
+    }
+
+    /// The tools that a principal may know of.
+    fn list(&self, servers: &[Arc<Server>], principal: Option<&PrincipalId>) -> ForeignList {
         let mut list = ForeignList::default();
-        for server in &servers {
+        // Everybody's servers come first in their order.
+        for server in servers.iter().filter(|server| server.is_seen_by(principal)) {
             for tool in server.tools().unwrap_or_default() {
                 if server.spec.expose {
                     list.exposed.insert(tool.name.clone());
@@ -268,8 +362,15 @@ impl Inner {
         if list.tools.len() <= self.expose_at_most {
             list.exposed.extend(list.tools.keys().cloned());
         }
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
+        list
     }
+}
+
+/// Whether two lists hold the very same tools.
+fn is_equal(one: &ForeignList, other: &ForeignList) -> bool {
+    one.exposed == other.exposed
+        && one.tools.len() == other.tools.len()
+        && one.tools.values().zip(other.tools.values()).all(|(one, other)| Arc::ptr_eq(one, other))
 }
 
 async fn stop_idle(inner: Weak<Inner>, stop: CancellationToken, idle: Duration) {
@@ -288,11 +389,13 @@ async fn stop_idle(inner: Weak<Inner>, stop: CancellationToken, idle: Duration) 
 
 #[async_trait]
 impl ForeignTools for Servers {
-    fn known(&self) -> Arc<ForeignList> {
-        Arc::clone(&self.inner.known.read().unwrap_or_else(PoisonError::into_inner))
+    fn known(&self, principal: Option<&PrincipalId>) -> Arc<ForeignList> {
+        let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
+        let own = principal.and_then(|principal| known.own.get(principal));
+        Arc::clone(own.unwrap_or(&known.shared))
     }
 
-    async fn learn(&self) -> Vec<UnlistedServer> {
+    async fn learn(&self, principal: Option<&PrincipalId>) -> Vec<UnlistedServer> {
         let learn = |server: Arc<Server>| async move {
             let problem = match tokio::time::timeout(LEARN, server.learn()).await {
                 Ok(Ok(())) => return None,
@@ -304,15 +407,20 @@ impl ForeignTools for Servers {
             };
             Some(UnlistedServer { name: server.name.clone(), problem })
         };
-        let learned = futures::future::join_all(self.all().into_iter().map(learn)).await;
+        let servers = self.seen_by(principal);
+        let learned = futures::future::join_all(servers.into_iter().map(learn)).await;
         learned.into_iter().flatten().collect()
     }
 
-    async fn find(&self, name: &str) -> Result<Option<Arc<ForeignTool>>, ToolError> {
-        if let Some(tool) = self.known().tools.get(name) {
+    async fn find(
+        &self,
+        name: &str,
+        principal: Option<&PrincipalId>,
+    ) -> Result<Option<Arc<ForeignTool>>, ToolError> {
+        if let Some(tool) = self.known(principal).tools.get(name) {
             return Ok(Some(Arc::clone(tool)));
         }
-        let servers = self.all().into_iter().filter(|server| {
+        let servers = self.seen_by(principal).into_iter().filter(|server| {
             let name = name.strip_prefix('_').unwrap_or(name);
             let rest = name.strip_prefix(server.name.as_str());
             rest.is_some_and(|rest| rest.starts_with(SERVER_DIVIDER))
@@ -322,7 +430,7 @@ impl ForeignTools for Servers {
             if let Err(error) = server.learn_again().await {
                 failed = Some(error.of_server(&server.name));
             }
-            if let Some(tool) = self.known().tools.get(name) {
+            if let Some(tool) = self.known(principal).tools.get(name) {
                 return Ok(Some(Arc::clone(tool)));
             }
         }
@@ -336,7 +444,7 @@ impl ForeignTools for Servers {
             _ => serde_json::Map::new(),
         };
         let server = self
-            .server(&tool.server)
+            .server(tool.owner.as_ref(), &tool.server)
             .ok_or_else(|| ClientError::Removed.of_server(&tool.server))?;
         let answer = server.call(&tool.inner_name, arguments, &call.progress).await;
         let answer = answer.map_err(|error| {

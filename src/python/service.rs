@@ -185,7 +185,7 @@ impl PythonCode {
             .hint("name only the tools that the program calls"));
         }
         // Tools of other servers are known once their servers were started.
-        caller.learn_named(wanted.iter().copied()).await;
+        caller.learn_named(wanted.iter().copied(), rights).await;
         wanted.into_iter().map(|name| caller.check(name, rights, Origin::Code)).collect()
     }
 }

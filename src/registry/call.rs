@@ -34,8 +34,15 @@ pub(super) const CONFIRM_ARGUMENT: &str = "confirm";
 
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
-    pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> CallOutcome {
+    pub async fn call(
+        &self,
+        name: &str,
+        arguments: Value,
+        mut context: CallContext,
+    ) -> CallOutcome {
         let started = Instant::now();
+        // Whoever calls is whose rights they are, whatever a door has written there.
+        context.rights.principal = Some(context.principal.clone());
         // Only known names become labels; anything else would let callers fill the metrics.
         let own = self.registered(name);
         let is_foreign = own.is_none() && may_be_foreign(name);
@@ -159,7 +166,7 @@ impl Registry {
                 !registered.tool.internal
                     || (context.origin == Origin::Workflow && context.depth == 0)
             })
-            .ok_or_else(|| self.unknown_tool(name))?;
+            .ok_or_else(|| self.unknown_tool(name, &context.rights))?;
         self.check_rights(&registered.tool, &context.rights, context.origin)?;
         self.admit_arguments(arguments, context).await?;
         Ok(registered)

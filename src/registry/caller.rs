@@ -141,19 +141,21 @@ impl Caller {
 
     /// Starts the other servers whose tools are not known yet, so that [`Self::tools`] names them
     /// too, and returns after a bounded time. Says which could not be asked.
-    pub async fn learn(&self) -> Vec<UnlistedServer> {
+    pub async fn learn(&self, rights: &Rights) -> Vec<UnlistedServer> {
         match self.registry() {
-            Ok(registry) => registry.foreign.learn().await,
+            Ok(registry) => registry.foreign.learn(rights.principal.as_ref()).await,
             Err(_) => Vec::new(),
         }
     }
 
     /// Starts the other servers that these names belong to, so that [`Self::check`] knows them.
     /// What fails here is said by the check.
-    pub async fn learn_named<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+    pub async fn learn_named<'a>(&self, names: impl IntoIterator<Item = &'a str>, rights: &Rights) {
         let Ok(registry) = self.registry() else { return };
+        let principal = rights.principal.as_ref();
         let foreign = names.into_iter().filter(|name| may_be_foreign(name));
-        futures::future::join_all(foreign.map(|name| registry.foreign.find(name))).await;
+        let finding = foreign.map(|name| registry.foreign.find(name, principal));
+        futures::future::join_all(finding).await;
     }
 
     /// Whether a tool may be called from there with these rights.
@@ -171,9 +173,9 @@ impl Caller {
             registry.check_rights(tool, rights, origin)?;
             return Ok(tool.into());
         }
-        let known = registry.foreign.known();
+        let known = registry.foreign.known(rights.principal.as_ref());
         let tool = known.tools.get(name).filter(|tool| registry.offers_foreign(tool));
-        let tool = tool.ok_or_else(|| registry.unknown_tool(name))?;
+        let tool = tool.ok_or_else(|| registry.unknown_tool(name, rights))?;
         registry.check_foreign(tool, rights, origin)?;
         Ok((&**tool).into())
     }
@@ -191,7 +193,7 @@ impl Caller {
         let registry = self.registry()?;
         if registry.tool(name).is_none() {
             registry.check_foreign_name(name, rights)?;
-            registry.foreign_tool(name).await?;
+            registry.foreign_tool(name, rights).await?;
         }
         self.check(name, rights, origin)
     }
@@ -207,7 +209,7 @@ impl Caller {
         rights: &Rights,
         origin: Origin,
     ) -> Result<Vec<ToolDescription>, ToolError> {
-        let index = self.registry()?.search_index().await;
+        let index = self.registry()?.search_index(rights).await;
         let ranked = index.search(query);
         let allowed = ranked.filter_map(|name| self.check(name, rights, origin).ok());
         Ok(allowed.take(limit).collect())
@@ -347,7 +349,7 @@ impl Caller {
         // What can be refused for good is refused before it counts.
         if registry.tool(name).is_none() {
             registry.check_foreign_name(name, &context.rights)?;
-            registry.foreign_tool(name).await?;
+            registry.foreign_tool(name, &context.rights).await?;
         }
         let Ok(place) = Arc::clone(&grant.places).try_acquire_owned() else {
             return Err(later(

@@ -42,6 +42,9 @@ pub struct Rights {
     pub tools: Option<BTreeSet<String>>,
     /// Only tools that change nothing.
     pub read_only: bool,
+    /// Whose rights they are. Beside the tools that everybody has they cover those of the servers
+    /// that this principal runs; `None`: those of nobody.
+    pub principal: Option<PrincipalId>,
 }
 
 /// The folders that the caller works in, asked for when somebody wants to know.
@@ -105,6 +108,11 @@ impl Origin {
 }
 
 impl Rights {
+    /// All rights of a principal.
+    pub fn of(principal: PrincipalId) -> Self {
+        Self { principal: Some(principal), ..Self::default() }
+    }
+
     /// These rights for the named tools alone.
     #[must_use]
     pub fn narrowed_to(&self, names: &BTreeSet<String>) -> Self {
@@ -129,8 +137,8 @@ impl CallContext {
     /// A context with all rights that waits until the end and reports no progress.
     pub fn new(principal: PrincipalId, origin: Origin) -> Self {
         Self {
+            rights: Rights::of(principal.clone()),
             principal,
-            rights: Rights::default(),
             origin,
             cancel: CancellationToken::new(),
             progress: ProgressSink::none(),

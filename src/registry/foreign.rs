@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::validation;
 use crate::error::ToolError;
 use crate::jobs::{ProgressSink, ToolOutput};
+use crate::storage::PrincipalId;
 
 /// Divides a server's name from its tool's.
 pub const SERVER_DIVIDER: &str = "__";
@@ -57,6 +58,8 @@ pub struct ForeignTool {
     pub name: String,
     /// The server's name.
     pub server: String,
+    /// Whose server it is; `None`: everybody's.
+    pub owner: Option<PrincipalId>,
     /// Its name there.
     pub inner_name: String,
     /// Title for people.
@@ -87,6 +90,11 @@ impl std::fmt::Debug for Validators {
 }
 
 impl ForeignTool {
+    /// Whether a principal may know of it.
+    pub fn is_seen_by(&self, principal: Option<&PrincipalId>) -> bool {
+        self.owner.as_ref().is_none_or(|owner| Some(owner) == principal)
+    }
+
     /// Checks arguments against the server's schema. Arguments that fit are left alone; of others
     /// the lenient forms (numbers as text and the like) are tried.
     ///
@@ -148,23 +156,27 @@ pub struct ForeignCall {
     pub progress: ProgressSink,
 }
 
-/// The other servers.
+/// The other servers: those that everybody has, and those of one principal beside them.
 #[async_trait]
 pub trait ForeignTools: Send + Sync + 'static {
-    /// The tools that are known at this moment. Starts nothing. The same `Arc` as long as nothing
-    /// changes.
-    fn known(&self) -> Arc<ForeignList>;
+    /// The tools that a principal may know of and that are known at this moment; `None`: those that
+    /// everybody has. Starts nothing. The same `Arc` as long as nothing changes.
+    fn known(&self, principal: Option<&PrincipalId>) -> Arc<ForeignList>;
 
     /// Learns the tools of all servers, starting those that were never listed, and returns after
     /// a bounded time. Says which could not be learned.
-    async fn learn(&self) -> Vec<UnlistedServer>;
+    async fn learn(&self, principal: Option<&PrincipalId>) -> Vec<UnlistedServer>;
 
     /// A tool by its name, after starting its server when its tools are not known yet. `None`: no
-    /// server has it.
+    /// server that the principal may know of has it.
     ///
     /// # Errors
     /// When its server cannot be started.
-    async fn find(&self, name: &str) -> Result<Option<Arc<ForeignTool>>, ToolError>;
+    async fn find(
+        &self,
+        name: &str,
+        principal: Option<&PrincipalId>,
+    ) -> Result<Option<Arc<ForeignTool>>, ToolError>;
 
     /// Calls a tool. When the future is dropped, the server is told that the call is off.
     ///
@@ -181,15 +193,19 @@ pub struct NoForeignTools {
 
 #[async_trait]
 impl ForeignTools for NoForeignTools {
-    fn known(&self) -> Arc<ForeignList> {
+    fn known(&self, _principal: Option<&PrincipalId>) -> Arc<ForeignList> {
         Arc::clone(&self.none)
     }
 
-    async fn learn(&self) -> Vec<UnlistedServer> {
+    async fn learn(&self, _principal: Option<&PrincipalId>) -> Vec<UnlistedServer> {
         Vec::new()
     }
 
-    async fn find(&self, _name: &str) -> Result<Option<Arc<ForeignTool>>, ToolError> {
+    async fn find(
+        &self,
+        _name: &str,
+        _principal: Option<&PrincipalId>,
+    ) -> Result<Option<Arc<ForeignTool>>, ToolError> {
         Ok(None)
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::context::{CallContext, Origin};
+use super::context::{CallContext, Origin, Rights};
 use super::foreign::{ForeignCall, ForeignTool, SERVER_DIVIDER};
 use super::references;
 use super::registry::Registry;
@@ -79,7 +79,11 @@ impl Registry {
     ) -> Result<Arc<ForeignTool>, ToolError> {
         // What the name alone forbids must not start a server.
         self.check_foreign_name(name, &context.rights)?;
-        let tool = self.foreign_tool(name).await?;
+        let tool = self.foreign_tool(name, &context.rights).await?;
+        // The rights say whose they are; the call says who makes it. Both must hold.
+        if !tool.is_seen_by(Some(&context.principal)) {
+            return Err(self.unknown_tool(name, &context.rights));
+        }
         self.check_foreign(&tool, &context.rights, context.origin)?;
         self.admit_arguments(arguments, context).await?;
         Ok(tool)
@@ -89,12 +93,16 @@ impl Registry {
     ///
     /// # Errors
     /// `unknown_tool` with near names, or why its server cannot be asked.
-    pub async fn foreign_tool(&self, name: &str) -> Result<Arc<ForeignTool>, ToolError> {
+    pub async fn foreign_tool(
+        &self,
+        name: &str,
+        rights: &Rights,
+    ) -> Result<Arc<ForeignTool>, ToolError> {
         if !may_be_foreign(name) {
-            return Err(self.unknown_tool(name));
+            return Err(self.unknown_tool(name, rights));
         }
-        let tool = self.foreign.find(name).await?;
-        tool.filter(|tool| self.offers_foreign(tool)).ok_or_else(|| self.unknown_tool(name))
+        let tool = self.foreign.find(name, rights.principal.as_ref()).await?;
+        tool.filter(|tool| self.offers_foreign(tool)).ok_or_else(|| self.unknown_tool(name, rights))
     }
 
     async fn run_foreign(

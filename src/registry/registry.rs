@@ -121,7 +121,7 @@ impl Registry {
     /// The tools of other servers that stand in the tool list themselves, as far as these rights
     /// cover them, ordered by name.
     pub fn exposed_tools(&self, rights: &Rights) -> Vec<Arc<ForeignTool>> {
-        let exposed = &self.foreign.known().exposed;
+        let exposed = &self.foreign.known(rights.principal.as_ref()).exposed;
         let tools = self.known_foreign(rights, Origin::Client);
         tools.filter(|tool| exposed.contains(&tool.name)).collect()
     }
@@ -132,7 +132,7 @@ impl Registry {
         rights: &Rights,
         origin: Origin,
     ) -> impl Iterator<Item = Arc<ForeignTool>> {
-        let known = self.foreign.known();
+        let known = self.foreign.known(rights.principal.as_ref());
         let tools: Vec<_> = known
             .tools
             .values()
@@ -143,10 +143,11 @@ impl Registry {
         tools.into_iter()
     }
 
-    /// The index over all tools, made anew when the foreign ones have changed.
-    pub(super) async fn search_index(&self) -> Arc<SearchIndex> {
+    /// The index over all tools that these rights may know of, made anew when the foreign ones have
+    /// changed.
+    pub(super) async fn search_index(&self, rights: &Rights) -> Arc<SearchIndex> {
         let own = self.tools.values().map(|registered| &registered.tool);
-        self.search.index(own, &self.foreign.known()).await
+        self.search.index(own, &self.foreign.known(rights.principal.as_ref())).await
     }
 
     pub(super) fn registered(&self, name: &str) -> Option<&Registered> {
@@ -215,8 +216,8 @@ impl Registry {
     }
 
     /// Why there is no such tool, with the names nearest to it.
-    pub(super) fn unknown_tool(&self, name: &str) -> ToolError {
-        let near = self.nearest_tools(name);
+    pub(super) fn unknown_tool(&self, name: &str, rights: &Rights) -> ToolError {
+        let near = self.nearest_tools(name, rights);
         let hint = if near.is_empty() {
             "list the tools to see what there is".to_owned()
         } else {
@@ -227,11 +228,11 @@ impl Registry {
     }
 
     /// The names of tools closest to a wrong one.
-    fn nearest_tools(&self, name: &str) -> Vec<String> {
+    fn nearest_tools(&self, name: &str, rights: &Rights) -> Vec<String> {
         let shown: String = name.chars().take(64).collect();
         let own = self.tools.values().map(|registered| &registered.tool);
         let own = own.filter(|tool| !tool.internal && self.offers(tool)).map(|tool| tool.name);
-        let known = self.foreign.known();
+        let known = self.foreign.known(rights.principal.as_ref());
         // A name without a server's is hardly meant for another server's tool.
         let foreign = known.tools.values().filter(|_| may_be_foreign(name));
         let foreign = foreign.filter(|tool| self.offers_foreign(tool)).map(|tool| &*tool.name);

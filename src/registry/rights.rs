@@ -57,7 +57,7 @@ impl Registry {
             }
             return self.check_rights(own, rights, origin);
         }
-        match self.foreign.known().tools.get(&inner.name) {
+        match self.foreign.known(rights.principal.as_ref()).tools.get(&inner.name) {
             Some(tool) => self.check_foreign(tool, rights, origin),
             None => self.check_unlisted(&inner, rights, origin),
         }
@@ -73,6 +73,10 @@ impl Registry {
         origin: Origin,
     ) -> Result<(), ToolError> {
         self.check_foreign_name(&tool.name, rights)?;
+        // Of what another principal runs nobody learns even that it is there.
+        if !tool.is_seen_by(rights.principal.as_ref()) {
+            return Err(self.unknown_tool(&tool.name, rights));
+        }
         if rights.read_only && !tool.hints.is_read_only() {
             return Err(not_covered(&tool.name));
         }
@@ -90,7 +94,7 @@ impl Registry {
     /// Refuses what the name of a foreign tool alone forbids.
     pub(super) fn check_foreign_name(&self, name: &str, rights: &Rights) -> Result<(), ToolError> {
         if self.server.exclude_tools.iter().any(|entry| entry == name) {
-            return Err(self.unknown_tool(name));
+            return Err(self.unknown_tool(name, rights));
         }
         let in_toolsets =
             rights.toolsets.as_ref().is_none_or(|sets| sets.contains(Toolset::Catalog.as_str()));

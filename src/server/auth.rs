@@ -42,7 +42,7 @@ pub(super) struct Caller {
 impl Caller {
     /// The machine's own user, with everything that is offered.
     pub(super) fn local() -> Self {
-        Self { principal: LOCAL_PRINCIPAL.into(), rights: Rights::default() }
+        Self { principal: LOCAL_PRINCIPAL.into(), rights: Rights::of(LOCAL_PRINCIPAL.into()) }
     }
 }
 
@@ -135,7 +135,10 @@ impl Authenticator {
         }
         found.map(|known| Caller {
             principal: known.principal.clone(),
-            rights: Rights { toolsets: known.toolsets.clone(), ..Rights::default() },
+            rights: Rights {
+                toolsets: known.toolsets.clone(),
+                ..Rights::of(known.principal.clone())
+            },
         })
     }
 }

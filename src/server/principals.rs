@@ -25,10 +25,10 @@ impl Principals {
             let toolsets: BTreeSet<String> = token.toolsets.iter().cloned().collect();
             let toolsets = (!toolsets.is_empty()).then_some(toolsets);
             let principal = PrincipalId(token.principal.clone());
-            let rights = principals
-                .rights
-                .entry(principal)
-                .or_insert_with(|| Rights { toolsets: Some(BTreeSet::new()), ..Rights::default() });
+            let rights = principals.rights.entry(principal.clone()).or_insert_with(|| Rights {
+                toolsets: Some(BTreeSet::new()),
+                ..Rights::of(principal)
+            });
             // Of several tokens of one principal, what any of them may use.
             rights.toolsets = match (rights.toolsets.take(), toolsets) {
                 (Some(mut earlier), Some(further)) => {
@@ -43,7 +43,11 @@ impl Principals {
 
     /// These principals with these rights.
     pub fn with(rights: impl IntoIterator<Item = (PrincipalId, Rights)>) -> Self {
-        Self { rights: rights.into_iter().collect() }
+        let own = |(principal, rights): (PrincipalId, Rights)| {
+            let rights = Rights { principal: Some(principal.clone()), ..rights };
+            (principal, rights)
+        };
+        Self { rights: rights.into_iter().map(own).collect() }
     }
 
     /// What a principal may use; `None` when the configuration does not know it.

@@ -36,6 +36,17 @@ pub struct NewServer {
     pub summary: String,
 }
 
+/// A server that was started and not stopped since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedServer {
+    /// Name.
+    pub name: String,
+    /// Version that was started.
+    pub version: i64,
+    /// Values of variables that the call gave, as a JSON object; none of them is a secret.
+    pub environment: String,
+}
+
 /// The rows of servers.
 #[async_trait]
 pub trait ServerStore: Send + Sync + 'static {
@@ -55,4 +66,14 @@ pub trait ServerStore: Send + Sync + 'static {
         principal: &PrincipalId,
         limit: u32,
     ) -> StorageResult<Vec<MadeServer>>;
+    /// Notes that a server was started, in place of what was noted for its name.
+    async fn note_started(
+        &self,
+        principal: &PrincipalId,
+        started: &StartedServer,
+    ) -> StorageResult<()>;
+    /// Notes that a server was stopped; `false` when it was not started.
+    async fn note_stopped(&self, principal: &PrincipalId, name: &str) -> StorageResult<bool>;
+    /// The servers of a principal that were started, by name.
+    async fn started_servers(&self, principal: &PrincipalId) -> StorageResult<Vec<StartedServer>>;
 }

@@ -7,6 +7,7 @@ use fake_llm::{FakeLlm, Reply, Rule, Script};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+use crate::support::factory_python::environment;
 use crate::support::product::{Finished, Installation, StdioClient, get};
 
 const CANARY: &str = "canary-4711-secret";
@@ -14,7 +15,7 @@ const CANARY: &str = "canary-4711-secret";
 #[tokio::test]
 async fn every_help_has_an_example() {
     let world = Installation::new();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 23] = [
         &[],
         &["stdio"],
         &["serve"],
@@ -30,6 +31,12 @@ async fn every_help_has_an_example() {
         &["elixir", "migration"],
         &["elixir", "context"],
         &["elixir", "undo"],
+        &["factory"],
+        &["factory", "from-description"],
+        &["factory", "from-openapi"],
+        &["factory", "from-database"],
+        &["factory", "scan"],
+        &["factory", "test"],
         &["config"],
         &["config", "check"],
     ];
@@ -235,6 +242,8 @@ async fn secrets_are_never_printed() {
     let proxy = format!("http://me:{CANARY}@127.0.0.1:9");
     let world = Installation::new()
         .with("GEMINI_API_KEY", CANARY)
+        .with("TAVILY_API_KEY", CANARY)
+        .with("ATELIER_FACTORY__VARIABLES__TOKEN", CANARY)
         .with("ANTHROPIC_API_KEY", CANARY)
         .with("HTTPS_PROXY", proxy)
         .with("ATELIER_LOG", "trace");
@@ -270,6 +279,7 @@ fn anywhere() -> Installation {
     Installation::new()
         .with("ATELIER_SERVER__LISTEN", "127.0.0.1:0")
         .with("ATELIER_SERVER__CONTENT_LISTEN", "127.0.0.1:0")
+        .with("ATELIER_FACTORY__ENVIRONMENT", environment().display().to_string())
 }
 
 #[tokio::test]
@@ -285,10 +295,26 @@ async fn the_demo_plays_the_host_when_there_is_no_model() {
         "2 pages",
         "4 people, 1267.00 € in all",
         "called at once: create_web_app in ",
+        "started: `costs_api` in the catalog",
+        "answer: 2 expenses for food, 80.20 € in all",
+        "started: `trips_database` in the catalog",
+        "answer: Ana 680.00 €, Ben 92.00 €, Cleo 76.00 €, Dan 31.50 €",
         "client-config",
     ] {
         assert!(finished.stdout.contains(part), "{part}: {finished:?}");
     }
+}
+
+#[tokio::test]
+async fn the_demo_goes_on_where_there_is_no_python_for_servers() {
+    let world = anywhere()
+        .with("ATELIER_FACTORY__ENVIRONMENT", "/nowhere/at/all")
+        .with("ATELIER_BROWSER__VERIFY", "false");
+    let finished = world.run(&["demo", "--once"]).await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let said = finished.stdout.matches("not started: there is no Python environment").count();
+    assert_eq!(said, 2, "{finished:?}");
+    assert!(finished.stdout.contains("A resource for a Phoenix project"), "{finished:?}");
 }
 
 #[tokio::test]
@@ -318,7 +344,8 @@ async fn the_demo_finds_other_ports_and_serves_until_it_is_told_to_end() {
     let content = TcpListener::bind("127.0.0.1:0").unwrap();
     let world = Installation::new()
         .with("ATELIER_SERVER__LISTEN", foreign.local_addr().unwrap().to_string())
-        .with("ATELIER_SERVER__CONTENT_LISTEN", content.local_addr().unwrap().to_string());
+        .with("ATELIER_SERVER__CONTENT_LISTEN", content.local_addr().unwrap().to_string())
+        .with("ATELIER_FACTORY__ENVIRONMENT", environment().display().to_string());
     let mut child = world.command(&["demo"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut url = String::new();

@@ -45,6 +45,8 @@ mod jobs;
 mod ledger;
 mod llm;
 #[cfg(test)]
+mod made;
+#[cfg(test)]
 mod patch;
 #[cfg(test)]
 mod product;

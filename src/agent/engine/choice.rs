@@ -21,20 +21,20 @@ const ALIAS: usize = 64;
 
 impl Engine {
     /// Starts the other servers whose tools the run may call, so that they are known.
-    pub(super) async fn learn(&self, request: &RunRequest) {
+    pub(super) async fn learn(&self, run: &Run, request: &RunRequest) {
         let choice = &request.tools;
         if choice.nothing {
             return;
         }
-        let caller = self.caller();
+        let (caller, rights) = (self.caller(), &run.context().rights);
         let of_servers = choice.servers.iter().map(|server| format!("{server}{SERVER_DIVIDER}"));
         let named = choice.names.iter().filter(|name| name.contains(SERVER_DIVIDER)).cloned();
         let names: Vec<String> = of_servers.chain(named).collect();
         if names.is_empty() && choice.names.is_empty() {
             // What could not be asked is no part of the run; its servers say why in the log.
-            caller.learn().await;
+            caller.learn(rights).await;
         } else {
-            caller.learn_named(names.iter().map(String::as_str)).await;
+            caller.learn_named(names.iter().map(String::as_str), rights).await;
         }
     }
 
@@ -98,7 +98,7 @@ impl Engine {
                 format!("no tools of the MCP servers `{}` are at hand", missing.join("`, `")),
             )
             .hint(
-                "name them in `mcp_servers.json`, and see with `atelier tools` what they offer",
+                "name them in `mcp_servers.json`, or start made ones with start_mcp_server; search_tools shows what they offer",
             ));
         }
         let mut patterns: Vec<&str> = choice.names.iter().map(String::as_str).collect();

@@ -190,7 +190,7 @@ impl Engine {
                 FrozenOrigin::Person
             }
         };
-        self.learn(&request).await;
+        self.learn(run, &request).await;
         let tools = self.tools(run, &request)?;
         Ok(FrozenPlan { format: FORMAT, request, tools, model, origin })
     }

@@ -107,7 +107,8 @@ struct Terminal {
 
 impl Terminal {
     fn new(app: &Arc<App>, model: Option<String>, interrupts: Receiver<Interrupt>) -> Self {
-        let rights = Rights { read_only: app.config.server.read_only, ..Rights::default() };
+        let rights =
+            Rights { read_only: app.config.server.read_only, ..Rights::of(LOCAL_PRINCIPAL.into()) };
         Self {
             chat: Arc::clone(&app.chat),
             person: Person { principal: LOCAL_PRINCIPAL.into(), rights },

@@ -4,7 +4,9 @@
 //! each of them made, and keeps serving.
 
 mod client;
+mod costs_api;
 mod edit;
+mod made;
 mod pdf;
 mod phoenix;
 mod python;
@@ -20,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
+use self::costs_api::CostsApi;
 use super::serve::{Beside, CONTENT_FLAG, LISTEN_FLAG, content_address, server};
 use super::{CommandError, output};
 use crate::app::{App, LinkLife};
@@ -59,11 +62,21 @@ enum Step {
     Edit,
     Pdf,
     Python,
+    ApiServer,
+    DatabaseServer,
     Phoenix,
 }
 
 /// Everything that the demo makes, in order.
-const STEPS: [Step; 5] = [Step::WebApp, Step::Edit, Step::Pdf, Step::Python, Step::Phoenix];
+const STEPS: [Step; 7] = [
+    Step::WebApp,
+    Step::Edit,
+    Step::Pdf,
+    Step::Python,
+    Step::ApiServer,
+    Step::DatabaseServer,
+    Step::Phoenix,
+];
 
 impl Step {
     const fn title(self) -> &'static str {
@@ -72,6 +85,8 @@ impl Step {
             Self::Edit => "The same app changed, in blocks that are applied all or not at all",
             Self::Pdf => "A PDF document, from a request in words",
             Self::Python => "Python in the sandbox, which reads a file and calls two tools at once",
+            Self::ApiServer => "An MCP server from an OpenAPI document, started and called",
+            Self::DatabaseServer => "An MCP server from a SQLite database, started and called",
             Self::Phoenix => {
                 "A resource for a Phoenix project: schema, migration, context and tests"
             }
@@ -79,15 +94,23 @@ impl Step {
     }
 
     /// Does it; the lines say what was made.
-    async fn run(self, client: &Client, data_dir: &Path) -> Result<Made, CommandError> {
+    async fn run(self, client: &Client, place: &Place) -> Result<Made, CommandError> {
         match self {
             Self::WebApp => web_app::make(client).await,
             Self::Edit => edit::make(client).await,
             Self::Pdf => pdf::make(client).await,
             Self::Python => python::make(client).await,
-            Self::Phoenix => phoenix::make(client, data_dir).await,
+            Self::ApiServer => made::of_api(client, &place.api).await,
+            Self::DatabaseServer => made::of_database(client, &place.data_dir).await,
+            Self::Phoenix => phoenix::make(client, &place.data_dir).await,
         }
     }
+}
+
+/// What the steps work with.
+struct Place {
+    data_dir: PathBuf,
+    api: CostsApi,
 }
 
 /// Runs the demo.
@@ -102,12 +125,16 @@ pub(super) async fn run(
     let content = content_address(&config);
     let data_dir = config.storage.data_dir.clone();
     config.elixir.allowed_roots.push(data_dir.join(phoenix::FOLDER));
+    config.factory.allowed_roots.push(data_dir.join(made::FOLDER));
+    let place = Place { data_dir, api: CostsApi::start().await? };
+    // The demo's own API is on this machine.
+    config.factory.private_hosts.push(place.api.host());
     let app = App::open(config, LinkLife::Lasting).await?;
     let beside = content_listener(&app, content).await?;
     let served = tokio::spawn(server(&app, address)?.serve(listener, shutdown.clone()));
 
     let made = tokio::select! {
-        made = make_everything(address, &data_dir, arguments.pictures.as_deref()) => made,
+        made = make_everything(address, &place, arguments.pictures.as_deref()) => made,
         () = shutdown.cancelled() => Ok(()),
     };
     if made.is_ok() && !shutdown.is_cancelled() {
@@ -116,6 +143,7 @@ pub(super) async fn run(
             shutdown.cancelled().await;
         }
     }
+    made::leave(&app).await;
     shutdown.cancel();
     let served = served.await;
     beside.stop(&app).await;
@@ -126,14 +154,14 @@ pub(super) async fn run(
 
 async fn make_everything(
     address: SocketAddr,
-    data_dir: &Path,
+    place: &Place,
     pictures: Option<&Path>,
 ) -> Result<(), CommandError> {
     output::result(&format!("Atelier serves MCP at http://{address}/mcp\n"))?;
     let client = Client::connect(address).await?;
     for (index, step) in STEPS.into_iter().enumerate() {
         output::result(&format!("{}. {}", index + 1, step.title()))?;
-        let Made { lines, picture } = step.run(&client, data_dir).await?;
+        let Made { lines, picture } = step.run(&client, place).await?;
         for line in lines {
             output::result(&format!("   {line}"))?;
         }

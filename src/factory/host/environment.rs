@@ -39,6 +39,19 @@ impl Environments {
         }
     }
 
+    /// The interpreter for the package in a folder.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub async fn interpreter_of(&self, package: &Path) -> Result<PathBuf, String> {
+        let text = async |name: &str| {
+            tokio::fs::read_to_string(package.join(name)).await.unwrap_or_default()
+        };
+        let (requirements, development) =
+            (text("requirements.txt").await, text("requirements-dev.txt").await);
+        self.interpreter(&requirements, &development).await
+    }
+
     /// The interpreter for a package with these requirements, the development ones included.
     ///
     /// # Errors

@@ -1,106 +1,103 @@
-//! Servers that stay up: the port, and the keeper that holds them itself.
+//! Servers that stay up: the port to whoever runs them and offers their tools.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
 
-use super::client::ServerProcess;
-use super::launcher::{LaunchError, Launcher, Program};
+use super::reach::Reach;
+use crate::storage::{PrincipalId, StartedServer};
+
+/// How a made server is started.
+#[derive(Clone)]
+pub struct StartServer {
+    /// Whose it is. Nobody else finds, describes or calls its tools.
+    pub owner: PrincipalId,
+    /// Name, version and what the call gave, as they are written down.
+    pub noted: StartedServer,
+    /// Folder of its package.
+    pub folder: PathBuf,
+    /// Variables that it gets, and no others. Values are never shown.
+    pub variables: BTreeMap<String, String>,
+    /// What it may reach.
+    pub reach: Reach,
+}
+
+impl std::fmt::Debug for StartServer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StartServer")
+            .field("owner", &self.owner)
+            .field("name", &self.noted.name)
+            .field("version", &self.noted.version)
+            .field("folder", &self.folder)
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What a started server offers.
 #[derive(Debug, Clone, Default)]
 pub struct Offered {
-    /// Names and descriptions of its tools.
+    /// The name under which it stands in the catalog.
+    pub catalog_name: String,
+    /// Names in the catalog and descriptions of its tools.
     pub tools: Vec<(String, String)>,
     /// How it is isolated, in words.
     pub isolation: String,
 }
 
-/// Keeps servers running, and makes their tools callable.
+/// How a server that was started is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Its process runs.
+    Running,
+    /// Its process starts with the next call.
+    Idle,
+    /// It failed the last time; the next call tries again.
+    Failed,
+}
+
+impl Condition {
+    /// Its name in results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Idle => "idle",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A server that stands in the catalog.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// What was written down when it was started.
+    pub noted: StartedServer,
+    /// The name under which it stands there.
+    pub catalog_name: String,
+    /// How it is.
+    pub condition: Condition,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// Runs servers and makes their tools callable.
 #[async_trait]
 pub trait ServerHost: Send + Sync + 'static {
-    /// Starts a server, known by the name of its program; one of the same name is replaced.
-    async fn start(&self, server: Program) -> Result<Offered, LaunchError>;
-    /// Stops a server; `false` when it did not run.
-    async fn stop(&self, name: &str) -> bool;
-    /// Names of those that run.
-    async fn running(&self) -> Vec<String>;
-    /// Stops all of them, for good.
-    async fn close(&self);
-}
-
-/// Servers that this program holds itself.
-pub struct OwnHost {
-    launcher: Arc<Launcher>,
-    most: usize,
-    servers: Mutex<HashMap<String, ServerProcess>>,
-}
-
-impl OwnHost {
-    /// A keeper of at most so many.
-    pub fn new(launcher: Arc<Launcher>, most: usize) -> Self {
-        Self { launcher, most, servers: Mutex::new(HashMap::new()) }
-    }
-}
-
-#[async_trait]
-impl ServerHost for OwnHost {
-    async fn start(&self, server: Program) -> Result<Offered, LaunchError> {
-        let failed = LaunchError::Failed;
-        let mut servers = self.servers.lock().await;
-        if let Some(old) = servers.remove(&server.name) {
-            old.stop().await;
-        }
-        if servers.len() >= self.most {
-            return Err(failed(format!("{} servers run already, which is the most", self.most)));
-        }
-        let name = server.name.clone();
-        let started = self.launcher.start(server).await?;
-        let isolation = started.isolation.clone();
-        let process = ServerProcess::greet(started).await.map_err(failed)?;
-        let tools = match process.tools().await {
-            Ok(tools) => tools,
-            Err(reason) => {
-                process.stop().await;
-                return Err(failed(reason));
-            }
-        };
-        let tools = tools
-            .into_iter()
-            .map(|tool| {
-                (tool.name.into_owned(), tool.description.map(String::from).unwrap_or_default())
-            })
-            .collect();
-        servers.insert(name, process);
-        Ok(Offered { tools, isolation })
-    }
-
-    async fn stop(&self, name: &str) -> bool {
-        let process = self.servers.lock().await.remove(name);
-        match process {
-            Some(process) => {
-                process.stop().await;
-                true
-            }
-            None => false,
-        }
-    }
-
-    async fn running(&self) -> Vec<String> {
-        let servers = self.servers.lock().await;
-        let mut names: Vec<String> = servers
-            .iter()
-            .filter(|(_, process)| process.is_alive())
-            .map(|(name, _)| name.clone())
-            .collect();
-        names.sort();
-        names
-    }
-
-    async fn close(&self) {
-        let servers = std::mem::take(&mut *self.servers.lock().await);
-        futures::future::join_all(servers.into_values().map(ServerProcess::stop)).await;
-    }
+    /// Puts a server into the catalog, where the first call starts it; one of the same name is
+    /// replaced.
+    ///
+    /// # Errors
+    /// Why it cannot stand there, in words.
+    async fn add(&self, server: StartServer) -> Result<(), String>;
+    /// Starts a server of the catalog at once.
+    ///
+    /// # Errors
+    /// Why it does not run, in words.
+    async fn start(&self, owner: &PrincipalId, name: &str) -> Result<Offered, String>;
+    /// Ends a server and takes it out of the catalog; `false` when it did not stand there.
+    async fn remove(&self, owner: &PrincipalId, name: &str) -> bool;
+    /// The servers of a principal that stand in the catalog, by name.
+    fn standing(&self, owner: &PrincipalId) -> Vec<Standing>;
 }

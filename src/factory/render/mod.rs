@@ -181,6 +181,11 @@ fn server_json(package: &Package) -> Value {
     })
 }
 
+/// The files that are the same in every package: path and text.
+pub fn constant_files() -> impl Iterator<Item = (&'static str, &'static str)> {
+    runtime_files::PYTHON.into_iter().chain(DATABASE_RUNTIME)
+}
+
 /// The part of the runtime that databases need.
 fn database_runtime() -> Vec<PackageFile> {
     DATABASE_RUNTIME.iter().map(|(path, text)| file(path, *text)).collect()

@@ -40,6 +40,17 @@ pub enum Level {
     Tested,
 }
 
+impl Level {
+    /// Its name in results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Started => "started",
+            Self::Tested => "tested",
+        }
+    }
+}
+
 /// What a self-test found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SelfTest {

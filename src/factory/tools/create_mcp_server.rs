@@ -50,7 +50,8 @@ pub(crate) struct Params {
     #[serde(default)]
     exclude: Option<Vec<String>>,
     /// How the API authenticates where its document says nothing: `{type: api_key | bearer |
-    /// basic | oauth2, …}` or a preset `github`, `google`, `azure`.
+    /// basic | oauth2, …}` or a preset `github`, `google`, `azure`. With `description` and
+    /// `tool_specs` it needs `options.base_url`, and counts for that address alone.
     #[serde(default)]
     auth: Option<Value>,
     /// Tools that you have written, instead of a model: a list of `{name, description,
@@ -179,14 +180,6 @@ impl Params {
                     crate::factory::names::prose(&self.language, 40)
                 ),
                 "leave `language` out, or write `python`",
-            )
-            .into());
-        }
-        if let Some(name) = self.options.unavailable() {
-            return Err(FactoryError::new(
-                Refusal::Arguments,
-                format!("`{name}` cannot be used in this build"),
-                "leave it out",
             )
             .into());
         }

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use crate::error::ToolError;
 use crate::factory::Factory;
+use crate::factory::host::running::Condition;
 use crate::jobs::Failure;
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
 
-const DESCRIPTION: &str = "Lists the MCP servers that were made with create_mcp_server, newest first: what each was made from, how many tools it has, what was proven, the environment variables that it reads, and whether it runs.";
+const DESCRIPTION: &str = "Lists the MCP servers that were made with create_mcp_server, newest first: what each was made from, how many tools it has, what was proven, the environment variables that it reads, and whether it is started and runs.";
 
 /// Arguments of `list_mcp_servers`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -37,8 +38,20 @@ struct ServerLine {
     version: i64,
     /// `openapi`, `description` or `database`.
     source: String,
-    /// Whether it runs now.
+    /// Whether its process runs now.
     running: bool,
+    /// `running`; `idle`: started, its process begins with the next call; `failed`: started, and
+    /// the next call tries again; `stopped`.
+    state: &'static str,
+    /// Version that is started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_version: Option<i64>,
+    /// Its name in the catalog while it is started: tools are `catalog_name__tool`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catalog_name: Option<String>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
     /// Folder of the package.
     path: String,
     /// Title, number of tools, hosts, variables and what was proven.
@@ -58,13 +71,23 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
                 let made = factory.list(&call.context.principal).await.map_err(plain)?;
                 let servers: Vec<ServerLine> = made
                     .into_iter()
-                    .map(|(server, running)| ServerLine {
+                    .map(|(server, standing)| ServerLine {
                         path: factory.folder_of(&server).to_string_lossy().into_owned(),
                         summary: serde_json::from_str(&server.summary).unwrap_or_default(),
                         server_name: server.name,
                         version: server.version,
                         source: server.source,
-                        running,
+                        running: standing
+                            .as_ref()
+                            .is_some_and(|standing| standing.condition == Condition::Running),
+                        state: standing
+                            .as_ref()
+                            .map_or("stopped", |standing| standing.condition.as_str()),
+                        started_version: standing.as_ref().map(|standing| standing.noted.version),
+                        catalog_name: standing
+                            .as_ref()
+                            .map(|standing| standing.catalog_name.clone()),
+                        last_error: standing.and_then(|standing| standing.last_error),
                     })
                     .collect();
                 let message = match servers.len() {

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::factory::Options;
 use crate::factory::ir::{Features, Mode};
 use crate::factory::source::database::Access;
+use crate::factory::{Options, WebSearching};
 
 /// Features of the made server, and how it is made.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub(super) struct OptionsParams {
     tables: Option<Vec<String>>,
     /// Open the database so that nothing can be written.
     read_only: bool,
-    /// Look for documentation on the web before the tools are designed.
+    /// Look for documentation on the web before a model designs the tools of a `description`.
     web_search: bool,
     /// `direct`: each operation is a tool. `search`: three tools that search, describe and call.
     /// Left out: direct up to 40 operations.
@@ -76,13 +76,6 @@ impl Default for OptionsParams {
     }
 }
 
-impl OptionsParams {
-    /// What asks for something that this build cannot do.
-    pub(super) fn unavailable(&self) -> Option<&'static str> {
-        if self.web_search { Some("web_search") } else { None }
-    }
-}
-
 impl From<OptionsParams> for Options {
     fn from(params: OptionsParams) -> Self {
         Self {
@@ -96,6 +89,7 @@ impl From<OptionsParams> for Options {
                 max_retries: params.max_retries,
                 retry_delay_seconds: params.retry_delay_seconds,
             },
+            web_search: if params.web_search { WebSearching::On } else { WebSearching::Off },
             template_dir: params.template_dir,
             base_url: params.base_url,
             mode: params.mode.map(|mode| match mode {

@@ -11,7 +11,7 @@ use crate::factory::Factory;
 use crate::jobs::ToolOutput;
 use crate::registry::{Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Starts a server that create_mcp_server made, with the environment variables that it declares and no others. Keys and tokens come from the operator's configuration, never from arguments. The same call again restarts it.";
+const DESCRIPTION: &str = "Starts a server that create_mcp_server made. Its tools stand in the catalog at once, as `server__tool`: search_tools finds them, call_tool, Python code, apps and workflows call them, until stop_mcp_server stops it; a restart of this program does not. Runs with the environment variables that it declares and no others. Keys and tokens come from the operator's configuration, never from arguments. The same call again restarts it.";
 
 /// Arguments of `start_mcp_server`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -37,7 +37,9 @@ pub(crate) struct Output {
     server_name: String,
     /// Version that runs.
     version: i64,
-    /// Its tools.
+    /// The server's name in the catalog; another one than `server_name` where that was taken.
+    catalog_name: String,
+    /// Its tools, by their names for call_tool.
     tools: Vec<ToolLine>,
     /// What stands around it.
     isolation: String,
@@ -66,11 +68,23 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
                 let (made, offered) = factory
                     .start(principal, &params.server_name, params.version, &params.environment)
                     .await?;
+                let renamed = offered.catalog_name != made.name;
+                let message = if renamed {
+                    format!(
+                        "`{}` runs, with {} tools, as `{}`: the catalog has a server of its name already.",
+                        made.name,
+                        offered.tools.len(),
+                        offered.catalog_name
+                    )
+                } else {
+                    format!("`{}` runs, with {} tools.", made.name, offered.tools.len())
+                };
                 Ok(Output {
-                    status: "success",
-                    message: format!("`{}` runs, with {} tools.", made.name, offered.tools.len()),
+                    status: if renamed { "warning" } else { "success" },
+                    message,
                     server_name: made.name,
                     version: made.version,
+                    catalog_name: offered.catalog_name,
                     tools: offered
                         .tools
                         .into_iter()

@@ -10,7 +10,8 @@ use crate::factory::Factory;
 use crate::jobs::ToolOutput;
 use crate::registry::{Tool, Toolset, structured};
 
-const DESCRIPTION: &str = "Stops a server that start_mcp_server started. Its package stays.";
+const DESCRIPTION: &str =
+    "Stops a server that start_mcp_server started: its tools leave the catalog. Its package stays.";
 
 /// Arguments of `stop_mcp_server`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,7 +29,7 @@ pub(crate) struct Output {
     message: String,
     /// Name of the server.
     server_name: String,
-    /// Whether it ran until now.
+    /// Whether it was started until now.
     stopped: bool,
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
                 let message = if stopped {
                     format!("`{}` is stopped.", made.name)
                 } else {
-                    format!("`{}` did not run.", made.name)
+                    format!("`{}` was not started.", made.name)
                 };
                 Ok(Output { status: "success", message, server_name: made.name, stopped })
             }

@@ -65,10 +65,13 @@ fn parameters(schema: &serde_json::Value) -> String {
     text
 }
 
-/// The index of the registry, kept as long as the tools stay the same.
+/// Most indexes that are kept: principals with servers of their own have one each.
+const MOST_INDEXES: usize = 16;
+
+/// The indexes of the registry, kept as long as the tools stay the same; last used, last.
 #[derive(Default)]
 pub(super) struct SearchCache {
-    made: Mutex<Option<(Arc<ForeignList>, Arc<SearchIndex>)>>,
+    made: Mutex<Vec<(Arc<ForeignList>, Arc<SearchIndex>)>>,
 }
 
 impl SearchCache {
@@ -77,10 +80,8 @@ impl SearchCache {
         own: impl Iterator<Item = &'a Tool>,
         foreign: &Arc<ForeignList>,
     ) -> Arc<SearchIndex> {
-        if let Some((of, index)) = self.made.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
-            && Arc::ptr_eq(of, foreign)
-        {
-            return Arc::clone(index);
+        if let Some(index) = self.kept(foreign) {
+            return index;
         }
         let mut documents: Vec<Document> = own
             .map(|tool| {
@@ -102,7 +103,22 @@ impl SearchCache {
         .await;
         let index = Arc::new(made.unwrap_or_default());
         let mut kept = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Some((Arc::clone(foreign), Arc::clone(&index)));
+        kept.retain(|(of, _)| !Arc::ptr_eq(of, foreign));
+        if kept.len() >= MOST_INDEXES {
+            kept.remove(0);
+        }
+        kept.push((Arc::clone(foreign), Arc::clone(&index)));
         index
+    }
+
+    fn kept(&self, foreign: &Arc<ForeignList>) -> Option<Arc<SearchIndex>> {
+        let mut kept = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // A list that nobody else holds was replaced by a newer one.
+        kept.retain(|(of, _)| Arc::ptr_eq(of, foreign) || Arc::strong_count(of) > 1);
+        let at = kept.iter().position(|(of, _)| Arc::ptr_eq(of, foreign))?;
+        let found = kept.remove(at);
+        let index = Arc::clone(&found.1);
+        kept.push(found);
+        Some(index)
     }
 }

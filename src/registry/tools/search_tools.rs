@@ -70,8 +70,8 @@ pub(super) fn tool(caller: &Caller) -> Tool {
         .direct(portable_schema::<Output>(), move |call, params: Params| {
             let caller = caller.clone();
             async move {
-                let unavailable_servers = caller.learn().await;
                 let (rights, origin) = (&call.context.rights, call.context.origin);
+                let unavailable_servers = caller.learn(rights).await;
                 let found = caller.search(&params.query, params.limit, rights, origin).await?;
                 let message = match found.len() {
                     0 => "No tool fits; describe the task in other words.".to_owned(),

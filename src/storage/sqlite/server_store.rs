@@ -4,7 +4,9 @@ use async_trait::async_trait;
 
 use super::SqliteCatalog;
 use super::error::from_sqlx;
-use crate::storage::{Fence, MadeServer, NewServer, PrincipalId, ServerStore, StorageResult};
+use crate::storage::{
+    Fence, MadeServer, NewServer, PrincipalId, ServerStore, StartedServer, StorageResult,
+};
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -97,5 +99,53 @@ impl ServerStore for SqliteCatalog {
         .await
         .map_err(from_sqlx)?;
         Ok(rows.into_iter().map(MadeServer::from).collect())
+    }
+
+    async fn note_started(
+        &self,
+        principal: &PrincipalId,
+        started: &StartedServer,
+    ) -> StorageResult<()> {
+        let mut write = self.write().await?;
+        sqlx::query(
+            "INSERT INTO started_server (principal, name, version, environment, started_at) \
+             VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (principal, name) DO UPDATE SET version = excluded.version, \
+                 environment = excluded.environment, started_at = excluded.started_at",
+        )
+        .bind(principal.as_str())
+        .bind(&started.name)
+        .bind(started.version)
+        .bind(&started.environment)
+        .bind(write.now)
+        .execute(&mut *write.transaction)
+        .await
+        .map_err(from_sqlx)?;
+        write.commit().await
+    }
+
+    async fn note_stopped(&self, principal: &PrincipalId, name: &str) -> StorageResult<bool> {
+        let mut write = self.write().await?;
+        let ended = sqlx::query("DELETE FROM started_server WHERE principal = $1 AND name = $2")
+            .bind(principal.as_str())
+            .bind(name)
+            .execute(&mut *write.transaction)
+            .await
+            .map_err(from_sqlx)?;
+        write.commit().await?;
+        Ok(ended.rows_affected() > 0)
+    }
+
+    async fn started_servers(&self, principal: &PrincipalId) -> StorageResult<Vec<StartedServer>> {
+        let rows: Vec<(String, i64, String)> = sqlx::query_as(
+            "SELECT name, version, environment FROM started_server \
+             WHERE principal = $1 ORDER BY name",
+        )
+        .bind(principal.as_str())
+        .fetch_all(&self.reader)
+        .await
+        .map_err(from_sqlx)?;
+        let started = |(name, version, environment)| StartedServer { name, version, environment };
+        Ok(rows.into_iter().map(started).collect())
     }
 }

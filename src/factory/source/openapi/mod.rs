@@ -271,7 +271,8 @@ fn is_used(name: &str, tools: &[crate::factory::ir::Tool]) -> bool {
     })
 }
 
-fn hosts(package: &Package) -> Vec<String> {
+/// The hosts that a server talks to: of its API, and where tokens are had.
+pub fn hosts(package: &Package) -> Vec<String> {
     use crate::factory::ir::Oauth2;
     let of_operations = package.tools.iter().filter_map(|tool| match &tool.kind {
         Kind::Http(http) => Some(http.servers.iter().take(1)),

@@ -317,10 +317,11 @@ async def serve_http(application: Application, host: str, port: int) -> None:
 async def authorize(application: Application, name: str) -> None:
     from .auth import print_page
 
-    backend = application.backends.get("http")
+    backend = application.backends.get("http") or application.backends.get("function")
     await application.open()
     try:
-        tokens = backend.credentials.tokens.get(name) if backend else None
+        credentials = backend.credentials if backend else None
+        tokens = credentials.tokens.get(name) if credentials else None
         if tokens is None:
             raise SystemExit(f"there is no OAuth2 scheme `{name}`")
         await tokens.authorize(print_page)

@@ -11,7 +11,39 @@ from typing import Any, Mapping
 import anyio
 import httpx2
 
+from .auth import Credentials
 from .errors import ToolFailure
+
+
+class Signed(httpx2.Auth):
+    """Adds the package's credentials to requests to its API, and to no other host."""
+
+    def __init__(self, credentials: Credentials, base: str) -> None:
+        self.credentials = credentials
+        self.base = httpx2.URL(base)
+        self.wanted = {"security": [{"schemes": {name: []}} for name in credentials.schemes]}
+
+    async def async_auth_flow(self, request: httpx2.Request) -> Any:
+        own = (request.url.scheme, request.url.host, request.url.port)
+        if own != (self.base.scheme, self.base.host, self.base.port):
+            yield request
+            return
+        plain = request.url
+        await self.sign(request, plain)
+        response = yield request
+        if response.status_code == 401 and await self.credentials.renew(self.wanted):
+            await self.sign(request, plain)
+            yield request
+
+    async def sign(self, request: httpx2.Request, url: httpx2.URL) -> None:
+        headers, query, cookies = await self.credentials.of(self.wanted)
+        for name, value in headers:
+            request.headers[name] = value
+        if query:
+            whole = "&".join(part for part in [url.query.decode(), *query] if part)
+            request.url = url.copy_with(query=whole.encode())
+        if cookies:
+            request.headers["Cookie"] = "; ".join(cookies)
 
 
 class Context:
@@ -30,16 +62,26 @@ class FunctionBackend:
         self.package, self.environment, self.root = package, environment, root
         self.modules: dict[str, ModuleType] = {}
         self.http: httpx2.AsyncClient | None = None
+        self.plain: httpx2.AsyncClient | None = None
+        self.credentials: Credentials | None = None
 
     async def open(self) -> None:
-        self.http = httpx2.AsyncClient(timeout=30.0, follow_redirects=True)
+        if self.package["schemes"]:
+            # Where credentials are sent along, nobody else may lead the request elsewhere.
+            self.plain = httpx2.AsyncClient(timeout=30.0, follow_redirects=False)
+            self.credentials = Credentials(self.package, self.environment, self.plain)
+            signed = Signed(self.credentials, self.package["servers"][0]["url"])
+            self.http = httpx2.AsyncClient(timeout=30.0, follow_redirects=False, auth=signed)
+        else:
+            self.http = httpx2.AsyncClient(timeout=30.0, follow_redirects=True)
         for tool in self.package["tools"]:
             if tool["kind"]["type"] == "function":
                 self.module(tool["kind"]["module"])
 
     async def close(self) -> None:
-        if self.http is not None:
-            await self.http.aclose()
+        for client in (self.http, self.plain):
+            if client is not None:
+                await client.aclose()
 
     async def health(self) -> dict[str, Any]:
         return {"ok": True, "detail": f"{len(self.modules)} functions"}
