@@ -32,7 +32,11 @@ mod elixir;
 #[cfg(test)]
 mod error_codes;
 #[cfg(test)]
+mod factory_corpus;
+#[cfg(test)]
 mod factory_hostile;
+#[cfg(test)]
+mod factory_models;
 #[cfg(test)]
 mod factory_product;
 #[cfg(test)]
@@ -43,6 +47,7 @@ mod factory_sign_in;
 mod jobs;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
 mod llm;
 #[cfg(test)]
 mod made;

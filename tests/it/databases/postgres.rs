@@ -80,6 +80,12 @@ impl Postgres {
         self.folder.path()
     }
 
+    /// The address of the server for whoever may do everything, without a database.
+    pub(crate) fn administration(&self) -> String {
+        let password = PASSWORD.replace(' ', "%20");
+        format!("postgresql://postgres:{password}@127.0.0.1:{}", self.port)
+    }
+
     pub(crate) fn url(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgresql://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
