@@ -22,7 +22,7 @@ pub struct FactoryConfig {
     /// and no other variable, but without a sandbox around them.
     pub unsandboxed: bool,
     /// Hosts that made servers may reach, where they declare them, although they are not on the public
-    /// internet: `host` or `host:port`.
+    /// internet: `host` or `host:port`; without a port, on every one that is declared.
     pub private_hosts: Vec<String>,
     /// Values of variables that made servers declare: keys, tokens, addresses. A server gets those
     /// that it declares, and no others.

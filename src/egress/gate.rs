@@ -60,7 +60,7 @@ pub struct GateParts {
     pub name: String,
     /// What may be reached.
     pub hosts: Vec<HostRule>,
-    /// What may be reached although it is not on the public internet.
+    /// What of that may be reached although it is not on the public internet; without a port: on each.
     pub private: Vec<HostRule>,
     /// Finds addresses.
     pub resolver: Arc<dyn Resolve>,
@@ -239,7 +239,7 @@ impl Gate {
         if found.is_empty() {
             return Err(Refusal::Unresolved(host.to_owned()));
         }
-        let exception = self.parts.private.iter().find(|rule| rule.covers(host, port));
+        let exception = self.parts.private.iter().find(|rule| rule.excepts(host, port));
         for address in &found {
             let Some(range) = refused_range(*address) else { continue };
             let allowed = exception

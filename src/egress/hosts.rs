@@ -53,11 +53,19 @@ impl HostRule {
 
     /// Whether a host, as [`canonical`] writes it, and a port are meant.
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
-        let name = match &self.name {
+        self.names(host) && self.port.map_or(WEB.contains(&port), |wanted| wanted == port)
+    }
+
+    /// The same where no port means every port.
+    pub(super) fn excepts(&self, host: &str, port: u16) -> bool {
+        self.names(host) && self.port.is_none_or(|wanted| wanted == port)
+    }
+
+    fn names(&self, host: &str) -> bool {
+        match &self.name {
             Name::Exact(name) => name == host,
             Name::Below(domain) => host.ends_with(domain.as_str()) && !is_address(host),
-        };
-        name && self.port.map_or(WEB.contains(&port), |wanted| wanted == port)
+        }
     }
 
     /// Whether exactly this address is meant, by number.
@@ -168,6 +176,8 @@ mod tests {
             let host = canonical(host).unwrap();
             assert_eq!(rule(given).covers(&host, port), covered, "{given} {host}:{port}");
         }
+        assert!(rule("10.0.0.1").excepts("10.0.0.1", 8443));
+        assert!(!rule("10.0.0.1:1").excepts("10.0.0.1", 8443));
         assert_eq!(rule("API.example.com:1").to_string(), "api.example.com:1");
         assert_eq!(rule("*.Example.com").to_string(), "*.example.com");
     }

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use atelier::app::{App, LinkLife};
+use atelier::app::App;
 use atelier::config::Config;
 use atelier::registry::{CallContext, Origin};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::egress::app::open;
+use crate::sandbox::support::settings;
 use crate::support::factory_python::{environment, interpreter};
 
 /// Descriptions in the two packages, the resolved doubles of GitHub's left aside.
@@ -55,7 +57,8 @@ fn descriptions(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(String, Pa
     let examples = folder.join("node_modules/@readme/oas-examples");
     let github = folder.join("node_modules/@octokit/openapi/generated");
     let mut found = Vec::new();
-    let mut folders = vec![examples.join("2.0"), examples.join("3.0"), examples.join("3.1"), github];
+    let mut folders =
+        vec![examples.join("2.0"), examples.join("3.0"), examples.join("3.1"), github];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -92,7 +95,7 @@ impl Factory {
         config.factory.environment = Some(python.unwrap_or_else(|| folder.path().join("none")));
         config.factory.allowed_roots = vec![corpus()];
         config.limits.answer_budget_s = 600.0;
-        let app = App::open(config, LinkLife::WhileRunning).await.unwrap();
+        let app = open(config, settings()).await;
         Self { app, _folder: folder }
     }
 

@@ -63,7 +63,7 @@ pub(super) fn read(url: &str) -> Result<Place, String> {
                 return Err("a service file cannot be used here".to_owned());
             }
             key if FILES.contains(&key) && value.starts_with('/') => {
-                files.push(PathBuf::from(value))
+                files.push(PathBuf::from(value));
             }
             _ => {}
         }

@@ -136,8 +136,8 @@ async fn without_isolation_nothing_runs_unless_the_operator_says_so() {
     assert!(problem.contains("nothing would isolate it"), "{problem}");
     assert!(problem.contains("python.without_layers"), "{problem}");
     let (is_error, refused) = shop.call("start_mcp_server", json!({"server_name": "pets"})).await;
-    assert!(is_error && refused["code"] == "factory_not_allowed", "{refused:#}");
-    assert!(refused["hint"].as_str().unwrap().contains("factory.unsandboxed"), "{refused:#}");
+    assert!(is_error && refused["code"] == "factory_not_started", "{refused:#}");
+    assert!(refused["message"].as_str().unwrap().contains("factory.unsandboxed"), "{refused:#}");
     shop.app.shut_down().await;
 
     let shop = Shop::open(weak(), |config| config.factory.unsandboxed = true).await;
