@@ -1,6 +1,7 @@
 //! Everything wired together: the only module that names adapters.
 
 mod code_sandbox;
+pub mod fenced_launch;
 mod made_servers;
 mod texts;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
-use self::made_servers::{CatalogWithMade, MadeServers, PlainProcesses};
+use self::made_servers::{CatalogWithMade, MadeServers};
 use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
@@ -24,13 +25,16 @@ use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
+use crate::egress::EgressLimits;
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
-use crate::factory::host::environment::Environments;
+pub use crate::factory::host::environment::CommonEnvironment;
+use crate::factory::host::environment::{self, Environments};
+use crate::factory::host::launcher::{Launcher, LauncherParts};
 use crate::factory::inspect::{self, Inspected};
 use crate::factory::scan::{Report, Rules};
 use crate::factory::{self, Factory, FactoryParts};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, SystemResolver};
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
@@ -134,6 +138,11 @@ pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), A
     Ok((sandbox, code_sandbox::least(&config.python)?))
 }
 
+/// The Python that most made servers run with, for the doctor to show.
+pub fn environment_of_made_servers(config: &Config) -> CommonEnvironment {
+    environment::common(&config.factory, &config.storage.data_dir.join("environments"))
+}
+
 /// What the scan of packages looks for, as configured.
 ///
 /// # Errors
@@ -225,6 +234,14 @@ impl App {
             limits: config.limits.clone(),
         });
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let launcher = Launcher::new(LauncherParts {
+            sandbox: Arc::clone(&sandbox),
+            config: config.factory.clone(),
+            resolver: Arc::new(SystemResolver),
+            limits: EgressLimits::default(),
+        })
+        .map_err(|reason| ToolError::invalid("invalid_arguments", reason))?;
+        let launcher = Arc::new(launcher);
         let servers = Servers::new(ServersParts {
             specs: config.catalog.servers.servers.clone(),
             expose_at_most: config.catalog.expose_at_most,
@@ -242,7 +259,7 @@ impl App {
         let made_servers = MadeServers::new(
             servers.clone(),
             Arc::clone(&environments),
-            Arc::new(PlainProcesses),
+            Arc::clone(&launcher),
             config.factory.running_servers,
         );
         let factory = Arc::new(Factory::new(FactoryParts {
@@ -251,6 +268,7 @@ impl App {
             fetcher: fetcher.limited(factory::load::limits()),
             config: config.factory.clone(),
             data_dir: config.storage.data_dir.clone(),
+            launcher,
             host: Arc::new(made_servers),
             environments,
             rules: scan_rules(&config)?,
