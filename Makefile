@@ -16,13 +16,15 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --features conformance-fixtures -- -D warnings
 
-# Ten thousand runs of code, then every test twenty times and properties with a hundred times the
+# Ten thousand runs of code, every operation of every public API description, then every test twenty times and properties with a hundred times the
 # cases; takes hours.
 soak:
 	ATELIER_TEST_PDFS=1000 cargo nextest run --locked --features conformance-fixtures --test it \
 		--no-capture -E 'test(many_documents_leave_no_trace)'
 	cargo nextest run --locked --features conformance-fixtures --test it --run-ignored only \
 		--no-capture -E 'test(sandbox::soak::)'
+	cargo nextest run --locked --features conformance-fixtures --test it --run-ignored only \
+		--no-capture -E 'test(factory_corpus::)'
 	PROPTEST_CASES=25600 cargo nextest run --workspace --locked --features conformance-fixtures --stress-count 20
 
 docs:

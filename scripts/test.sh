@@ -54,6 +54,8 @@ step 'build' cargo build --workspace --all-targets --locked --features "$feature
 step 'clients of others' tests/clients/setup.sh
 step 'Python of made servers' scripts/factory-python.sh
 step 'servers of others' tests/clients/setup_servers.sh
+step 'public API descriptions' tests/corpus/setup.sh
+step 'packages in fresh environments' scripts/fresh-install.sh
 step 'tests' rust_tests
 step 'generated documents' target/debug/xtask docs --check
 step 'documentation' env RUSTDOCFLAGS='-D warnings' \
@@ -61,7 +63,7 @@ step 'documentation' env RUSTDOCFLAGS='-D warnings' \
 optional cargo-deny cargo deny --offline check licenses bans sources
 optional cargo-machete cargo machete
 optional typos typos
-optional shellcheck shellcheck scripts/*.sh tests/clients/*.sh .ci/run
+optional shellcheck shellcheck scripts/*.sh tests/clients/*.sh tests/corpus/*.sh .ci/run
 
 printf '\n== all passed\n'
 printf '%s\n' "${timings[@]}"

@@ -10,6 +10,12 @@ use super::{credentials, serialise};
 /// Most cases of one package: a test run must stay short.
 const CASES: usize = 400;
 
+/// References that a validator of examples follows one after the other.
+const STEPS: usize = 6;
+
+/// Most shared schemas of such a validator.
+const NEARBY: usize = 60;
+
 /// Makes the cases of a package of requests.
 pub fn of_requests(package: &Package) -> Vec<Case> {
     let examples = Examples::new(&package.defs);
@@ -39,6 +45,7 @@ pub fn of_requests(package: &Package) -> Vec<Case> {
                 tool: tool.name.clone(),
                 arguments: arguments.clone(),
                 expect,
+                reads_database: false,
             });
             before = Some(arguments);
         }
@@ -54,6 +61,7 @@ pub fn of_requests(package: &Package) -> Vec<Case> {
                 tool: tool.name.clone(),
                 arguments: Value::Object(without),
                 expect: Expectation::Error { holds: parameter.argument.clone() },
+                reads_database: false,
             });
         }
     }
@@ -63,9 +71,54 @@ pub fn of_requests(package: &Package) -> Vec<Case> {
 /// A validator of arguments; `None` when the schema cannot be used as it is.
 fn validator(schema: &Value, defs: &Map<String, Value>) -> Option<jsonschema::Validator> {
     let mut schema = schema.clone();
-    let used = reachable(&schema, defs);
+    let used = nearby(&schema, defs);
     schema.as_object_mut()?.insert("$defs".to_owned(), Value::Object(used));
     jsonschema::draft202012::new(&schema).ok()
+}
+
+/// The shared schemas that a schema leads to in a few steps; what lies further takes anything. The
+/// examples are shallow, and there are documents in which every schema leads to every other.
+fn nearby(schema: &Value, defs: &Map<String, Value>) -> Map<String, Value> {
+    let mut found = Map::new();
+    let mut level: Vec<&Value> = vec![schema];
+    for step in 0..=STEPS {
+        let mut next = Vec::new();
+        for name in level.iter().flat_map(|value| references(value)) {
+            if found.contains_key(name) {
+                continue;
+            }
+            match defs.get(name) {
+                Some(target) if step < STEPS && found.len() < NEARBY => {
+                    found.insert(name.to_owned(), target.clone());
+                    next.push(target);
+                }
+                _ => {
+                    found.insert(name.to_owned(), Value::Bool(true));
+                }
+            }
+        }
+        level = next;
+    }
+    found
+}
+
+/// Names of the shared schemas that a schema itself points to.
+fn references(schema: &Value) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut stack = vec![schema];
+    while let Some(value) = stack.pop() {
+        match value {
+            Value::Object(object) => {
+                if let Some(Value::String(reference)) = object.get("$ref") {
+                    names.extend(reference.strip_prefix("#/$defs/"));
+                }
+                stack.extend(object.values());
+            }
+            Value::Array(items) => stack.extend(items),
+            _ => {}
+        }
+    }
+    names
 }
 
 /// The shared schemas that a schema leads to, in the order in which they were found.

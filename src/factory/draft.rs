@@ -79,10 +79,16 @@ impl Factory {
                 }
                 Err(problems) => problems,
             };
-            log.step("refused", format!("answer {attempt}: {} problems", problems.len()));
+            let told = prose(&problems.join("; "), 600);
+            log.step("refused", format!("answer {attempt}: {told}"));
             talk.refuse(outcome.text, problems)?;
         }
-        Err(talk.given_up().into())
+        let summary = json!({"tools": 0, "answers": ATTEMPTS});
+        let metadata = json!({
+            "source": SourceKind::Description,
+            "generator": concat!("atelier ", env!("CARGO_PKG_VERSION")),
+        });
+        Err(talk.given_up().detail("execution_log", log.to_json(&metadata, &summary)).into())
     }
 
     /// Refuses a search that cannot be made, before anything is done.

@@ -261,6 +261,9 @@ pub struct Case {
     pub arguments: Value,
     /// What must come of it.
     pub expect: Expectation,
+    /// Whether it reads the database itself, and so runs only where the package's variable names it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub reads_database: bool,
 }
 
 /// What must come of a call.

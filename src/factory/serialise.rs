@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use super::ir::{
@@ -411,6 +411,21 @@ fn multipart(media: &Media, fields: &Map<String, Value>) -> Result<Vec<ExpectedP
     let mut parts = Vec::new();
     for (key, value) in members(fields) {
         let form = media.properties.get(key).unwrap_or(&nothing);
+        if !form.file && (form.style.is_some() || form.explode.is_some()) {
+            let style = form.style.unwrap_or(Style::Form);
+            let explode = form.explode.unwrap_or(style == Style::Form);
+            // The pairs of a query, without its escapes: parts carry everything as it is.
+            let unescaped = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+            for (name, text) in pairs(key, value, style, explode, escape) {
+                parts.push(ExpectedPart {
+                    name: String::from_utf8_lossy(&unescaped(&name)).into_owned(),
+                    filename: None,
+                    content_type: None,
+                    base64: STANDARD.encode(unescaped(&text)),
+                });
+            }
+            continue;
+        }
         let whole =
             !form.file && form.content_type.as_deref().is_some_and(|kind| kind.contains("json"));
         let single = std::slice::from_ref(value);

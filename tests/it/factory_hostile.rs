@@ -191,3 +191,46 @@ fn lists_of_tools_stay_small() {
     // What is called is checked against the full schema all the same.
     assert!(package.tools[0].input_schema.to_string().len() > 40_000);
 }
+
+/// Starts a program and tells on its errors how much memory it took at most, in KiB.
+const MEASURED: &str = "import resource, subprocess, sys\n\
+ended = subprocess.run(sys.argv[1:])\n\
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\n\
+sys.exit(ended.returncode)";
+
+/// Success and memory alone; how long it takes depends on the machine and stands in
+/// docs/BENCHMARKS.md.
+#[test]
+fn twenty_megabytes_of_operations_take_less_than_a_gigabyte() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("large.json");
+    let written = std::process::Command::new("python3")
+        .arg(format!("{root}/tests/corpus/large.py"))
+        .arg(&document)
+        .status()
+        .unwrap();
+    assert!(written.success());
+    assert!(std::fs::metadata(&document).unwrap().len() > 20_000_000);
+    let ended = std::process::Command::new("python3")
+        .args(["-c", MEASURED, env!("CARGO_BIN_EXE_atelier"), "call", "create_mcp_server"])
+        .arg(json!({ "openapi": document }).to_string())
+        .env("ATELIER_DATA_DIR", folder.path().join("data"))
+        .env("ATELIER_LOG", "error")
+        .env("ATELIER_PYTHON__WARM_UP", "false")
+        .env("ATELIER_LIMITS__ANSWER_BUDGET_S", "600")
+        .env("ATELIER_FACTORY__ALLOWED_ROOTS", folder.path())
+        // Without Python: nothing is proven of it here but that it is made.
+        .env("ATELIER_FACTORY__ENVIRONMENT", folder.path().join("none"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    let text = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{text}{errors}");
+    let made: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&made["tool_count"], &made["mode"]), (&json!(11_000), &json!("search")));
+    let kibibytes: u64 = errors.lines().last().unwrap().trim().parse().unwrap();
+    println!("{kibibytes} KiB");
+    // A figure that cannot be is no proof.
+    assert!(kibibytes > 100_000 && kibibytes < 1_000_000, "{kibibytes}");
+}

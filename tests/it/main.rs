@@ -30,7 +30,11 @@ mod elixir;
 #[cfg(test)]
 mod error_codes;
 #[cfg(test)]
+mod factory_corpus;
+#[cfg(test)]
 mod factory_hostile;
+#[cfg(test)]
+mod factory_models;
 #[cfg(test)]
 mod factory_product;
 #[cfg(test)]

@@ -193,6 +193,13 @@ impl Field {
         self.required.unwrap_or(usual)
     }
 
+    /// Whether it has a value of its own, and nil must not take that value's place. Blank text would
+    /// itself count as missing.
+    pub(crate) fn refuses_nil(&self) -> bool {
+        let blank = matches!(&self.default, Some(Literal::Text(text)) if text.trim().is_empty());
+        self.is_not_null() && self.default.is_some() && !blank && !self.is_virtual
+    }
+
     /// Whether the column refuses NULL.
     pub(crate) fn is_not_null(&self) -> bool {
         let usual = self.is_required()

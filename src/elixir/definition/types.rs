@@ -81,7 +81,8 @@ impl FieldType {
         match self {
             Self::String | Self::Text | Self::Citext => (":string".to_owned(), None),
             Self::Bigint => (":integer".to_owned(), None),
-            Self::Uuid => ("Ecto.UUID".to_owned(), None),
+            // `:binary_id` casts any bytes, and raises when they are stored.
+            Self::Uuid | Self::BinaryId => ("Ecto.UUID".to_owned(), None),
             Self::Map(Some(inner)) => (format!("{{:map, {}}}", inner.in_schema().0), None),
             Self::Array(inner) => {
                 let (inner, options) = inner.in_schema();

@@ -1,5 +1,6 @@
 //! The steps of a changeset, edited one by one.
 
+use crate::elixir::literal;
 use crate::elixir::syntax::{Call, Expr, Kind, Parens};
 
 use super::{Edits, indent_of, line_end, line_start};
@@ -168,9 +169,29 @@ fn edit_list(
 fn is_outlived(call: &Call, expr: &Expr, wanted: &Wanted<'_>) -> bool {
     let Some(name) = call.args.first().and_then(Expr::atom) else { return false };
     let limit = format!("validate_length(:{name}, max: 255)");
-    expr.flat() == limit
+    let flat = expr.flat();
+    (flat == limit || is_column_range(&flat))
         && wanted.known.iter().any(|known| known == name)
-        && !wanted.steps.iter().any(|step| step.starts_with(&format!("validate_length(:{name},")))
+        && !wanted.steps.iter().any(|step| step.starts_with(&format!("{}(:{name},", call.target)))
+}
+
+/// Whether a step limits a number to what its column holds, and to nothing else.
+fn is_column_range(step: &str) -> bool {
+    let integers = [(i32::MIN.into(), i32::MAX.into()), (i64::MIN, i64::MAX)];
+    let ends = |(least, most): (i64, i64)| {
+        let range = format!(", {}..{})", literal::integer(least), literal::integer(most));
+        step.starts_with("validate_inclusion(") && step.ends_with(&range)
+    };
+    let decimal = || {
+        let (front, most) = step
+            .strip_prefix("validate_number(")?
+            .split_once(", less_than_or_equal_to: Decimal.new(\"")?;
+        let (_, least) = front.split_once(", greater_than_or_equal_to: Decimal.new(\"-")?;
+        let (least, most) = (least.strip_suffix("\")")?, most.strip_suffix("\"))")?);
+        let nines = |character: char| matches!(character, '9' | '.' | '0');
+        (least == most && least.chars().all(nines)).then_some(())
+    };
+    integers.into_iter().any(ends) || decimal().is_some()
 }
 
 /// Steps are one step when they do the same to the same field under the same name.
@@ -214,7 +235,8 @@ fn edit_step(
             // The length that every column has is no wish of the definition's.
             let by_itself = call.target == "validate_length"
                 && step.ends_with(", max: 255)")
-                && call.keywords().len() == 1;
+                && call.keywords().len() == 1
+                || is_column_range(step) && !is_column_range(&expr.flat());
             let differs = known.parens == Parens::Written && expr.flat() != wanted.flat();
             if differs && (renamed || !by_itself) {
                 edits.replace(expr.span.clone(), &wanted.flat());

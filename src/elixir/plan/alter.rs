@@ -57,7 +57,17 @@ pub(crate) fn difference(
     indexes(&old, wanted, resource, &mut found);
     constraints(&old, wanted, resource, &mut found);
     if !changes.is_empty() {
-        let place = found.steps.iter().take_while(|step| matches!(step, Step::Rename(..))).count();
+        let before = |step: &Step| match step {
+            Step::Rename(..) => true,
+            Step::DropIndex(index) => {
+                index.columns.iter().any(|column| found.dropped.contains(column))
+            }
+            _ => false,
+        };
+        let (mut first, rest): (Vec<Step>, Vec<Step>) = found.steps.drain(..).partition(before);
+        let place = first.len();
+        first.extend(rest);
+        found.steps = first;
         found.steps.insert(place, Step::Alter(changes));
     }
     Ok(found)
@@ -291,11 +301,7 @@ fn indexes(old: &Table, wanted: &Table, resource: &Resource, found: &mut Differe
         }) {
             continue;
         }
-        // An index goes with the column that is removed; another one only when asked.
-        let on_dropped = index.columns.iter().any(|column| found.dropped.contains(column));
-        if on_dropped {
-            continue;
-        }
+        // An index would go with its column by itself, and would not come back with it.
         if resource.gone == Gone::Drop {
             found.steps.push(Step::DropIndex(index.clone()));
         } else {

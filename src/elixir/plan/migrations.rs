@@ -51,9 +51,10 @@ pub(super) fn write(
         mode,
     };
     let extension = citext(resource, project);
+    let schema = database_schema(resource, project);
     if !difference.steps.is_empty() {
         let name = name_of(&difference.steps, &names.table);
-        let mut steps: Vec<Step> = extension.into_iter().collect();
+        let mut steps: Vec<Step> = schema.into_iter().chain(extension).collect();
         steps.extend(difference.steps.iter().cloned());
         pending.push(migration(name, &names.table, steps, Mode::Transaction));
     }
@@ -143,6 +144,19 @@ fn citext(resource: &Resource, project: &Project) -> Option<Step> {
         Step::Execute(
             "CREATE EXTENSION IF NOT EXISTS citext".to_owned(),
             "DROP EXTENSION IF EXISTS citext".to_owned(),
+        )
+    })
+}
+
+/// The database schema of the first table that is put into one.
+fn database_schema(resource: &Resource, project: &Project) -> Option<Step> {
+    let prefix = resource.names.prefix.as_deref()?;
+    let known = prefix == "public"
+        || project.migrations.tables.values().any(|table| table.prefix.as_deref() == Some(prefix));
+    (!known).then(|| {
+        Step::Execute(
+            format!("CREATE SCHEMA IF NOT EXISTS {prefix}"),
+            format!("DROP SCHEMA IF EXISTS {prefix}"),
         )
     })
 }

@@ -167,6 +167,15 @@ pub(super) fn deletions(
             edits.insert(at, &format!("|> {step}\n{indent}"));
             let edited = edits.apply(&text);
             work.edit(&path, &edited)?;
+        } else if let [(place, _)] =
+            body.match_indices(&format!(" {simple} do\n")).collect::<Vec<_>>().as_slice()
+        {
+            // With a scope the deletion is the last line of a `with`.
+            let at = span.start + place + 1;
+            let lines = steps.join(&format!("\n{}", crate::elixir::edit::indent_of(&text, at)));
+            let mut edits = crate::elixir::edit::Edits::default();
+            edits.replace(at..at + simple.len(), &lines);
+            work.edit(&path, &edits.apply(&text))?;
         } else {
             notes.push(format!(
                 "`{context}.{function}/1` should add `{step}`, so that deleting a {variable} with {name} is an error and no exception"

@@ -141,7 +141,7 @@ fn attributes(resource: &Resource) -> Vec<String> {
         ));
     }
     if default_key_type(resource) != ":id" {
-        lines.push(format!("@foreign_key_type {}", key.schema_type));
+        lines.push(format!("@foreign_key_type {}", foreign_key_type(&key.schema_type)));
     }
     if let Some(prefix) = &resource.names.prefix {
         lines.push(format!("@schema_prefix {}", literal::text(prefix)));
@@ -158,6 +158,12 @@ fn default_key_type(resource: &Resource) -> &str {
     } else {
         &key.schema_type
     }
+}
+
+/// The type of a field that holds another row's key. A key of `:binary_id` is made by Ecto; one that a
+/// caller names has to be checked, which `:binary_id` leaves to the moment when it is stored.
+fn foreign_key_type(key_type: &str) -> &str {
+    if key_type == ":binary_id" { "Ecto.UUID" } else { key_type }
 }
 
 fn field_line(field: &Field) -> String {
@@ -232,7 +238,7 @@ fn embed_function(embed: &Embed) -> Vec<String> {
     if !required.is_empty() {
         lines.push(format!("  |> validate_required({})", names(required)));
     }
-    for step in embed.fields.iter().flat_map(|field| validation_steps(field, None)) {
+    for step in embed.fields.iter().flat_map(|field| validation_steps(field, None, None)) {
         lines.push(format!("  |> {step}"));
     }
     lines.push("end".to_owned());
@@ -279,8 +285,9 @@ pub(crate) fn belongs_to_line(name: &str, target: &str, related: &Related, usual
     if related.target.key != "id" {
         let _ = write!(line, ", references: :{}", related.target.key);
     }
-    if related.target.key_type != usual {
-        let _ = write!(line, ", type: {}", related.target.key_type);
+    let kind = foreign_key_type(&related.target.key_type);
+    if kind != foreign_key_type(usual) {
+        let _ = write!(line, ", type: {kind}");
     }
     line
 }
@@ -323,7 +330,18 @@ fn field_steps(field: &Field) -> Vec<String> {
         return Vec::new();
     }
     let max = column_length(field);
-    let mut steps = validation_steps(field, max);
+    let range = column_range(field);
+    let mut steps = validation_steps(field, max, range.as_ref());
+    let has_numbers =
+        field.validations.iter().any(|validation| matches!(validation, Validation::Number(_)));
+    if !has_numbers && let Some(range) = range {
+        steps.push(if field.kind == FieldType::Decimal {
+            format!("validate_number(:{}{})", field.name, range.missing(&[]))
+        } else {
+            // The same in one line.
+            format!("validate_inclusion(:{}, {}..{})", field.name, range.least, range.most)
+        });
+    }
     let has_range =
         field.validations.iter().any(|validation| matches!(validation, Validation::Length(_)));
     if let Some(max) = max.filter(|_| !has_range) {
@@ -338,7 +356,62 @@ fn column_length(field: &Field) -> Option<i64> {
     is_column.then(|| field.size.unwrap_or(VARCHAR))
 }
 
-fn validation_steps(field: &Field, max: Option<i64>) -> Vec<String> {
+/// The numbers that a column holds.
+struct Range {
+    least: String,
+    most: String,
+}
+
+impl Range {
+    /// The options of `validate_number` for the sides that nothing limits yet.
+    fn missing(&self, given: &[(String, Literal)]) -> String {
+        let limited = |prefix: &str| {
+            given.iter().any(|(key, _)| key.starts_with(prefix) || key == "equal_to")
+        };
+        let mut options = String::new();
+        for (prefix, bound) in [("greater_than", &self.least), ("less_than", &self.most)] {
+            if !limited(prefix) {
+                let _ = write!(options, ", {prefix}_or_equal_to: {bound}");
+            }
+        }
+        options
+    }
+}
+
+/// What a column of numbers holds: beyond it the database, or the driver before it, raises.
+fn column_range(field: &Field) -> Option<Range> {
+    let listed =
+        field.validations.iter().any(|validation| matches!(validation, Validation::Inclusion(_)));
+    if field.is_virtual || listed {
+        return None;
+    }
+    let integers = |least: i64, most: i64| Range {
+        least: literal::integer(least),
+        most: literal::integer(most),
+    };
+    match &field.kind {
+        FieldType::Integer => Some(integers(i32::MIN.into(), i32::MAX.into())),
+        FieldType::Bigint => Some(integers(i64::MIN, i64::MAX)),
+        FieldType::Decimal => {
+            let scale = usize::try_from(field.scale.unwrap_or(0)).ok()?;
+            let whole = usize::try_from(field.precision?).ok()?.checked_sub(scale)?;
+            let mut most = "9".repeat(whole.max(1));
+            if whole == 0 {
+                "0".clone_into(&mut most);
+            }
+            if scale > 0 {
+                let _ = write!(most, ".{}", "9".repeat(scale));
+            }
+            Some(Range {
+                least: format!("Decimal.new({})", literal::text(&format!("-{most}"))),
+                most: format!("Decimal.new({})", literal::text(&most)),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn validation_steps(field: &Field, max: Option<i64>, range: Option<&Range>) -> Vec<String> {
     let name = &field.name;
     let message = field
         .message
@@ -362,7 +435,12 @@ fn validation_steps(field: &Field, max: Option<i64>) -> Vec<String> {
                 )
             }
             Validation::Number(given) => {
-                format!("validate_number(:{name}{}{message})", options(given))
+                let range = range.map(|range| range.missing(given));
+                format!(
+                    "validate_number(:{name}{}{}{message})",
+                    options(given),
+                    range.unwrap_or_default()
+                )
             }
             Validation::Format(pattern) => {
                 format!("validate_format(:{name}, {}{message})", regex(pattern))

@@ -201,10 +201,11 @@ impl Resource {
             .collect()
     }
 
-    /// Fields that the changeset demands.
+    /// Fields that the changeset demands. One whose default stands for what is not given is among them:
+    /// given as nil, its column refuses it, and the database would raise.
     pub(crate) fn required_names(&self) -> Vec<&str> {
         let cast = self.cast_names();
-        let fields = self.fields.iter().filter(|field| field.is_required());
+        let fields = self.fields.iter().filter(|field| field.is_required() || field.refuses_nil());
         let keys = self.of(Relation::BelongsTo).filter(|related| related.required);
         let given =
             (!self.key.autogenerate && !self.key.composite).then_some(self.key.name.as_str());

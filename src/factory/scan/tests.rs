@@ -94,6 +94,45 @@ fn labelled_programs_are_judged_as_labelled() {
     println!("recall {recall:.3}, false alarms {false_alarms:.3}\n{tell}");
 }
 
+/// Programs that somebody wrote who had not read the rules: what they say of programs that nobody
+/// fitted them to.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "reads the programs")]
+fn programs_that_were_held_out_are_judged_as_labelled() {
+    #[derive(Deserialize)]
+    struct HeldOut {
+        program: Vec<Program>,
+    }
+    #[derive(Deserialize)]
+    struct Program {
+        text: String,
+        expect: String,
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/factory/held_out.toml");
+    let programs: HeldOut = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let (mut faulty, mut seen, mut harmless, mut alarms) = (0, 0, 0, 0);
+    let mut wrong = Vec::new();
+    for Program { text, expect } in programs.program {
+        let found = python(&text);
+        if expect.is_empty() {
+            harmless += 1;
+            alarms += u32::from(!found.is_empty());
+        } else {
+            faulty += 1;
+            seen += u32::from(found.contains(&expect));
+        }
+        if expect.is_empty() != found.is_empty() || !(expect.is_empty() || found.contains(&expect))
+        {
+            wrong.push(format!("`{expect}` expected, {found:?} found in\n{text}"));
+        }
+    }
+    let tell = wrong.join("\n");
+    println!("{seen} of {faulty} seen, {alarms} of {harmless} false alarms\n{tell}");
+    assert!(faulty >= 30 && harmless >= 20, "{faulty} {harmless}");
+    assert!(f64::from(seen) >= 0.95 * f64::from(faulty), "{seen} of {faulty}\n{tell}");
+    assert!(f64::from(alarms) <= 0.05 * f64::from(harmless), "{alarms} of {harmless}\n{tell}");
+}
+
 /// Programs that were written after the rules, in other words than the labelled ones.
 #[test]
 fn other_ways_to_write_the_same_are_found() {

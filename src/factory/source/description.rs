@@ -101,6 +101,7 @@ pub fn from_specs(
                 tool: tool_name.clone(),
                 arguments: example.arguments.clone(),
                 expect: Expectation::Result { holds: json!({"status": "success", "data": result}) },
+                reads_database: false,
             });
         }
         for host in spec.hosts {

@@ -1,7 +1,7 @@
 //! Databases as sources: what is made of awkward ones, called by a real client on SQLite and on a
 //! PostgreSQL of the test's own.
 
-mod postgres;
+pub(crate) mod postgres;
 mod scanned;
 
 use std::path::{Path, PathBuf};
@@ -87,6 +87,19 @@ fn client(package: &Path, scenario: &str, arguments: &[&str]) -> usize {
     let log: Vec<&str> = log.lines().rev().take(5).collect();
     assert!(ended.status.success(), "{out}\n{err}\n{log:#?}");
     out.trim().strip_prefix("ok ").and_then(|count| count.parse().ok()).unwrap()
+}
+
+/// Runs a package's own tests; their last line, and whether they passed.
+fn own_tests(package: &Path, url: &str) -> (String, bool) {
+    let ended = Command::new(python())
+        .args(["-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "tests"])
+        .current_dir(package)
+        .env("DATABASE_URL", url)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    let out = String::from_utf8_lossy(&ended.stdout).into_owned();
+    (out.lines().last().unwrap_or_default().to_owned(), ended.status.success())
 }
 
 fn operations(sourced: &Sourced) -> Vec<Operation> {
@@ -190,6 +203,16 @@ async fn awkward_tables_of_postgresql_are_served() {
     write_package(&package, &sourced);
     let held = client(&package, "all", &["postgresql", &url]);
     assert!(held > 500, "{held}");
+    // The package's own tests read every table where its variable names the database, and say that
+    // they did not where it does not.
+    let reading = sourced.cases.iter().filter(|case| case.reads_database).count();
+    assert!(reading > tables.len(), "{reading}");
+    let (told, ok) = own_tests(&package, &url);
+    assert!(ok && told.contains("passed") && !told.contains("skipped"), "{told}");
+    let (told, ok) = own_tests(&package, "");
+    assert!(ok && told.contains(&format!("{reading} skipped")), "{told}");
+    let (told, ok) = own_tests(&package, &server.url("atelier_user", "hunter2", "nowhere"));
+    assert!(!ok && told.contains(&format!("{reading} failed")), "{told}");
     let none = server.url("atelier_user", "hunter2", "nowhere");
     client(&package, "fails", &[&none, "there is no such database or user"]);
     let wrong = server.url("atelier_user", "hunter2hunter2", "awkward");
@@ -429,6 +452,9 @@ fn create_mcp_server_makes_a_server_of_a_database() {
         "{made:#}"
     );
     assert!(made["self_test"]["passed"].as_u64().unwrap() > 10, "{made:#}");
+    // Its server was started and listed by a client too.
+    let bytes = made["self_test"]["list_bytes"].as_u64().unwrap();
+    assert!(bytes > 1000 && bytes <= 100_000, "{made:#}");
     assert_eq!(made["tool_count"], 19);
     let (code, text) = call(
         json!({ "database_url": "env:SHOP", "name": "readers", "options": { "read_only": true } }),

@@ -15,14 +15,14 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_mins(1);
 const PASSWORD: &str = "of the test alone";
 
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     process: Child,
     port: u16,
     _folder: TempDir,
 }
 
 impl Postgres {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path();
         let owner = owner();
@@ -69,6 +69,12 @@ impl Postgres {
         let mut connection = options(self.port).database(database).connect().await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    /// The address of the server for whoever may do everything, without a database.
+    pub(crate) fn administration(&self) -> String {
+        let password = PASSWORD.replace(' ', "%20");
+        format!("postgresql://postgres:{password}@127.0.0.1:{}", self.port)
     }
 
     pub(super) fn url(&self, user: &str, password: &str, database: &str) -> String {

@@ -88,3 +88,68 @@ async fn migrations_come_after_all_others_also_after_one_from_the_future() {
     let path = "priv/repo/migrations/30000101000000_create_users.exs".to_owned();
     assert!(created.contains(&path), "{created:?}");
 }
+
+#[tokio::test]
+async fn limits_of_columns_are_kept_true_and_those_of_people_are_kept() {
+    let forge = Forge::new().await;
+    let project = forge.my_app();
+    let price = |precision: i64| json!({"name": "price", "type": "decimal", "precision": precision, "scale": 2});
+    let define = |count: &str, precision: i64| json!({"module_name": "Shop.Item", "fields": [count, "age:integer", price(precision)]});
+    let path = "lib/my_app/shop/item.ex";
+    assert_eq!(forge.crud(&project, define("count:integer", 8)).await.text("status"), "success");
+    let schema = read(&project, path);
+    assert!(
+        schema.contains("validate_inclusion(:count, -2_147_483_648..2_147_483_647)"),
+        "{schema}"
+    );
+    assert!(schema.contains("less_than_or_equal_to: Decimal.new(\"999999.99\")"), "{schema}");
+    let by_hand = "validate_inclusion(:age, 18..99)";
+    let changed =
+        schema.replace("validate_inclusion(:age, -2_147_483_648..2_147_483_647)", by_hand);
+    assert!(changed.contains(by_hand), "{changed}");
+    std::fs::write(project.join(path), changed).unwrap();
+    assert_eq!(forge.crud(&project, define("count:bigint", 10)).await.text("status"), "success");
+    let schema = read(&project, path);
+    assert!(schema.contains(by_hand) && !schema.contains("2_147_483_647"), "{schema}");
+    let wide = "validate_inclusion(:count, -9_223_372_036_854_775_808..9_223_372_036_854_775_807)";
+    assert!(schema.contains(wide), "{schema}");
+    assert!(schema.contains("less_than_or_equal_to: Decimal.new(\"99999999.99\")"), "{schema}");
+    assert!(!schema.contains("\"999999.99\""), "{schema}");
+}
+
+#[tokio::test]
+async fn deleting_a_parent_within_a_scope_is_an_error_and_no_exception() {
+    let forge = Forge::new().await;
+    let project = forge.my_app();
+    super::copy(&super::fixtures().join("scoped"), &project, "my_app", "MyApp");
+    let post = json!({"module_name": "Blog.Post", "fields": ["title:string"]});
+    let comment =
+        json!({"module_name": "Blog.Comment", "fields": ["body:text", "post_id:references:posts"]});
+    for definition in [post, comment] {
+        assert_eq!(forge.crud(&project, definition).await.text("status"), "success");
+    }
+    let context = read(&project, "lib/my_app/blog.ex");
+    let deletion = "           post
+           |> Ecto.Changeset.change()
+           |> Ecto.Changeset.no_assoc_constraint(:comments)
+           |> Repo.delete() do
+";
+    assert!(context.contains(deletion), "{context}");
+}
+
+#[tokio::test]
+async fn an_index_is_dropped_before_its_column_so_that_both_come_back() {
+    let forge = Forge::new().await;
+    let project = forge.my_app();
+    let with = json!({"module_name": "User", "fields": ["name:string", "email:string:unique"]});
+    let without = json!({"module_name": "User", "fields": ["name:string"], "allow_drop": true});
+    for definition in [with, without] {
+        assert_eq!(forge.crud(&project, definition).await.text("status"), "success");
+    }
+    let (_, migration) = tree(&project)
+        .into_iter()
+        .find(|(path, _)| path.contains("_alter_users_remove_email"))
+        .unwrap();
+    let index = migration.find("drop unique_index(:users, [:email])").unwrap_or(usize::MAX);
+    assert!(index < migration.find("remove :email").unwrap(), "{migration}");
+}

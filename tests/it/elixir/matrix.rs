@@ -1,6 +1,7 @@
 //! Every type, modifier, association, option and many of their pairs: generated, generated again, and
 //! checked by Elixir itself against strict stand-ins for Ecto and Phoenix.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -19,17 +20,7 @@ async fn every_definition_gives_code_that_elixir_takes() {
     let mut projects = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let name = case["name"].as_str().unwrap();
-        let (app, base) = (format!("my_app{number}"), format!("MyApp{number}"));
-        let fixture = if case["umbrella"] == true { "umbrella" } else { "my_app" };
-        let root = forge.project(fixture, &app, &base);
-        if case["scoped"] == true {
-            super::copy(&fixtures().join("scoped"), &root, &app, &base);
-        }
-        if let Some(width) = case["width"].as_u64() {
-            std::fs::write(root.join(".width"), width.to_string()).unwrap();
-            let formatter = format!("[\n  line_length: {width},\n  inputs: [\"lib/**/*.ex\"]\n]\n");
-            std::fs::write(root.join(".formatter.exs"), formatter).unwrap();
-        }
+        let root = project(&forge, number, case);
         for definition in case["calls"].as_array().unwrap() {
             let reply = forge.crud(&root, definition.clone()).await;
             assert_eq!(reply.text("status"), "success", "{name}: {reply:?}");
@@ -42,6 +33,22 @@ async fn every_definition_gives_code_that_elixir_takes() {
     }
     let checked = elixir(&projects);
     assert!(checked.contains("tests: %{"), "the generated tests did not run:\n{checked}");
+}
+
+/// The project that a definition of the matrix is generated into.
+pub(super) fn project(forge: &Forge, number: usize, case: &Value) -> PathBuf {
+    let (app, base) = (format!("my_app{number}"), format!("MyApp{number}"));
+    let fixture = if case["umbrella"] == true { "umbrella" } else { "my_app" };
+    let root = forge.project(fixture, &app, &base);
+    if case["scoped"] == true {
+        super::copy(&fixtures().join("scoped"), &root, &app, &base);
+    }
+    if let Some(width) = case["width"].as_u64() {
+        std::fs::write(root.join(".width"), width.to_string()).unwrap();
+        let formatter = format!("[\n  line_length: {width},\n  inputs: [\"lib/**/*.ex\"]\n]\n");
+        std::fs::write(root.join(".formatter.exs"), formatter).unwrap();
+    }
+    root
 }
 
 /// Runs the checker over projects; what it says.

@@ -4,6 +4,7 @@ mod altering;
 mod commands;
 mod generating;
 mod matrix;
+mod real;
 mod refusals;
 mod undoing;
 mod verifying;

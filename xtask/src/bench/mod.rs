@@ -5,6 +5,7 @@
 mod calls;
 mod catalog;
 mod elixir;
+mod factory;
 mod pages;
 mod pdf;
 mod process;
@@ -47,6 +48,8 @@ enum Part {
     Elixir,
     /// Python code.
     Python,
+    /// Made MCP servers.
+    Factory,
 }
 
 /// How much is measured.
@@ -108,6 +111,9 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         }
         if wanted(Part::Python) {
             sections.extend(python::against_peers(&root, &binary, effort).await?);
+        }
+        if wanted(Part::Factory) {
+            sections.extend(factory::against_peers(&root, &binary, effort).await?);
         }
         anyhow::Ok(sections)
     })?;

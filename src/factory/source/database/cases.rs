@@ -29,14 +29,74 @@ pub(super) fn described(tables: &[Table]) -> Vec<Case> {
         tool: "describe_schema".to_owned(),
         arguments: json!({}),
         expect: Expectation::Result { holds: json!({ "tables": names }) },
+        reads_database: false,
     }];
     cases.push(Case {
         name: "describe_schema of an unknown table".to_owned(),
         tool: "describe_schema".to_owned(),
         arguments: json!({ "table": "no such table" }),
         expect: Expectation::Error { holds: "There is no table `no such table`".to_owned() },
+        reads_database: false,
     });
     cases
+}
+
+/// Cases on the database itself, for a dialect of which no copy can be made: each table is read,
+/// in a session that cannot write.
+pub(super) fn reading(tables: &[Table], tools: &[Tool]) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (place, table) in tables.iter().enumerate().take(MOST_TABLES) {
+        let mut case = |operation: Operation, what: &str, arguments: Value, expect: Expectation| {
+            if let Some(tool) = tool_of(tools, place, operation) {
+                cases.push(Case {
+                    name: format!("{tool} {what}"),
+                    tool: tool.to_owned(),
+                    arguments,
+                    expect,
+                    reads_database: true,
+                });
+            }
+        };
+        let success = || Expectation::Result { holds: json!({ "status": "success" }) };
+        case(Operation::List, "of the database", json!({ "limit": 1 }), success());
+        if let Some(missing) = missing(table) {
+            let holds = "has no row with".to_owned();
+            let expect = Expectation::Error { holds };
+            case(Operation::Get, "of no row", Value::Object(missing), expect);
+        }
+    }
+    cases
+}
+
+/// The tool for an operation on a table.
+fn tool_of(tools: &[Tool], place: usize, operation: Operation) -> Option<&str> {
+    tools
+        .iter()
+        .find(|tool| match &tool.kind {
+            Kind::Sql(sql) => sql.place == Some(place) && sql.operation == operation,
+            Kind::Http(_) | Kind::Function(_) => false,
+        })
+        .map(|tool| tool.name.as_str())
+}
+
+/// A key that no row has, as far as one can be made up.
+fn missing(table: &Table) -> Option<Map<String, Value>> {
+    if table.key.is_empty() {
+        return None;
+    }
+    table
+        .key
+        .iter()
+        .map(|argument| {
+            let column = table.columns.iter().find(|column| column.argument == *argument)?;
+            let value = match column.values {
+                Values::Integer => json!(987_654_321),
+                Values::Text | Values::Any => json!("no such row"),
+                _ => return None,
+            };
+            Some((argument.clone(), value))
+        })
+        .collect()
 }
 
 /// Cases, and the file that makes the copy on which they hold.
@@ -90,18 +150,13 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn tool(&self, table: usize, operation: Operation) -> Option<&str> {
-        self.tools
-            .iter()
-            .find(|tool| match &tool.kind {
-                Kind::Sql(sql) => sql.place == Some(table) && sql.operation == operation,
-                Kind::Http(_) | Kind::Function(_) => false,
-            })
-            .map(|tool| tool.name.as_str())
+        tool_of(self.tools, table, operation)
     }
 
     fn case(&mut self, tool: &str, what: &str, arguments: Value, expect: Expectation) {
         let name = if what.is_empty() { tool.to_owned() } else { format!("{tool} {what}") };
-        self.cases.push(Case { name, tool: tool.to_owned(), arguments, expect });
+        let tool = tool.to_owned();
+        self.cases.push(Case { name, tool, arguments, expect, reads_database: false });
     }
 
     async fn make(&mut self, access: Access) {
@@ -256,20 +311,7 @@ impl Plan<'_> {
         {
             self.case(&tool, "", Value::Object(key), holds_row(table, row));
         }
-        let missing: Option<Map<String, Value>> = table
-            .key
-            .iter()
-            .map(|argument| {
-                let column = table.columns.iter().find(|column| column.argument == *argument)?;
-                let value = match column.values {
-                    Values::Integer => json!(987_654_321),
-                    Values::Text | Values::Any => json!("no such row"),
-                    _ => return None,
-                };
-                Some((argument.clone(), value))
-            })
-            .collect();
-        if let Some(missing) = missing {
+        if let Some(missing) = missing(table) {
             let holds = "has no row with".to_owned();
             self.case(&tool, "of no row", Value::Object(missing), Expectation::Error { holds });
         }

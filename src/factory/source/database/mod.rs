@@ -101,7 +101,11 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
     let tools = tools::make(dialect, &tables, request.access, &schema, &mut skipped);
     let (cases, files) = match dialect {
         Dialect::Sqlite => cases::sqlite(&schema, &tables, &tools, request.access).await,
-        Dialect::Postgresql => (cases::described(&tables), Vec::new()),
+        Dialect::Postgresql => {
+            let mut cases = cases::described(&tables);
+            cases.extend(cases::reading(&tables, &tools));
+            (cases, Vec::new())
+        }
     };
     let count = tables.len();
     let mode = request.mode.unwrap_or(if tools.len() > DIRECT_TOOLS {

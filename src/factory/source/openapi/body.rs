@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, Place};
+use super::document::Edition;
 use super::parameters::{collection, described};
 use super::schema::Schemas;
 use crate::factory::ir::{Location, Media, MediaForm, PropertyForm, Style};
@@ -70,7 +71,16 @@ pub(super) fn read<'a>(
                 if let Some(schema) = schema {
                     form_properties(bundle, schema, FORM_DEPTH, &mut properties, &mut files);
                 }
+                // In 3.0 styles count for urlencoded forms alone.
+                let styled = form == MediaForm::Urlencoded || schemas.edition() == Edition::ThreeOne;
                 encoding(inner, &mut properties);
+                if !styled {
+                    for form in properties.values_mut() {
+                        form.style = None;
+                        form.explode = None;
+                        form.allow_reserved = false;
+                    }
+                }
                 if !files.is_empty() {
                     converted = with_files(bundle, schemas, schema, converted, &files);
                 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::factory::error::{FactoryError, Refusal};
 
 /// Largest document.
-pub const DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+pub const DOCUMENT_BYTES: usize = 96 * 1024 * 1024;
 
 /// Values that aliases of a YAML document may repeat.
 const REPEATED_VALUES: usize = 200_000;

@@ -73,7 +73,8 @@ class Credentials:
         )
 
     async def of(self, operation: dict[str, Any]) -> tuple[list[tuple[str, str]], list[str], list[str]]:
-        headers: list[tuple[str, str]] = []
+        # Servers refuse two headers of one name: of several schemes that want it the last one counts.
+        headers: dict[str, tuple[str, str]] = {}
         query: list[str] = []
         cookies: list[str] = []
         for name, scopes in self.choose(operation).items():
@@ -82,19 +83,19 @@ class Credentials:
             if kind == "api_key":
                 value = self.environment[scheme["variable"]]
                 if scheme["location"] == "header":
-                    headers.append((scheme["wire_name"], value))
+                    headers[scheme["wire_name"].lower()] = (scheme["wire_name"], value)
                 elif scheme["location"] == "query":
                     query.append(f"{serialize.escape(scheme['wire_name'])}={serialize.escape(value)}")
                 else:
                     cookies.append(f"{serialize.escape(scheme['wire_name'])}={serialize.escape(value)}")
             elif kind == "basic":
                 pair = f"{self.environment[scheme['username']]}:{self.environment[scheme['password']]}"
-                headers.append(("Authorization", "Basic " + base64.b64encode(pair.encode()).decode()))
+                headers["authorization"] = ("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
             elif kind == "bearer":
-                headers.append(("Authorization", f"{scheme['prefix']} {self.environment[scheme['variable']]}"))
+                headers["authorization"] = ("Authorization", f"{scheme['prefix']} {self.environment[scheme['variable']]}")
             elif kind in ("oauth2", "open_id_connect"):
-                headers.append(("Authorization", "Bearer " + await self.tokens[name].token(scopes)))
-        return headers, query, cookies
+                headers["authorization"] = ("Authorization", "Bearer " + await self.tokens[name].token(scopes))
+        return list(headers.values()), query, cookies
 
     async def renew(self, operation: dict[str, Any]) -> bool:
         """After a refusal: forgets the token and says whether a new one can be had."""

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from .errors import ToolFailure
 
@@ -291,6 +291,12 @@ def multipart(media: dict[str, Any], value: Any, name: str) -> list[Part]:
                 filename = one.get("filename") if isinstance(one, dict) else None
                 kind = own or content_type or "application/octet-stream"
                 parts.append(Part(key, content_of(one, key), safe_filename(filename or key), kind))
+            continue
+        if "style" in special or "explode" in special:
+            # The pairs of a query, without its escapes: parts carry everything as it is.
+            style = special.get("style", "form")
+            pairs = flat_pairs(key, item, style, special.get("explode", style == "form"), False)
+            parts.extend(Part(unquote(name), unquote_to_bytes(text)) for name, text in pairs)
             continue
         # A list is a part each, unless it goes as JSON.
         whole = content_type is not None and "json" in content_type
