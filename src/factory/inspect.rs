@@ -22,6 +22,8 @@ const FILE_BYTES: u64 = 1024 * 1024;
 /// Folders that hold what others wrote, or nothing to read.
 const PASSED_OVER: [&str; 6] =
     ["node_modules", "__pycache__", "venv", "site-packages", "target", "dist"];
+/// What Python loads.
+const LOADED: [&str; 7] = ["py", "pyc", "pyo", "pyd", "pyw", "pth", "so"];
 /// The only hidden folder that is looked into: workflows lie there.
 const WORKFLOWS: &str = ".github";
 
@@ -109,9 +111,12 @@ fn scan_files(files: &[PackageFile], declared: &Declared, rules: &Rules) -> Repo
 
 /// Whether a file is one of the constant runtime.
 fn is_ours(file: &PackageFile) -> bool {
-    render::constant_files().any(|(path, text)| {
+    let is_constant = render::constant_files().any(|(path, text)| {
         text == file.text && (file.path == path || file.path.ends_with(&format!("/{path}")))
-    })
+    });
+    is_constant
+        || (file.path == "requirements.txt"
+            && render::requirements_of_runtime().contains(&file.text))
 }
 
 /// The texts of a file or of a folder, with paths below it.
@@ -265,14 +270,37 @@ fn place_of(finding: &Finding) -> String {
     format!("{}:{}: {}", finding.path, finding.line, finding.message)
 }
 
-/// The programs of a package that are not our runtime.
+/// What of a package is code, or brings code along, and is not our runtime letter by letter. Nothing
+/// is passed over here: what Python may load counts wherever it lies.
 async fn own_programs(folder: &Path, package: &Package) -> Result<BTreeSet<String>, FactoryError> {
-    let mut own: BTreeSet<String> = read(folder)
-        .await?
-        .into_iter()
-        .filter(|file| is_program(Path::new(&file.path)) && !is_ours(file))
-        .map(|file| file.path)
-        .collect();
+    let told = |error: std::io::Error| {
+        FactoryError::new(
+            Refusal::NotAccessible,
+            format!("`{}` cannot be read: {error}", folder.display()),
+            "check the path and its rights",
+        )
+    };
+    let mut own = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        let mut entries = tokio::fs::read_dir(&inner).await.map_err(told)?;
+        while let Some(entry) = entries.next_entry().await.map_err(told)? {
+            let (path, kind) = (entry.path(), entry.file_type().await.map_err(told)?);
+            let shown = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if !kind.is_file() {
+                own.insert(shown);
+            } else if LOADED.iter().any(|ending| path.extension().is_some_and(|own| own == *ending))
+                || shown.starts_with("requirements")
+            {
+                let text = tokio::fs::read_to_string(&path).await.unwrap_or_default();
+                if !is_ours(&PackageFile { path: shown.clone(), text }) {
+                    own.insert(shown);
+                }
+            }
+        }
+    }
     for tool in &package.tools {
         if let Kind::Function(function) = &tool.kind {
             own.insert(format!("tools/{}.py", function.module));
