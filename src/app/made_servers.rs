@@ -26,6 +26,8 @@ use crate::storage::{PrincipalId, StartedServer};
 
 /// A little more than the longest call that a package's runtime lets run.
 const CALL: Duration = Duration::from_secs(150);
+/// How long a start waits for a place.
+const PLACE: Duration = Duration::from_secs(2);
 /// Letters of a server's name in the catalog.
 const LONGEST_NAME: usize = 40;
 /// Most names that are tried for a server whose own is taken.
@@ -205,12 +207,14 @@ struct MadeProgram {
 impl Launch for MadeProgram {
     fn launch<'a>(&'a self, spec: &'a StdioSpec) -> BoxFuture<'a, Result<Launched, String>> {
         Box::pin(async move {
-            let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-                format!(
+            // A process that has just ended may be about to leave its place.
+            let place = Arc::clone(&self.places).acquire_owned();
+            let Ok(Ok(place)) = tokio::time::timeout(PLACE, place).await else {
+                return Err(format!(
                     "{} made servers run already, which is the most (`factory.running_servers`); stop one first",
                     self.most
-                )
-            })?;
+                ));
+            };
             let python = self
                 .environments
                 .interpreter_of(&self.folder)

@@ -108,9 +108,12 @@ fn scan_files(files: &[PackageFile], declared: &Declared, rules: &Rules) -> Repo
 
 /// Whether a file is one of the constant runtime.
 fn is_ours(file: &PackageFile) -> bool {
-    render::constant_files().any(|(path, text)| {
+    let is_constant = render::constant_files().any(|(path, text)| {
         text == file.text && (file.path == path || file.path.ends_with(&format!("/{path}")))
-    })
+    });
+    is_constant
+        || (file.path == "requirements.txt"
+            && render::requirements_of_runtime().contains(&file.text))
 }
 
 /// The texts of a file or of a folder, with paths below it.
