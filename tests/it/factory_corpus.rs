@@ -55,7 +55,8 @@ fn descriptions(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(String, Pa
     let examples = folder.join("node_modules/@readme/oas-examples");
     let github = folder.join("node_modules/@octokit/openapi/generated");
     let mut found = Vec::new();
-    let mut folders = vec![examples.join("2.0"), examples.join("3.0"), examples.join("3.1"), github];
+    let mut folders =
+        vec![examples.join("2.0"), examples.join("3.0"), examples.join("3.1"), github];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

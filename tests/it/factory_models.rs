@@ -34,11 +34,15 @@ fn bad(what: &str) -> (String, &'static str) {
         "prose" => ("Certainly! Here is your server.".to_owned(), "no JSON object"),
         "parse" => (answer("async def run(args, ctx)\n    return 5\n"), "no Python"),
         "scan" => (
-            answer("import os\nasync def run(args, ctx):\n    os.system(f\"echo {args['a']}\")\n    return 5\n"),
+            answer(
+                "import os\nasync def run(args, ctx):\n    os.system(f\"echo {args['a']}\")\n    return 5\n",
+            ),
             "`os.system` starts a shell",
         ),
         "import" => (
-            answer("from math import no_such_function\nasync def run(args, ctx):\n    return no_such_function(args['a'])\n"),
+            answer(
+                "from math import no_such_function\nasync def run(args, ctx):\n    return no_such_function(args['a'])\n",
+            ),
             "cannot import name",
         ),
         "crash" => (
@@ -96,10 +100,7 @@ fn staged(installation: &Installation) -> usize {
 
 #[tokio::test]
 async fn bodies_that_fail_are_repaired() {
-    for stages in [
-        ["parse", "scan", "import"].as_slice(),
-        &["prose", "crash", "test"],
-    ] {
+    for stages in [["parse", "scan", "import"].as_slice(), &["prose", "crash", "test"]] {
         let server = model(stages, Some(good())).await;
         let (installation, mut client) = client(&server).await;
         let made = create(&mut client).await;
@@ -131,7 +132,8 @@ async fn bodies_that_fail_are_repaired() {
         assert!(read("tools/add.py").contains("args['a'] + args['b']"));
         assert_eq!(staged(&installation), 0);
         // What was repaired runs.
-        let started = client.call("start_mcp_server", json!({"server_name": made["server_name"]})).await;
+        let started =
+            client.call("start_mcp_server", json!({"server_name": made["server_name"]})).await;
         assert_eq!(started["tools"].as_array().map(Vec::len), Some(1), "{started:#}");
         let (code, _) = client.close().await;
         assert_eq!(code, Some(0));

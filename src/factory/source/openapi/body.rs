@@ -72,7 +72,8 @@ pub(super) fn read<'a>(
                     form_properties(bundle, schema, FORM_DEPTH, &mut properties, &mut files);
                 }
                 // In 3.0 styles count for urlencoded forms alone.
-                let styled = form == MediaForm::Urlencoded || schemas.edition() == Edition::ThreeOne;
+                let styled =
+                    form == MediaForm::Urlencoded || schemas.edition() == Edition::ThreeOne;
                 encoding(inner, &mut properties);
                 if !styled {
                     for form in properties.values_mut() {

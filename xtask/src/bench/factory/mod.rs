@@ -223,12 +223,7 @@ fn largest(sides: &Sides) -> String {
 }
 
 /// The largest description, over and over.
-fn github(
-    maker: &Maker,
-    corpus: &Path,
-    sides: &Sides,
-    effort: Effort,
-) -> anyhow::Result<Section> {
+fn github(maker: &Maker, corpus: &Path, sides: &Sides, effort: Effort) -> anyhow::Result<Section> {
     let path = corpus.join("@octokit/openapi").join(GITHUB);
     let mut ours = Vec::new();
     let mut memory: f64 = 0.0;

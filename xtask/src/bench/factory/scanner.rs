@@ -93,7 +93,8 @@ fn labelled(folder: &Path) -> anyhow::Result<Vec<Program>> {
         });
     }
     // Rules for other files have no counterpart.
-    programs.retain(|program| Path::new(&program.file).extension().is_some_and(|kind| kind == "py"));
+    programs
+        .retain(|program| Path::new(&program.file).extension().is_some_and(|kind| kind == "py"));
     Ok(programs)
 }
 
