@@ -109,6 +109,9 @@ impl Finished {
     }
 }
 
+/// Hears of messages.
+pub(crate) type Listener = Box<dyn FnMut(&Value) + Send>;
+
 /// One process on stdio.
 pub(crate) struct StdioClient {
     child: Child,
@@ -128,7 +131,7 @@ pub(crate) struct StdioClient {
     /// Questions to the user that arrived.
     pub(crate) elicited: Vec<Value>,
     /// Hears of every notification.
-    pub(crate) on_notification: Option<Box<dyn FnMut(&Value) + Send>>,
+    pub(crate) on_notification: Option<Listener>,
 }
 
 impl StdioClient {
