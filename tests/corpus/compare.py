@@ -5,7 +5,7 @@ by the same judge.
 
 SIDE: `ours` (packages in `folder`, with the `seconds` that making them took), `fastmcp` or
 `generator` (`--node`, `--place`: a folder with node_modules). What a side cannot read, list or call
-counts as wrong; credentials and addresses of servers are not judged.
+counts as wrong; addresses of servers are not judged, and credentials of ours alone.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class Ours:
         self.tools = {}
 
     async def open(self, base: str) -> int:
-        environment, _ = self.package.credentials()
+        from ours import make_certificate
+
+        make_certificate(OPTIONS.python, OPTIONS.place)
+        environment, self.given = self.package.credentials(OPTIONS.place)
         self.running = self.warm.start(self.folder, {**environment, "API_BASE_URL": base})
         self.running.client.hello()
         return self.running.client.tools()[1]
@@ -206,7 +209,8 @@ async def one(entry: dict[str, Any], mock: Mock) -> dict[str, Any]:
         try:
             if len(received) != 1:
                 raise Wrong(f"{len(received)} requests arrived; {text[:200]}")
-            judge(document, operation, plan, received[0], None, f"/{place}")
+            # Ours was given credentials; the others are not asked for any.
+            judge(document, operation, plan, received[0], getattr(side, "given", None), f"/{place}")
             result["right"] += 1
         except Wrong as wrong:
             result["wrong"].append(f"{operation.key}: {str(wrong)[:400]}")

@@ -17,6 +17,25 @@ from values import File
 
 HERE = Path(__file__).resolve().parent
 PATH = "/usr/local/bin:/usr/bin:/bin"
+# A certificate of a client, with the library that the servers bring along.
+CERTIFICATE = """
+import datetime, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
+start = datetime.datetime(2026, 1, 1)
+made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+made = made.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=36500)).sign(key, hashes.SHA256())
+plain = serialization.NoEncryption()
+open(sys.argv[1] + "/key.pem", "wb").write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+open(sys.argv[1] + "/certificate.pem", "wb").write(made.public_bytes(serialization.Encoding.PEM))
+"""
+
+
+def make_certificate(python: str, folder: str) -> None:
+    subprocess.run([python, "-c", CERTIFICATE, folder], check=True)
 
 
 class Warm:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,26 +24,11 @@ from check import Checker  # noqa: E402
 from client import Closed  # noqa: E402
 from judge import Plan, Planner, Wrong, judge  # noqa: E402
 from mock import Mock  # noqa: E402
-from ours import Package, Warm  # noqa: E402
+from ours import Package, Warm, make_certificate  # noqa: E402
 from standard import Document, Operation, load  # noqa: E402
 from values import Impossible  # noqa: E402
 
 LIST_BYTES = 100_000
-# A certificate of a client, with the library that the servers bring along.
-CERTIFICATE = """
-import datetime, sys
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
-start = datetime.datetime(2026, 1, 1)
-made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-made = made.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=36500)).sign(key, hashes.SHA256())
-plain = serialization.NoEncryption()
-open(sys.argv[1] + "/key.pem", "wb").write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-open(sys.argv[1] + "/certificate.pem", "wb").write(made.public_bytes(serialization.Encoding.PEM))
-"""
 # Both sides of a worker: the API, and what starts the servers.
 MOCK: Mock
 WARM: Warm
@@ -161,7 +145,7 @@ def main() -> None:
     # The large ones first, so that no worker is left with one at the end.
     entries.sort(key=lambda entry: -Path(entry["spec"]).stat().st_size)
     with tempfile.TemporaryDirectory() as folder, multiprocessing.Pool(options.jobs, ready, (options.python, options.cold, folder)) as pool:
-        subprocess.run([options.python, "-c", CERTIFICATE, folder], check=True)
+        make_certificate(options.python, folder)
         results = pool.map(guarded, [(entry, options.sample) for entry in entries], chunksize=1)
     results.sort(key=lambda result: result["name"])
     Path(options.result).write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
