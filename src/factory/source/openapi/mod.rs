@@ -6,6 +6,7 @@
 mod body;
 pub mod bundle;
 pub mod document;
+mod keywords;
 mod operation;
 mod parameters;
 mod schema;

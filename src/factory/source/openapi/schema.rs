@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, Place};
 use super::document::Edition;
+use super::keywords::{COPIED, LISTS, MAPS, SCHEMA, TYPES};
 use crate::factory::names::prose;
 
 /// Longest description of a schema.
@@ -16,51 +17,6 @@ const DESCRIPTION: usize = 400;
 
 /// Depth at which nested `allOf` is left as it is.
 const MERGE_DEPTH: usize = 24;
-
-/// Types of JSON Schema.
-const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
-
-/// Keywords whose value is a schema.
-const SCHEMA: [&str; 9] = [
-    "items",
-    "additionalProperties",
-    "not",
-    "if",
-    "then",
-    "else",
-    "contains",
-    "propertyNames",
-    "unevaluatedProperties",
-];
-
-/// Keywords whose value is a list of schemas.
-const LISTS: [&str; 3] = ["oneOf", "anyOf", "prefixItems"];
-
-/// Keywords whose value is a map of schemas.
-const MAPS: [&str; 2] = ["patternProperties", "dependentSchemas"];
-
-/// Keywords that are copied.
-const COPIED: [&str; 19] = [
-    "title",
-    "enum",
-    "const",
-    "default",
-    "format",
-    "multipleOf",
-    "maximum",
-    "minimum",
-    "maxLength",
-    "minLength",
-    "pattern",
-    "maxItems",
-    "minItems",
-    "uniqueItems",
-    "maxProperties",
-    "minProperties",
-    "contentEncoding",
-    "contentMediaType",
-    "dependentRequired",
-];
 
 type Key = (usize, String);
 
