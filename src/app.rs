@@ -1,7 +1,9 @@
 //! Everything wired together: the only module that names adapters.
 
 mod code_sandbox;
+pub mod fenced_launch;
 mod made_servers;
+mod texts;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 
-use self::made_servers::{CatalogWithMade, MadeServers, PlainProcesses};
+use self::made_servers::{CatalogWithMade, MadeServers};
 use crate::agent::chat::{Chat, ChatParts};
 use crate::agent::engine::{Engine, EngineParts};
 use crate::agent::runs::Runs;
@@ -23,13 +25,16 @@ use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
+use crate::egress::EgressLimits;
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
-use crate::factory::host::environment::Environments;
+pub use crate::factory::host::environment::CommonEnvironment;
+use crate::factory::host::environment::{self, Environments};
+use crate::factory::host::launcher::{Launcher, LauncherParts};
 use crate::factory::inspect::{self, Inspected};
 use crate::factory::scan::{Report, Rules};
 use crate::factory::{self, Factory, FactoryParts};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, SystemResolver};
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
@@ -133,6 +138,11 @@ pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), A
     Ok((sandbox, code_sandbox::least(&config.python)?))
 }
 
+/// The Python that most made servers run with, for the doctor to show.
+pub fn environment_of_made_servers(config: &Config) -> CommonEnvironment {
+    environment::common(&config.factory, &config.storage.data_dir.join("environments"))
+}
+
 /// What the scan of packages looks for, as configured.
 ///
 /// # Errors
@@ -224,10 +234,22 @@ impl App {
             limits: config.limits.clone(),
         });
         let prompts = Arc::new(Prompts::load(config.llm.prompts_dir.as_deref())?);
+        let launcher = Launcher::new(LauncherParts {
+            sandbox: Arc::clone(&sandbox),
+            config: config.factory.clone(),
+            resolver: Arc::new(SystemResolver),
+            limits: EgressLimits::default(),
+        })
+        .map_err(|reason| ToolError::invalid("invalid_arguments", reason))?;
+        let launcher = Arc::new(launcher);
         let servers = Servers::new(ServersParts {
             specs: config.catalog.servers.servers.clone(),
             expose_at_most: config.catalog.expose_at_most,
             idle: Duration::try_from_secs_f64(config.catalog.idle_s).unwrap_or_default(),
+            texts: Some(Arc::new(texts::ModelTexts {
+                models: Arc::clone(&models),
+                catalog: Arc::clone(&catalog),
+            })),
             ..ServersParts::default()
         });
         let environments = Arc::new(Environments::new(
@@ -237,7 +259,7 @@ impl App {
         let made_servers = MadeServers::new(
             servers.clone(),
             Arc::clone(&environments),
-            Arc::new(PlainProcesses),
+            Arc::clone(&launcher),
             config.factory.running_servers,
         );
         let factory = Arc::new(Factory::new(FactoryParts {
@@ -246,6 +268,7 @@ impl App {
             fetcher: fetcher.limited(factory::load::limits()),
             config: config.factory.clone(),
             data_dir: config.storage.data_dir.clone(),
+            launcher,
             host: Arc::new(made_servers),
             environments,
             rules: scan_rules(&config)?,
@@ -295,6 +318,7 @@ impl App {
             caller: caller.clone(),
             prompts: Arc::clone(&prompts),
             runs: Runs::new(config.storage.data_dir.join("runs")),
+            blobs: blobs.clone(),
         }));
         let agent = Agent::new(Arc::clone(&engine), Arc::clone(&runner));
         tools.extend(agent::tools::tools(&Arc::new(AskAi::new(Arc::clone(&prompts)))));

@@ -11,6 +11,7 @@ pub mod config;
 pub mod content_urls;
 pub mod doctor;
 pub mod documents;
+pub mod egress;
 pub mod elixir;
 pub mod error;
 pub mod factory;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::engine::{CallStatus, Decision, ResultLink, StopReason, Totals};
+use crate::llm::StoredFile;
 
 /// An event with its place in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,31 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+/// A picture or document of a result, as an event names it; its bytes lie in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownPicture {
+    /// SHA-256 of its bytes.
+    pub sha: String,
+    /// Media type by its bytes.
+    pub media_type: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Name for people.
+    pub name: String,
+}
+
+impl ShownPicture {
+    /// As events name this file.
+    pub fn of(file: &StoredFile) -> Self {
+        Self {
+            sha: file.sha.clone(),
+            media_type: file.media_type.clone(),
+            bytes: file.bytes,
+            name: file.name.clone(),
+        }
+    }
 }
 
 /// What happened.
@@ -134,6 +160,9 @@ pub enum EventKind {
         head: String,
         /// What can be opened.
         links: Vec<ResultLink>,
+        /// Pictures and documents of the result.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pictures: Vec<ShownPicture>,
     },
     /// A person has to agree to a call.
     ApprovalWanted {
@@ -158,6 +187,9 @@ pub enum EventKind {
         position: u32,
         /// What was decided.
         decision: Decision,
+        /// Hash of what was asked about.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        arguments_sha: String,
     },
     /// What was used so far.
     Usage(Totals),
@@ -208,11 +240,11 @@ impl EventKind {
             Self::TurnFinished { number, .. } => Some(format!("turn {number}")),
             Self::CallStarted { turn, position, .. } => Some(format!("call {turn}.{position}")),
             Self::CallFinished { turn, position, .. } => Some(format!("result {turn}.{position}")),
-            Self::ApprovalWanted { turn, position, .. } => {
-                Some(format!("approval {turn}.{position}"))
+            Self::ApprovalWanted { turn, position, arguments_sha, .. } => {
+                Some(format!("approval {turn}.{position} {arguments_sha}"))
             }
-            Self::ApprovalGiven { turn, position, .. } => {
-                Some(format!("decision {turn}.{position}"))
+            Self::ApprovalGiven { turn, position, arguments_sha, .. } => {
+                Some(format!("decision {turn}.{position} {arguments_sha}"))
             }
             Self::Done { .. } => Some("done".to_owned()),
             Self::Resumed { .. }

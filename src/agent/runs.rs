@@ -4,7 +4,7 @@
 //! runs/<run>/events.jsonl         one event per line, written as it happens
 //! runs/<run>/owner.json           whose run it is, and its job
 //! runs/<run>/messages.json        the conversation after the last whole turn
-//! runs/<run>/decision-2.1.json    a person's word on a call
+//! runs/<run>/decision-2.1.<hash>  a person's word on a call, by the hash of what was asked
 //! ```
 //!
 //! Everything is readable after the program was killed, and by every process on the data folder.
@@ -89,6 +89,15 @@ pub struct RunOwner {
     pub principal: PrincipalId,
     /// The job.
     pub job: JobId,
+}
+
+/// A call's place in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Answer of the model that it came with, from 1.
+    pub turn: u32,
+    /// Place in that answer, from 1.
+    pub position: u32,
 }
 
 type Live = Arc<Mutex<HashMap<RunId, watch::Sender<u64>>>>;
@@ -250,7 +259,8 @@ impl Runs {
             let dir = self.made_dir(run)?;
             let new = format!("decision-{turn}.{position}.{}.new", uuid::Uuid::new_v4().simple());
             dir.write(&new, serde_json::to_vec(decision)?)?;
-            let linked = dir.hard_link(&new, &dir, decision_file(place));
+            let place = Place { turn, position };
+            let linked = dir.hard_link(&new, &dir, decision_file(place, arguments_sha));
             dir.remove_file(&new)?;
             linked
         };
@@ -269,14 +279,22 @@ impl Runs {
     }
 
     /// A person's word on a call, when there is one.
-    pub(super) fn decision(&self, run: &RunId, place: (u32, u32)) -> Option<Decision> {
-        let text = self.dir(run).ok()?.read(decision_file(place)).ok()?;
+    pub(super) fn decision(
+        &self,
+        run: &RunId,
+        place: Place,
+        arguments_sha: &str,
+    ) -> Option<Decision> {
+        let text = self.dir(run).ok()?.read(decision_file(place, arguments_sha)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 }
 
-fn decision_file((turn, position): (u32, u32)) -> String {
-    format!("decision-{turn}.{position}.json")
+fn decision_file(place: Place, arguments_sha: &str) -> String {
+    let Place { turn, position } = place;
+    // A hash is hex; whatever else comes along leads nowhere.
+    let hash: String = arguments_sha.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    format!("decision-{turn}.{position}.{hash}")
 }
 
 /// There is no such run.
@@ -501,10 +519,13 @@ mod tests {
             reason: String::new(),
         });
         assert_eq!(code(decide("other", Decision::Allow)), "approval_not_found");
-        assert_eq!(runs.decision(&run, (1, 2)), None);
+        let place = Place { turn: 1, position: 2 };
+        assert_eq!(runs.decision(&run, place, "s"), None);
         decide("s", Decision::Allow).unwrap();
         assert_eq!(code(decide("s", Decision::AllowForRun)), "already_decided");
-        assert_eq!(runs.decision(&run, (1, 2)), Some(Decision::Allow));
+        assert_eq!(runs.decision(&run, place, "s"), Some(Decision::Allow));
+        // A second question about the same call is another question.
+        assert_eq!(runs.decision(&run, place, "t"), None);
     }
 
     #[test]

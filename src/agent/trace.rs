@@ -199,7 +199,7 @@ pub fn markdown(events: &[Event]) -> String {
             EventKind::ApprovalWanted { turn, position, .. } => {
                 let _ = write!(text, "\nCall {turn}.{position} waits for approval.\n");
             }
-            EventKind::ApprovalGiven { turn, position, decision } => {
+            EventKind::ApprovalGiven { turn, position, decision, .. } => {
                 let _ = write!(
                     text,
                     "\nDecided about {turn}.{position}: {}\n",

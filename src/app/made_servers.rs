@@ -10,51 +10,34 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::fenced_launch::FencedLaunch;
 use crate::config::mcp_servers::{Connection, ServerSpec, StdioSpec};
 use crate::config::secret::Secret;
 use crate::error::ToolError;
 use crate::factory::Factory;
 use crate::factory::host::environment::Environments;
+use crate::factory::host::launcher::Launcher;
 use crate::factory::host::running::{Condition, Offered, ServerHost, Standing, StartServer};
+use crate::factory::names::hash8;
 use crate::jobs::ToolOutput;
-use crate::mcp_client::{Launch, Launched, LocalLaunch, Process, ServerState, Servers};
+use crate::mcp_client::{Launch, Launched, Process, ServerState, Servers};
 use crate::registry::{ForeignCall, ForeignList, ForeignTool, ForeignTools, UnlistedServer};
 use crate::storage::{PrincipalId, StartedServer};
 
 /// A little more than the longest call that a package's runtime lets run.
 const CALL: Duration = Duration::from_secs(150);
+/// How long a start waits for a place.
+const PLACE: Duration = Duration::from_secs(2);
 /// Letters of a server's name in the catalog.
 const LONGEST_NAME: usize = 40;
 /// Most names that are tried for a server whose own is taken.
 const NAMES: usize = 100;
 
-/// How the programs of made servers are started: the place where a sandbox stands.
-pub(super) trait MadeLaunch: Send + Sync + 'static {
-    /// What starts this server.
-    fn launch_of(&self, server: &StartServer) -> Arc<dyn Launch>;
-
-    /// What stands around them, in words.
-    fn isolation(&self) -> &'static str;
-}
-
-/// Plain processes of this machine.
-pub(super) struct PlainProcesses;
-
-impl MadeLaunch for PlainProcesses {
-    fn launch_of(&self, _server: &StartServer) -> Arc<dyn Launch> {
-        Arc::new(LocalLaunch)
-    }
-
-    fn isolation(&self) -> &'static str {
-        "plain process"
-    }
-}
-
 /// Keeps made servers in the catalog.
 pub(super) struct MadeServers {
     servers: Servers,
     environments: Arc<Environments>,
-    launch: Arc<dyn MadeLaunch>,
+    launcher: Arc<Launcher>,
     most: usize,
     places: Arc<Semaphore>,
     standing: Mutex<BTreeMap<(PrincipalId, String), Placed>>,
@@ -65,6 +48,7 @@ pub(super) struct MadeServers {
 struct Placed {
     noted: StartedServer,
     catalog_name: String,
+    launch: Arc<FencedLaunch>,
 }
 
 impl MadeServers {
@@ -72,13 +56,13 @@ impl MadeServers {
     pub(super) fn new(
         servers: Servers,
         environments: Arc<Environments>,
-        launch: Arc<dyn MadeLaunch>,
+        launcher: Arc<Launcher>,
         most: usize,
     ) -> Self {
         Self {
             servers,
             environments,
-            launch,
+            launcher,
             most,
             places: Arc::new(Semaphore::new(most)),
             standing: Mutex::default(),
@@ -110,10 +94,13 @@ impl ServerHost for MadeServers {
         let owner = server.owner.clone();
         self.remove(&owner, &server.noted.name).await;
         let catalog_name = self.free_name(&owner, &server.noted.name)?;
+        let name = format!("{}/{}", hash8(owner.as_str()), server.noted.name);
+        let fenced = FencedLaunch::new(Arc::clone(&self.launcher), name, server.reach.clone());
+        let fenced = Arc::new(fenced);
         let launch = Arc::new(MadeProgram {
             folder: server.folder.clone(),
             environments: Arc::clone(&self.environments),
-            launch: self.launch.launch_of(&server),
+            launch: Arc::clone(&fenced),
             most: self.most,
             places: Arc::clone(&self.places),
         });
@@ -122,7 +109,7 @@ impl ServerHost for MadeServers {
             .map_err(|error| error.message)?;
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (owner, server.noted.name.clone());
-        standing.insert(key, Placed { noted: server.noted, catalog_name });
+        standing.insert(key, Placed { noted: server.noted, catalog_name, launch: fenced });
         Ok(())
     }
 
@@ -133,7 +120,7 @@ impl ServerHost for MadeServers {
         Ok(Offered {
             catalog_name: placed.catalog_name,
             tools: tools.iter().map(|tool| (tool.name.clone(), tool.description.clone())).collect(),
-            isolation: self.launch.isolation().to_owned(),
+            isolation: placed.launch.isolation().unwrap_or_default(),
         })
     }
 
@@ -212,7 +199,7 @@ fn text(path: &Path) -> String {
 struct MadeProgram {
     folder: std::path::PathBuf,
     environments: Arc<Environments>,
-    launch: Arc<dyn Launch>,
+    launch: Arc<FencedLaunch>,
     most: usize,
     places: Arc<Semaphore>,
 }
@@ -220,12 +207,14 @@ struct MadeProgram {
 impl Launch for MadeProgram {
     fn launch<'a>(&'a self, spec: &'a StdioSpec) -> BoxFuture<'a, Result<Launched, String>> {
         Box::pin(async move {
-            let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-                format!(
+            // A process that has just ended may be about to leave its place.
+            let place = Arc::clone(&self.places).acquire_owned();
+            let Ok(Ok(place)) = tokio::time::timeout(PLACE, place).await else {
+                return Err(format!(
                     "{} made servers run already, which is the most (`factory.running_servers`); stop one first",
                     self.most
-                )
-            })?;
+                ));
+            };
             let python = self
                 .environments
                 .interpreter_of(&self.folder)

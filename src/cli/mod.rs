@@ -11,6 +11,7 @@ mod factory_check;
 mod output;
 mod runtime;
 mod serve;
+mod terminal_person;
 mod tools;
 mod workflow;
 

@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -94,7 +93,7 @@ pub(super) async fn call(
 }
 
 /// The circumstances of a command's own call.
-pub(super) fn context(app: &Arc<App>, shutdown: CancellationToken) -> CallContext {
+pub(super) fn context(app: &App, shutdown: CancellationToken) -> CallContext {
     let mut context = CallContext::new(LOCAL_PRINCIPAL.into(), Origin::Command);
     context.rights.read_only = app.config.server.read_only;
     context.cancel = shutdown;

@@ -7,13 +7,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::terminal_person::TerminalPerson;
 use super::{CommandError, output, tools};
 use crate::agent::runs::RunId;
 use crate::agent::trace;
 use crate::agent::workflows::Workflows;
 use crate::app::{App, LinkLife};
 use crate::config::Config;
-use crate::jobs::ProgressSink;
+use crate::jobs::{ModelAtHand, ProgressSink};
 use crate::server::ports::{ListenerKind, kept_address};
 
 /// Run workflows, and look at them
@@ -50,6 +51,9 @@ pub(super) struct RunArguments {
     /// Print the whole result as JSON instead of the answer
     #[arg(long)]
     json: bool,
+    /// Show the model, the prompt, the tools and the budget, and call nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Arguments of `list`.
@@ -102,6 +106,11 @@ async fn carry_out(
         parameters.insert(name.trim().to_owned(), Value::from(value));
     }
     let app = App::open(config, LinkLife::WhileRunning).await?;
+    if arguments.dry_run {
+        let looked_at = look_at(&app, &arguments, &parameters, shutdown).await;
+        app.shut_down().await;
+        return looked_at;
+    }
     if app.config.server.content_listen.is_none() {
         app.urls.set_content_address(kept_address(&*app.catalog, ListenerKind::Content).await?);
     }
@@ -109,6 +118,7 @@ async fn carry_out(
     app.runner.start_background();
     let mut context = tools::context(&app, shutdown);
     context.models.host_completion = false;
+    context.person = TerminalPerson::here();
     let last = Mutex::new(String::new());
     context.progress = ProgressSink::new(move |progress| {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +143,42 @@ async fn carry_out(
         output::note(&format!("every step: atelier workflow show {}", text("run")));
     }
     Ok(if outcome.is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Shows what a run would begin with.
+async fn look_at(
+    app: &App,
+    arguments: &RunArguments,
+    parameters: &Map<String, Value>,
+    shutdown: CancellationToken,
+) -> Result<ExitCode, CommandError> {
+    let workflows = Workflows::new(app.config.agent.workflows.clone());
+    let request =
+        workflows.request(&arguments.name, &arguments.query, parameters).map_err(failed)?;
+    let mut context = tools::context(app, shutdown);
+    context.models.host_completion = false;
+    let choice = app.models.choose(request.model.as_deref(), &context.models).await;
+    let (model, problem) = match &choice {
+        Ok(choice) => (ModelAtHand::of(choice), None),
+        Err(error) => (ModelAtHand::nobody(), Some(error.message.clone())),
+    };
+    let preview = app.agent.engine().preview(&context, model, request).await.map_err(failed)?;
+    if arguments.json {
+        let mut shown = preview.json();
+        if let (Some(problem), Some(object)) = (&problem, shown.as_object_mut()) {
+            object.insert("problem".into(), json!(problem));
+        }
+        output::json(&shown)?;
+    } else {
+        output::result(&preview.text())?;
+    }
+    Ok(match problem {
+        Some(problem) => {
+            output::note(&format!("the run would end at its first question: {problem}"));
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    })
 }
 
 fn list(arguments: &ListArguments, config: &Config) -> Result<ExitCode, CommandError> {

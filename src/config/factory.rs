@@ -21,10 +21,9 @@ pub struct FactoryConfig {
     /// Whether made servers may run as plain processes of this machine, with what they were given
     /// and no other variable, but without a sandbox around them.
     pub unsandboxed: bool,
-    /// Whether servers of APIs and databases, which are our own runtime over data, may run as plain
-    /// processes. No setting: the demo says so, for the person at this machine.
-    #[serde(skip)]
-    pub unsandboxed_runtime: bool,
+    /// Hosts that made servers may reach, where they declare them, although they are not on the public
+    /// internet: `host` or `host:port`; without a port, on every one that is declared.
+    pub private_hosts: Vec<String>,
     /// Values of variables that made servers declare: keys, tokens, addresses. A server gets those
     /// that it declares, and no others.
     #[serde(serialize_with = "masked")]
@@ -87,7 +86,7 @@ impl Default for FactoryConfig {
             python: "python3".to_owned(),
             environment: None,
             unsandboxed: false,
-            unsandboxed_runtime: false,
+            private_hosts: Vec::new(),
             variables: BTreeMap::new(),
             tavily_api_key: None,
             tavily_base_url: None,

@@ -121,14 +121,14 @@ pub async fn examine(resolved: &Resolved) -> Report {
         python::checks(),
         code_sandbox(config),
         elixir::check(),
-        factory::check(config)
+        factory::checks(config)
     );
     checks.push(model);
     checks.push(chrome);
     checks.extend(python);
     checks.extend(sandbox);
     checks.push(elixir);
-    checks.push(factory);
+    checks.extend(factory);
     checks.push(servers::check(&config.catalog.servers));
     Report::from(checks)
 }

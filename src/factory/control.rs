@@ -12,8 +12,9 @@ use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::error::{FactoryError, Refusal};
+use super::host::reach::{self, Given};
 use super::host::running::{Offered, Standing, StartServer};
-use super::ir::{Package, SourceKind};
+use super::ir::{Dialect, Package};
 use super::load::{Fetched, Loader};
 use super::names::prose;
 use super::service::Factory;
@@ -140,9 +141,6 @@ impl Factory {
     /// Makes the catalog hold the servers of a principal that were started, and no others. What
     /// cannot be done is logged and tried again after a change.
     pub async fn restore(&self, principal: &PrincipalId) {
-        if !self.may_run(SourceKind::Openapi) {
-            return;
-        }
         let Some(rows) = self.started(principal).await else { return };
         let standing = self.parts.host.standing(principal);
         let is_so = rows.len() == standing.len()
@@ -222,18 +220,15 @@ impl Factory {
                 "make the server again",
             )
         })?;
-        if !self.may_run(package.source) {
-            return Err(FactoryError::new(
-                Refusal::NotAllowed,
-                format!(
-                    "`{}` is not started: this installation runs made servers only where the operator allows plain processes",
-                    made.name
-                ),
-                "the operator sets `factory.unsandboxed = true` (ATELIER_FACTORY__UNSANDBOXED); or run the package yourself: its README says how",
-            ));
-        }
         let named = self.named_files(made)?;
-        let variables = self.variables(&package, &named, given)?;
+        let mut variables = self.variables(&package, &named, given)?;
+        let reach = reach::of(&package, &mut variables).map_err(|reason| {
+            FactoryError::new(
+                Refusal::NotStarted,
+                format!("`{}` is not started: {reason}", made.name),
+                "the operator corrects it under `factory.variables`",
+            )
+        })?;
         Ok(StartServer {
             owner: principal.clone(),
             noted: StartedServer {
@@ -242,9 +237,8 @@ impl Factory {
                 environment: serde_json::to_string(given).unwrap_or_default(),
             },
             folder,
-            variables,
-            hosts: package.hosts,
-            files: named.into_values().map(PathBuf::from).collect(),
+            variables: variables.values,
+            reach,
         })
     }
 
@@ -263,12 +257,6 @@ impl Factory {
         let was_noted = self.parts.catalog.note_stopped(principal, &made.name).await?;
         let stood = self.parts.host.remove(principal, &made.name).await;
         Ok((made, was_noted || stood))
-    }
-
-    /// Whether this installation runs servers that were made from this.
-    fn may_run(&self, source: SourceKind) -> bool {
-        let config = &self.parts.config;
-        config.unsandboxed || (config.unsandboxed_runtime && source != SourceKind::Description)
     }
 
     async fn find(
@@ -309,19 +297,34 @@ impl Factory {
         Ok(files)
     }
 
+    /// A database that a call names must lie where calls may read.
+    fn check_file(&self, address: &str) -> Result<(), FactoryError> {
+        let loader = Loader {
+            fetcher: &self.parts.fetcher,
+            allowed_roots: &self.parts.config.allowed_roots,
+            fetched: Fetched::default(),
+        };
+        let file = reach::sqlite_file(address).map_err(|reason| {
+            FactoryError::new(Refusal::NotAccessible, reason, "name a file that is there")
+        })?;
+        loader.allowed(&file).map(drop)
+    }
+
     /// Of all variables those that the package declares; secrets come from the operator alone.
     fn variables(
         &self,
         package: &Package,
         named: &BTreeMap<String, String>,
         given: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, String>, FactoryError> {
+    ) -> Result<Given, FactoryError> {
         let declared = |name: &String| package.environment.iter().any(|entry| &entry.name == name);
-        let mut values: BTreeMap<String, String> = named
-            .iter()
-            .filter(|(name, _)| declared(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
+        let mut all = Given::default();
+        all.values.extend(
+            named
+                .iter()
+                .filter(|(name, _)| declared(name))
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         for variable in &package.environment {
             let configured = self
                 .parts
@@ -330,7 +333,8 @@ impl Factory {
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(&variable.name));
             if let Some((_, value)) = configured {
-                values.insert(variable.name.clone(), value.clone());
+                all.values.insert(variable.name.clone(), value.clone());
+                all.by_operator.insert(variable.name.clone());
             }
         }
         for (name, value) in given {
@@ -351,16 +355,23 @@ impl Factory {
                     ),
                 ));
             }
-            values.insert(name.clone(), value.clone());
+            if let Some(database) = &package.database
+                && database.dialect == Dialect::Sqlite
+                && &database.variable == name
+            {
+                self.check_file(value)?;
+            }
+            all.values.insert(name.clone(), value.clone());
+            all.by_operator.remove(name);
         }
-        Ok(values)
+        Ok(all)
     }
 }
 
 fn not_started(made: &MadeServer, reason: &str) -> FactoryError {
     FactoryError::new(
         Refusal::NotStarted,
-        format!("`{}` did not start: {}", made.name, prose(reason, 600)),
+        format!("`{}` did not start: {}", made.name, prose(reason, 2000)),
         "look at its variables with list_mcp_servers, then try again",
     )
 }

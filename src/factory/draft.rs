@@ -174,17 +174,12 @@ impl Factory {
         let python = self.interpreter(&files).await;
         let self_test = match &python {
             Err(reason) => SelfTest::not_run(format!("no Python environment: {reason}")),
-            Ok(_)
-                if package.source == SourceKind::Description && !self.parts.config.unsandboxed =>
-            {
-                SelfTest::not_run(
-                    "the code of its tools was not run: the operator has not allowed it (`factory.unsandboxed`)",
-                )
-            }
             Ok(python) => {
                 let name = format!("self_test@{}", fingerprint(&files));
                 Box::pin(run.step(&name, || async {
-                    Ok::<_, Failure>(selftest::test(&package, &cases, &staged, python).await)
+                    let launcher = &self.parts.launcher;
+                    let tested = selftest::test(&package, &cases, &staged, python, launcher);
+                    Ok::<_, Failure>(tested.await)
                 }))
                 .await?
             }

@@ -1,12 +1,11 @@
 //! Packages of any origin, scanned and tested where they lie.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 
 use super::error::{FactoryError, Refusal};
-use super::ir::{Case, Kind, Package, PackageFile};
+use super::ir::{Case, Package, PackageFile};
 use super::names::prose;
 use super::render;
 use super::scan::{self, CustomRule, Declared, Finding, Report, Rules, Severity, SourceFile};
@@ -109,9 +108,12 @@ fn scan_files(files: &[PackageFile], declared: &Declared, rules: &Rules) -> Repo
 
 /// Whether a file is one of the constant runtime.
 fn is_ours(file: &PackageFile) -> bool {
-    render::constant_files().any(|(path, text)| {
+    let is_constant = render::constant_files().any(|(path, text)| {
         text == file.text && (file.path == path || file.path.ends_with(&format!("/{path}")))
-    })
+    });
+    is_constant
+        || (file.path == "requirements.txt"
+            && render::requirements_of_runtime().contains(&file.text))
 }
 
 /// The texts of a file or of a folder, with paths below it.
@@ -235,16 +237,11 @@ impl Factory {
         package: &Package,
         cases: &[Case],
     ) -> Result<SelfTest, FactoryError> {
-        let own = own_programs(folder, package).await?;
-        if !own.is_empty() && !self.parts.config.unsandboxed {
-            let own: Vec<&str> = own.iter().map(String::as_str).take(5).collect();
-            return Ok(failed(format!(
-                "it was not run: it has code of its own ({}), which runs only where the operator allows it (`factory.unsandboxed`)",
-                own.join(", ")
-            )));
-        }
         Ok(match self.parts.environments.interpreter_of(folder).await {
-            Ok(python) => Box::pin(selftest::test(package, cases, folder, &python)).await,
+            Ok(python) => {
+                let launcher = &self.parts.launcher;
+                Box::pin(selftest::test(package, cases, folder, &python, launcher)).await
+            }
             Err(reason) => failed(format!("no Python environment: {reason}")),
         })
     }
@@ -263,20 +260,4 @@ fn failed(why: String) -> SelfTest {
 
 fn place_of(finding: &Finding) -> String {
     format!("{}:{}: {}", finding.path, finding.line, finding.message)
-}
-
-/// The programs of a package that are not our runtime.
-async fn own_programs(folder: &Path, package: &Package) -> Result<BTreeSet<String>, FactoryError> {
-    let mut own: BTreeSet<String> = read(folder)
-        .await?
-        .into_iter()
-        .filter(|file| is_program(Path::new(&file.path)) && !is_ours(file))
-        .map(|file| file.path)
-        .collect();
-    for tool in &package.tools {
-        if let Kind::Function(function) = &tool.kind {
-            own.insert(format!("tools/{}.py", function.module));
-        }
-    }
-    Ok(own)
 }

@@ -19,7 +19,8 @@ const COPIES: usize = 1000;
 pub(super) async fn stage(folder: &Path, files: &[PackageFile]) -> Result<(), FactoryError> {
     let work = async {
         remove(folder).await?;
-        write_all(folder, files).await
+        write_all(folder, files).await?;
+        open_to_all(folder).await
     };
     work.await.map_err(|error| refused(folder, &error))
 }
@@ -81,6 +82,38 @@ async fn write_all(folder: &Path, files: &[PackageFile]) -> io::Result<()> {
         }
         tokio::fs::write(&path, &file.text).await?;
     }
+    Ok(())
+}
+
+/// Lets every user read what lies below a folder that they cannot enter from above: programs of
+/// packages run as a user of their own when this program is root.
+#[cfg(unix)]
+pub(super) async fn open_to_all(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        tokio::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).await?;
+        let mut entries = tokio::fs::read_dir(&folder).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let facts = entry.metadata().await?;
+            if facts.is_dir() {
+                folders.push(entry.path());
+            } else if facts.is_file() {
+                let mode = facts.permissions().mode();
+                // Readable as a whole, and to be executed by whoever may read.
+                let wanted = mode | 0o444 | ((mode & 0o100) >> 3) | ((mode & 0o100) >> 6);
+                if mode != wanted {
+                    let rights = std::fs::Permissions::from_mode(wanted);
+                    tokio::fs::set_permissions(entry.path(), rights).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(super) async fn open_to_all(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
 use super::from_database;
 use super::host::environment::Environments;
+use super::host::launcher::Launcher;
 use super::host::running::ServerHost;
 use super::ir::{Features, Mode, PackageFile, Scheme, Skipped, Sourced};
 use super::load::{Fetched, Loader};
@@ -47,6 +48,8 @@ pub struct FactoryParts {
     pub config: FactoryConfig,
     /// The data folder.
     pub data_dir: PathBuf,
+    /// Starts programs of packages.
+    pub launcher: Arc<Launcher>,
     /// Keeps servers running.
     pub host: Arc<dyn ServerHost>,
     /// Finds the Python of packages.

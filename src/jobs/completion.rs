@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::llm::resolve::Choice;
 use crate::llm::{Message, Part, Request, Route};
 
 /// A question to a model as a step of a job.
@@ -35,6 +36,28 @@ pub struct ModelAtHand {
     pub context_tokens: Option<u64>,
     /// Whether it sees pictures.
     pub sees_pictures: bool,
+}
+
+impl ModelAtHand {
+    /// Who was chosen.
+    pub fn of(choice: &Choice) -> Self {
+        let unknown = |route| Self { id: None, route, context_tokens: None, sees_pictures: false };
+        match choice {
+            Choice::Model { model, .. } => Self {
+                id: (model.route() != Route::Sampling).then(|| model.model_id().to_owned()),
+                route: model.route(),
+                context_tokens: model.context_tokens(),
+                sees_pictures: model.reads("image/png"),
+            },
+            Choice::Sampling => unknown(Route::Sampling),
+            Choice::Host => unknown(Route::Host),
+        }
+    }
+
+    /// Nobody but the host, if there is one.
+    pub fn nobody() -> Self {
+        Self::of(&Choice::Host)
+    }
 }
 
 /// A text that the host, or the client's sampling, is asked to write. Stored with the parked job.

@@ -178,26 +178,7 @@ impl Run {
             .choose(model, &self.inner.context.models)
             .await
             .map_err(tool_error)?;
-        Ok(match choice {
-            Choice::Model { model, .. } => ModelAtHand {
-                id: (model.route() != Route::Sampling).then(|| model.model_id().to_owned()),
-                route: model.route(),
-                context_tokens: model.context_tokens(),
-                sees_pictures: model.reads("image/png"),
-            },
-            Choice::Sampling => ModelAtHand {
-                id: None,
-                route: Route::Sampling,
-                context_tokens: None,
-                sees_pictures: false,
-            },
-            Choice::Host => ModelAtHand {
-                id: None,
-                route: Route::Host,
-                context_tokens: None,
-                sees_pictures: false,
-            },
-        })
+        Ok(ModelAtHand::of(&choice))
     }
 
     /// As [`Self::complete`], and tells how the answer grows.

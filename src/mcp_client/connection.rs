@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest,
     InputRequiredResult, ListToolsRequest, PaginatedRequestParams, ProtocolVersion, RequestId,
-    RequestMetaObject, ServerResult, Tool,
+    ServerResult, Tool,
 };
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, Peer, PeerRequestOptions, RoleClient,
@@ -18,12 +18,13 @@ use rmcp::transport::Transport;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
+use super::asking::Offer;
 use super::error::ClientError;
 use super::handler::{Handler, Shared};
 use super::lines::{MAX_MESSAGE_BYTES, TOO_LARGE, UNREADABLE};
 use super::stdio::Child;
-use super::{ListedTool, ToolAnswer, ToolClient, ToolListing};
-use crate::config::mcp_servers::{Protocol, Root};
+use super::{Asker, ListedTool, ToolAnswer, ToolClient, ToolListing};
+use crate::config::mcp_servers::Protocol;
 use crate::jobs::ProgressSink;
 use crate::registry::Hints;
 
@@ -37,6 +38,15 @@ const MOST_QUESTIONS: usize = 10;
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long messages under way may take when a connection is closed.
 const CLOSE: Duration = Duration::from_secs(3);
+
+/// How a connection is opened.
+pub(super) struct Opening {
+    /// The server's name here.
+    pub(super) name: String,
+    pub(super) protocol: Protocol,
+    /// What the server is given when it asks.
+    pub(super) offer: Offer,
+}
 
 /// A connection.
 pub(super) struct Connection {
@@ -56,14 +66,14 @@ impl Connection {
     /// Why no server answers there.
     pub(super) async fn open<T>(
         transport: T,
-        protocol: Protocol,
-        roots: Vec<Root>,
+        opening: Opening,
         child: Option<Child>,
     ) -> Result<Self, ClientError>
     where
         T: Transport<RoleClient> + 'static,
     {
         let preferred_versions = vec![ProtocolVersion::LATEST];
+        let Opening { name, protocol, offer } = opening;
         let mode = match protocol {
             Protocol::Modern => ClientLifecycleMode::Discover { preferred_versions },
             Protocol::Legacy => ClientLifecycleMode::Initialize,
@@ -72,7 +82,7 @@ impl Connection {
                 legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
             },
         };
-        let shared = Shared::new(roots);
+        let shared = Shared::new(name, offer);
         let handler = Handler { shared: Arc::clone(&shared) };
         let opened = rmcp::service::serve_client_with_lifecycle(handler, transport, mode).await;
         let service = match opened {
@@ -101,15 +111,16 @@ impl Connection {
     async fn request(
         &self,
         request: ClientRequest,
-        meta: Option<RequestMetaObject>,
+        progress: &ProgressSink,
     ) -> Result<ServerResult, ClientError> {
-        let mut options = PeerRequestOptions::no_options();
-        options.meta = meta;
+        let options = PeerRequestOptions::no_options();
         let sent = self.peer.send_cancellable_request(request, options).await;
         let handle = match sent {
             Ok(handle) => handle,
             Err(error) => return Err(self.failed(error).await),
         };
+        // Every request carries a token that the library made up; another one would be replaced.
+        let _listener = self.shared.listen(&handle.progress_token, progress);
         let mut abandoned = Abandoned { peer: self.peer.clone(), id: Some(handle.id.clone()) };
         let answer = handle.await_response().await;
         abandoned.id = None;
@@ -153,7 +164,8 @@ impl ToolClient for Connection {
         for _ in 0..MOST_PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor.clone());
             let request = ListToolsRequest::with_param(params);
-            let answer = self.request(ClientRequest::ListToolsRequest(request), None).await;
+            let answer =
+                self.request(ClientRequest::ListToolsRequest(request), &ProgressSink::none()).await;
             let next = match answer {
                 Ok(ServerResult::ListToolsResult(page)) => {
                     listing.tools.extend(page.tools.into_iter().map(listed));
@@ -193,18 +205,13 @@ impl ToolClient for Connection {
         &self,
         tool: &str,
         arguments: Map<String, Value>,
-        progress: &ProgressSink,
+        from: &Asker,
     ) -> Result<ToolAnswer, ClientError> {
-        let listener = self.shared.listen(progress);
+        let _entered = self.shared.people.enter(from.person.as_ref());
         let mut params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         for _ in 0..MOST_QUESTIONS {
-            let meta = listener.as_ref().map(|listener| {
-                let mut meta = RequestMetaObject::default();
-                meta.set_progress_token(listener.token());
-                meta
-            });
             let request = CallToolRequest::new(params.clone());
-            match self.request(ClientRequest::CallToolRequest(request), meta).await? {
+            match self.request(ClientRequest::CallToolRequest(request), &from.progress).await? {
                 ServerResult::CallToolResult(result) => {
                     let content = result
                         .content
@@ -219,7 +226,7 @@ impl ToolClient for Connection {
                 }
                 ServerResult::CustomResult(result) => return odd_answer(&result.0),
                 ServerResult::InputRequiredResult(question) => {
-                    params = self.answered(params, question)?;
+                    params = self.answered(params, question, from).await?;
                 }
                 _ => {
                     return Err(ClientError::Nonsense("it is no result of a tool".to_owned()));
@@ -236,7 +243,7 @@ impl ToolClient for Connection {
         } else {
             ClientRequest::ListToolsRequest(ListToolsRequest::default())
         };
-        match self.request(request, None).await {
+        match self.request(request, &ProgressSink::none()).await {
             // An error is a sign of life as well.
             Ok(_) | Err(ClientError::Refused { .. } | ClientError::Nonsense(_)) => Ok(()),
             Err(error) => Err(error),
@@ -271,19 +278,21 @@ impl ToolClient for Connection {
 
 impl Connection {
     /// The call again, with answers to what the server asks.
-    fn answered(
+    async fn answered(
         &self,
         mut params: CallToolRequestParams,
         question: InputRequiredResult,
+        from: &Asker,
     ) -> Result<CallToolRequestParams, ClientError> {
         let requests = question.input_requests.unwrap_or_default();
         if requests.is_empty() && question.request_state.is_none() {
             return Err(ClientError::Nonsense("it asks back without a question".to_owned()));
         }
         let mut answers = rmcp::model::InputResponses::default();
-        for (key, request) in &requests {
-            let answer = self.shared.answer(request).map_err(ClientError::Nonsense)?;
-            answers.insert(key.clone(), answer);
+        for (key, request) in requests {
+            let answer = self.shared.answer(request, from.person.clone()).await;
+            let answer = answer.map_err(ClientError::Nonsense)?;
+            answers.insert(key, answer);
         }
         params.input_responses = (!answers.is_empty()).then_some(answers);
         params.request_state = question.request_state;

@@ -7,10 +7,10 @@ use http::{HeaderName, HeaderValue};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 
-use super::connection::Connection;
+use super::connection::{Connection, Opening};
 use super::error::ClientError;
 use super::lines::MAX_MESSAGE_BYTES;
-use crate::config::mcp_servers::{Protocol, ServerSpec};
+use crate::config::mcp_servers::ServerSpec;
 use crate::config::secret::Secret;
 
 /// How long it may take until there is a connection.
@@ -24,7 +24,7 @@ pub(super) async fn connect(
     server: &ServerSpec,
     url: &url::Url,
     headers: &BTreeMap<String, Secret>,
-    protocol: Protocol,
+    opening: Opening,
 ) -> Result<Connection, ClientError> {
     let client = client().map_err(|error| ClientError::Unreachable(error.to_string()))?;
     let mut custom = HashMap::new();
@@ -42,7 +42,7 @@ pub(super) async fn connect(
         .max_concurrent_requests(server.max_parallel)
         .max_sse_event_size(MAX_MESSAGE_BYTES);
     let transport = StreamableHttpClientTransport::with_client(client, config);
-    let opening = Connection::open(transport, protocol, server.roots.clone(), None);
+    let opening = Connection::open(transport, opening, None);
     let limit = server.start_timeout;
     match tokio::time::timeout(limit, opening).await {
         Ok(opened) => opened,

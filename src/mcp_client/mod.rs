@@ -8,6 +8,7 @@
 //! Whatever a server does (it hangs, dies, floods, lies) costs the call that met it an error. The
 //! next call finds the server working again, if need be after a restart.
 
+mod asking;
 mod connection;
 mod error;
 mod handler;
@@ -20,15 +21,19 @@ mod server;
 mod servers;
 pub mod stdio;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+pub use asking::{Speaker, TextPart, TextWish, Texts, WrittenText};
 pub use error::ClientError;
 pub use launch::{Launch, Launched, LocalLaunch, Process};
 pub use servers::{ServerState, ServerStatus, Servers, ServersParts};
 
 use crate::config::mcp_servers::{Protocol, ServerSpec};
 use crate::jobs::ProgressSink;
+use crate::registry::CallerPerson;
 
 /// A tool as its server lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +74,15 @@ pub struct ToolListing {
     pub is_cut: bool,
 }
 
+/// Who makes a call: where its progress goes, and whom the server may ask.
+#[derive(Debug, Clone, Default)]
+pub struct Asker {
+    /// Where progress goes.
+    pub progress: ProgressSink,
+    /// The person in front of the client that calls, where there is one.
+    pub person: Option<Arc<dyn CallerPerson>>,
+}
+
 /// A connection to one server. Dropped, it is closed the hard way.
 #[async_trait]
 pub trait ToolClient: Send + Sync + 'static {
@@ -80,7 +94,7 @@ pub trait ToolClient: Send + Sync + 'static {
         &self,
         tool: &str,
         arguments: Map<String, Value>,
-        progress: &ProgressSink,
+        from: &Asker,
     ) -> Result<ToolAnswer, ClientError>;
 
     /// Asks for a sign of life.

@@ -10,9 +10,8 @@ use tokio_util::task::TaskTracker;
 
 use super::error::ClientError;
 use super::names::names;
-use super::{Connector, ToolAnswer, ToolClient, ToolListing};
+use super::{Asker, Connector, ToolAnswer, ToolClient, ToolListing};
 use crate::config::mcp_servers::{Connection, Protocol, ServerSpec};
-use crate::jobs::ProgressSink;
 use crate::registry::{ForeignTool, Validators};
 use crate::storage::PrincipalId;
 
@@ -159,7 +158,7 @@ impl Server {
         self: &Arc<Self>,
         tool: &str,
         arguments: Map<String, Value>,
-        progress: &ProgressSink,
+        from: &Asker,
     ) -> Result<ToolAnswer, ClientError> {
         let limit = self.spec.timeout;
         let place = tokio::time::timeout(limit, self.places.acquire()).await;
@@ -168,7 +167,7 @@ impl Server {
         };
         let _in_flight = InFlight::new(self);
         let active = self.active().await?;
-        let call = active.client.call(tool, arguments, progress);
+        let call = active.client.call(tool, arguments, from);
         let answer = if let Ok(answer) = tokio::time::timeout(limit, call).await {
             answer
         } else {

@@ -10,10 +10,12 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::asking::{Offer, Texts};
+use super::connection::Opening;
 use super::error::ClientError;
 use super::launch::{Launch, LocalLaunch};
 use super::server::Server;
-use super::{Connector, ToolClient, http, result, stdio};
+use super::{Asker, Connector, ToolClient, http, result, stdio};
 use crate::config::mcp_servers::{self, Connection, Protocol, ServerSpec};
 use crate::error::ToolError;
 use crate::jobs::ToolOutput;
@@ -35,6 +37,8 @@ pub struct ServersParts {
     pub idle: Duration,
     /// Starts programs.
     pub launch: Arc<dyn Launch>,
+    /// Writes texts for servers that may ask for them; `None`: for none.
+    pub texts: Option<Arc<dyn Texts>>,
 }
 
 impl Default for ServersParts {
@@ -44,6 +48,7 @@ impl Default for ServersParts {
             expose_at_most: 0,
             idle: Duration::ZERO,
             launch: Arc::new(LocalLaunch),
+            texts: None,
         }
     }
 }
@@ -63,6 +68,7 @@ struct Inner {
     /// Held while the list is put together, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
     launch: Arc<dyn Launch>,
+    texts: Option<Arc<dyn Texts>>,
     expose_at_most: usize,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -114,22 +120,28 @@ pub struct ServerStatus {
 /// Connects over pipes or HTTP, as the spec says.
 struct Reach {
     launch: Arc<dyn Launch>,
+    texts: Option<Arc<dyn Texts>>,
 }
 
 #[async_trait]
 impl Connector for Reach {
     async fn connect(
         &self,
-        _name: &str,
+        name: &str,
         spec: &ServerSpec,
         protocol: Protocol,
     ) -> Result<Box<dyn ToolClient>, ClientError> {
+        let opening = Opening {
+            name: name.to_owned(),
+            protocol,
+            offer: Offer::of(name, spec, self.texts.as_ref()),
+        };
         Ok(match &spec.connection {
             Connection::Stdio(program) => {
-                Box::new(stdio::connect(&*self.launch, spec, program, protocol).await?)
+                Box::new(stdio::connect(&*self.launch, spec, program, opening).await?)
             }
             Connection::Http { url, headers } => {
-                Box::new(http::connect(spec, url, headers, protocol).await?)
+                Box::new(http::connect(spec, url, headers, opening).await?)
             }
         })
     }
@@ -143,6 +155,7 @@ impl Servers {
             known: RwLock::default(),
             publishing: Mutex::default(),
             launch: parts.launch,
+            texts: parts.texts,
             expose_at_most: parts.expose_at_most,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -226,7 +239,7 @@ impl Servers {
                 inner.publish();
             }
         });
-        let connector = Arc::new(Reach { launch });
+        let connector = Arc::new(Reach { launch, texts: self.inner.texts.clone() });
         let tasks = self.inner.tasks.clone();
         let server = Server::new(key.clone(), spec, connector, on_change, tasks);
         let mut servers = self.inner.servers.write().unwrap_or_else(PoisonError::into_inner);
@@ -446,7 +459,8 @@ impl ForeignTools for Servers {
         let server = self
             .server(tool.owner.as_ref(), &tool.server)
             .ok_or_else(|| ClientError::Removed.of_server(&tool.server))?;
-        let answer = server.call(&tool.inner_name, arguments, &call.progress).await;
+        let from = Asker { progress: call.progress, person: call.person };
+        let answer = server.call(&tool.inner_name, arguments, &from).await;
         let answer = answer.map_err(|error| {
             error.of_server(&tool.server).detail("tool", Value::from(tool.inner_name.as_str()))
         })?;

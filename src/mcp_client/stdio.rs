@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::{mpsc, watch};
 
-use super::connection::Connection;
+use super::connection::{Connection, Opening};
 use super::error::ClientError;
 use super::launch::{Launch, Process};
 use super::lines::{Lines, Skipped};
-use crate::config::mcp_servers::{Protocol, ServerSpec, StdioSpec};
+use crate::config::mcp_servers::{ServerSpec, StdioSpec};
 
 /// How long a program has to end by itself when its input is closed, and again when it is asked.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -25,14 +25,14 @@ pub(super) async fn connect(
     launch: &dyn Launch,
     server: &ServerSpec,
     spec: &StdioSpec,
-    protocol: Protocol,
+    opening: Opening,
 ) -> Result<Connection, ClientError> {
     let launched = launch.launch(spec).await.map_err(ClientError::NotStarted)?;
     let said = Arc::new(Said { secrets: secrets(spec), last: Mutex::new(String::new()) });
     let skipped = Arc::new(Skipped::default());
     let lines = Lines::new(launched.input, launched.output, skipped);
     let child = Child::new(launched.process, launched.errors, said);
-    let opening = Connection::open(lines, protocol, server.roots.clone(), Some(child.clone()));
+    let opening = Connection::open(lines, opening, Some(child.clone()));
     let limit = server.start_timeout;
     match tokio::time::timeout(limit, opening).await {
         Ok(Ok(connection)) => Ok(connection),

@@ -491,6 +491,7 @@ fn narrowed(
         depth: context.depth.saturating_add(1),
         // A program waits for the end, and nobody inside it can ask for a job.
         answer_budget: None,
+        person: context.person.and_then(super::context::CallerPerson::inside),
         ..context
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Ledger;
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
-use crate::storage::PrincipalId;
+use crate::storage::{JobId, PrincipalId};
 
 /// Key of the user that calls without a `user_number` are for.
 pub const DEFAULT_USER: &str = "+17145986105";
@@ -54,6 +55,40 @@ pub trait CallerFolders: std::fmt::Debug + Send + Sync {
     async fn folders(&self) -> Option<Vec<PathBuf>>;
 }
 
+/// A question to the person in front of a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PersonQuestion {
+    /// What is asked, for people. What it quotes of models and tools is data.
+    pub message: String,
+    /// JSON Schema of the answer: one object of plain values.
+    pub schema: Value,
+    /// The job that waits for the answer, where one does.
+    pub job: Option<JobId>,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PersonAnswer {
+    /// They answered, with these values.
+    Accepted(Value),
+    /// They declined.
+    Declined,
+    /// They closed it without an answer.
+    Dismissed,
+    /// They could not be asked.
+    Unreachable,
+}
+
+/// The person in front of the client that calls, where the client can ask them.
+#[async_trait]
+pub trait CallerPerson: std::fmt::Debug + Send + Sync {
+    /// Asks, and waits for the answer for as long as it takes.
+    async fn ask(&self, question: &PersonQuestion) -> PersonAnswer;
+
+    /// The same person for calls inside this one; `None` when a question from there cannot travel.
+    fn inside(self: Arc<Self>) -> Option<Arc<dyn CallerPerson>>;
+}
+
 /// The circumstances of one call, made by the transport.
 #[derive(Debug, Clone)]
 pub struct CallContext {
@@ -81,6 +116,8 @@ pub struct CallContext {
     pub depth: u32,
     /// Folders that the caller works in. What reads or writes files of the user stays inside.
     pub folders: Option<Arc<dyn CallerFolders>>,
+    /// Whom to ask.
+    pub person: Option<Arc<dyn CallerPerson>>,
     /// Where results of direct calls wait until they are written down. `None`: each is written down
     /// before it is answered.
     pub ledger: Option<Arc<Ledger>>,
@@ -149,6 +186,7 @@ impl CallContext {
             tokens: None,
             depth: 0,
             folders: None,
+            person: None,
             ledger: None,
         }
     }

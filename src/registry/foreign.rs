@@ -13,6 +13,7 @@ use jsonschema::Validator;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::context::CallerPerson;
 use super::validation;
 use crate::error::ToolError;
 use crate::jobs::{ProgressSink, ToolOutput};
@@ -154,6 +155,8 @@ pub struct ForeignCall {
     pub arguments: Value,
     /// Where progress goes.
     pub progress: ProgressSink,
+    /// Whom its server may ask, where the call comes from somebody.
+    pub person: Option<Arc<dyn CallerPerson>>,
 }
 
 /// The other servers: those that everybody has, and those of one principal beside them.

@@ -16,7 +16,7 @@ use super::references;
 use super::registry::Registry;
 use super::tool::DirectReply;
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::{Failure, Run, StartJob, ToolOutput};
+use crate::jobs::{Failure, ProgressSink, Run, StartJob, ToolOutput};
 use crate::storage::{CallId, keys};
 
 /// How all foreign tools are counted: their names are not ours to label metrics with.
@@ -32,7 +32,30 @@ pub(super) struct Handoffs {
 /// A call that is under way. Dropped, it is called off.
 struct Running {
     task: JoinHandle<Result<ToolOutput, ToolError>>,
+    progress: Relay,
     _gone: DropGuard,
+}
+
+/// Where a call's progress goes: to its caller, and to its job once it has become one.
+#[derive(Clone)]
+struct Relay(Arc<Mutex<ProgressSink>>);
+
+impl Relay {
+    fn to(sink: ProgressSink) -> Self {
+        Self(Arc::new(Mutex::new(sink)))
+    }
+
+    fn turn_to(&self, sink: ProgressSink) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = sink;
+    }
+
+    fn sink(&self) -> ProgressSink {
+        let relay = self.clone();
+        ProgressSink::new(move |progress| {
+            let sink = relay.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            sink.send(progress);
+        })
+    }
 }
 
 impl Handoffs {
@@ -130,10 +153,12 @@ impl Registry {
         }
         tool.check_arguments(&mut arguments)?;
 
+        let progress = Relay::to(context.progress.clone());
         let call = ForeignCall {
             tool: Arc::clone(&tool),
             arguments: arguments.clone(),
-            progress: context.progress.clone(),
+            progress: progress.sink(),
+            person: context.person.clone(),
         };
         let foreign = Arc::clone(&self.foreign);
         let off = CancellationToken::new();
@@ -149,7 +174,7 @@ impl Registry {
                 }),
             }
         });
-        let mut running = Running { task, _gone: off.drop_guard() };
+        let mut running = Running { task, progress, _gone: off.drop_guard() };
         let budget = async {
             match context.answer_budget {
                 Some(budget) => tokio::time::sleep(budget).await,
@@ -218,6 +243,10 @@ impl Registry {
                     .hint("look at what the tool changes before you repeat the call"),
                 ));
             };
+            let job = run.clone();
+            running.progress.turn_to(ProgressSink::new(move |progress| {
+                job.progress(progress.value, progress.total, progress.message.as_str());
+            }));
             tokio::select! {
                 biased;
                 () = run.cancel().cancelled() => Err(Failure::Error(called_off())),

@@ -26,7 +26,10 @@ pub mod tools;
 mod validation;
 
 pub use caller::{Caller, Grant, Terms, ToolHints, Within};
-pub use context::{CallContext, CallerFolders, DEFAULT_USER, Origin, Rights, TokenAllowance};
+pub use context::{
+    CallContext, CallerFolders, CallerPerson, DEFAULT_USER, Origin, PersonAnswer, PersonQuestion,
+    Rights, TokenAllowance,
+};
 pub use description::ToolDescription;
 pub use foreign::{
     ForeignCall, ForeignList, ForeignTool, ForeignTools, Hints, NoForeignTools, SERVER_DIVIDER,

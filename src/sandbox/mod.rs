@@ -20,6 +20,7 @@ mod event;
 mod handle;
 mod outcome;
 mod report;
+mod service;
 mod spec;
 
 #[cfg(target_os = "linux")]
@@ -37,6 +38,9 @@ pub use outcome::{
     OutputFile, Rendered, SkippedFile, SyntaxProblem, Unfinished,
 };
 pub use report::{IsolationReport, Layer, LayerState, ProfileReport, SandboxReport, Tier};
+pub use service::{
+    Service, ServiceEnd, ServiceOrder, ServiceProcess, ServiceSpec, ShareAccess, SharedFolder,
+};
 pub use spec::{InputFile, RunKind, RunLimits, RunSpec, ToolStub};
 
 /// A place where code runs.
@@ -44,6 +48,13 @@ pub use spec::{InputFile, RunKind, RunLimits, RunSpec, ToolStub};
 pub trait Sandbox: Send + Sync {
     /// Starts a run; returns as soon as it has begun.
     async fn start(&self, spec: RunSpec) -> Result<RunHandle, SandboxError>;
+
+    /// Starts a program that stays up; returns when it runs. It needs namespaces, whatever the least
+    /// tier is: without them nothing bounds its network.
+    async fn start_service(&self, spec: ServiceSpec) -> Result<Service, SandboxError> {
+        let _ = spec;
+        Err(SandboxError::Start("programs that stay up cannot be isolated here".to_owned()))
+    }
 
     /// What this sandbox is made of, and what it lacks; probes when nobody did before.
     async fn report(&self) -> SandboxReport;

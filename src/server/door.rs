@@ -71,19 +71,25 @@ impl Door {
         context: CallContext,
     ) -> CallOutcome {
         let call = self.app.registry.call(tool, arguments, context);
-        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-            let error = ToolError::internal(&format!("the call of `{tool}` panicked"));
-            CallOutcome {
-                call_id: None,
-                is_error: true,
-                error_kind: Some(error.kind),
-                structured: error.to_json(),
-                content: Vec::new(),
-                running_job: None,
-                sampling: None,
-                question: None,
-            }
-        })
+        AssertUnwindSafe(call)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Self::broken(&format!("the call of `{tool}` panicked")))
+    }
+
+    /// The outcome of a call that a defect of ours ended.
+    pub(super) fn broken(cause: &dyn std::fmt::Display) -> CallOutcome {
+        let error = ToolError::internal(&cause);
+        CallOutcome {
+            call_id: None,
+            is_error: true,
+            error_kind: Some(error.kind),
+            structured: error.to_json(),
+            content: Vec::new(),
+            running_job: None,
+            sampling: None,
+            question: None,
+        }
     }
 
     /// How long a call may take before it is answered with a job id.

@@ -18,21 +18,25 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
 use super::door::Door;
 use super::error::ServeError;
 use super::identity;
 use super::outcome::tool_result;
+use super::person::{self, ClientPerson, Mailbox, Mailboxes, RetryPerson};
 use super::progress::ProgressPump;
-use super::retry::{self, Retries};
+use super::retry::{self, Asked, Retries};
 use super::roots::ClientRoots;
 use super::{prompts, tasks};
 use crate::jobs::ProgressSink;
 use crate::llm::ClientModels;
 use crate::llm::sampling::SamplingModel;
-use crate::registry::{CallContext, CallOutcome, ForeignTool, Origin, Rights, Tool};
-use crate::storage::{CompletionHandle, JobId};
+use crate::registry::{
+    CallContext, CallOutcome, ForeignTool, Origin, PersonQuestion, Rights, Tool,
+};
+use crate::storage::JobId;
 
 /// Key of a call's idempotency key in `_meta`.
 const IDEMPOTENCY_META: &str = "atelier/idempotency_key";
@@ -57,6 +61,20 @@ struct Client {
     is_modern: bool,
     has_tasks: bool,
     models: ClientModels,
+    /// Whether it can show forms to its user.
+    shows_forms: bool,
+}
+
+/// What a call came to: its outcome, or a question to the person before it.
+enum Ended {
+    Outcome(Box<CallOutcome>),
+    Question(Box<(String, JobId, PersonQuestion)>),
+}
+
+impl From<CallOutcome> for Ended {
+    fn from(outcome: CallOutcome) -> Self {
+        Self::Outcome(Box::new(outcome))
+    }
 }
 
 /// Our [`ServerHandler`].
@@ -64,6 +82,7 @@ pub(super) struct Handler {
     door: Arc<Door>,
     channel: Channel,
     retries: Retries,
+    mailboxes: Mailboxes,
     /// The tools as MCP shows them, made once.
     shown: HashMap<&'static str, rmcp::model::Tool>,
 }
@@ -79,7 +98,7 @@ impl Handler {
         let retries = Retries::new(&app.catalog, ttl.unwrap_or(Duration::from_hours(24))).await?;
         let all = Rights::default();
         let shown = app.registry.tools(&all).map(|tool| (tool.name, show(tool))).collect();
-        Ok(Self { door, channel, retries, shown })
+        Ok(Self { door, channel, retries, mailboxes: Mailboxes::default(), shown })
     }
 
     /// Who sends a request.
@@ -110,7 +129,8 @@ impl Handler {
             local_models: false,
         };
         let has_tasks = capabilities.supports_tasks();
-        Ok(Client { caller: self.caller(cx)?, is_modern, has_tasks, models })
+        let shows_forms = person::shows_forms(&capabilities);
+        Ok(Client { caller: self.caller(cx)?, is_modern, has_tasks, models, shows_forms })
     }
 
     /// Whether a request of ours can reach this client: on streams always, over HTTP in a session.
@@ -141,6 +161,9 @@ impl Handler {
             folders: (!client.is_modern && self.can_ask(cx))
                 .then(|| ClientRoots::of(&cx.peer, &cx.id))
                 .flatten(),
+            person: (!client.is_modern && self.can_ask(cx))
+                .then(|| ClientPerson::of(&cx.peer, &cx.id))
+                .flatten(),
             answer_budget: self.door.answer_budget(),
             ..CallContext::new(client.caller.principal.clone(), Origin::Client)
         }
@@ -153,7 +176,7 @@ impl Handler {
         arguments: Value,
         client: &Client,
         cx: &RequestContext<RoleServer>,
-    ) -> CallOutcome {
+    ) -> Ended {
         let (sink, pump) = match cx.meta.get_progress_token() {
             Some(token) => {
                 let (sink, pump) = ProgressPump::new(cx.peer.clone(), token);
@@ -165,39 +188,110 @@ impl Handler {
         if client.has_tasks {
             context.answer_budget = Some(tasks::TASK_BUDGET);
         }
-        let call = self.door.call(tool, arguments, context);
+        // A task has a form of its own for questions, which hosts do not know yet.
+        let mailbox = (client.is_modern && client.shows_forms && !client.has_tasks)
+            .then(|| self.mailbox(tool, &arguments, client));
+        if let Some(mailbox) = &mailbox {
+            let mailboxes = self.mailboxes.clone();
+            context.person =
+                Some(Arc::new(RetryPerson { mailbox: Arc::clone(mailbox), mailboxes }));
+        }
+        let (door, tool) = (Arc::clone(&self.door), tool.to_owned());
+        let call = async {
+            let Some(mailbox) = mailbox else {
+                return door.call(&tool, arguments, context).await.into();
+            };
+            // A question ends the request, and with it the request's own token, while the call goes
+            // on: it lets go of its job by itself when the time for its answer is over.
+            let off = CancellationToken::new();
+            let gone = off.clone().drop_guard();
+            context.cancel = off.clone();
+            let call = async move { door.call(&tool, arguments, context).await };
+            let mut call = tokio::spawn(call);
+            let read = |ended: Result<CallOutcome, tokio::task::JoinError>| match ended {
+                Ok(outcome) => outcome.into(),
+                Err(error) => Door::broken(&error).into(),
+            };
+            tokio::select! {
+                biased;
+                ended = &mut call => read(ended),
+                question = mailbox.question() => {
+                    gone.disarm();
+                    Ended::Question(Box::new(question))
+                }
+                () = cx.ct.cancelled() => {
+                    off.cancel();
+                    read(call.await)
+                }
+            }
+        };
         let Some(pump) = pump else { return call.await };
         tokio::select! {
-            outcome = call => outcome,
+            ended = call => ended,
             // The pump itself never ends.
             never = pump.run() => match never {},
         }
     }
 
-    /// Goes on with a call whose question to the client's model comes back.
+    /// Where questions of a call arrive: for one that asks about a job, where that job's do.
+    fn mailbox(&self, tool: &str, arguments: &Value, client: &Client) -> Arc<Mailbox> {
+        let principal = &client.caller.principal;
+        let job = arguments.get("job_id").and_then(Value::as_str).filter(|_| tool == "get_job");
+        job.and_then(|job| self.mailboxes.find(principal, &JobId(job.trim().to_owned())))
+            .unwrap_or_else(|| Mailboxes::open(principal))
+    }
+
+    /// Goes on with a call whose question comes back with an answer.
     async fn resume(
         &self,
-        (handle, round): (CompletionHandle, i64),
+        asked: Asked,
         request: &CallToolRequestParams,
         client: &Client,
         cx: &RequestContext<RoleServer>,
-    ) -> CallOutcome {
-        if let Some(text) = retry::answer(request.input_responses.as_ref()) {
-            let arguments = json!({"handle": handle.0, "text": text, "round": round});
-            self.call("submit_completion", arguments, client, cx).await
-        } else {
-            let context = self.context(client, cx, ProgressSink::none());
-            self.door.app.registry.pending(&handle, context).await
+    ) -> Ended {
+        match asked {
+            Asked::Model { handle, round } => {
+                if let Some(text) = retry::answer(request.input_responses.as_ref()) {
+                    let arguments = json!({"handle": handle.0, "text": text, "round": round});
+                    self.call("submit_completion", arguments, client, cx).await
+                } else {
+                    let context = self.context(client, cx, ProgressSink::none());
+                    self.door.app.registry.pending(&handle, context).await.into()
+                }
+            }
+            Asked::Person { job, question } => {
+                let principal = &client.caller.principal;
+                // After a restart nobody waits in this process; the job's state says what became
+                // of it.
+                if let Some(mailbox) = self.mailboxes.find(principal, &job) {
+                    let answer = retry::person_answer(request.input_responses.as_ref());
+                    mailbox.answer(&question, answer);
+                }
+                self.call("get_job", json!({"job_id": job.as_str()}), client, cx).await
+            }
         }
     }
 
     async fn response(
         &self,
         tool: &str,
-        outcome: CallOutcome,
+        ended: Ended,
         client: &Client,
     ) -> Result<CallToolResponse, ErrorData> {
         let principal = &client.caller.principal;
+        let outcome = match ended {
+            Ended::Outcome(outcome) => *outcome,
+            Ended::Question(question) => {
+                let (_, job, _) = &*question;
+                let job = job.clone();
+                if let Some(mut asked) = self.retries.person(*question, principal, tool)? {
+                    sign(&mut asked.meta, client.is_modern);
+                    return Ok(asked.into());
+                }
+                let message = format!("job `{job}` asks what this client has no form for");
+                return Err(ErrorData::internal_error(message, None));
+            }
+        };
         if let Some(ask) = &outcome.sampling
             && client.models.sampling_by_retry
             && let Some(mut question) = self.retries.question(ask, principal, tool)?

@@ -26,6 +26,7 @@ mod metrics;
 mod openapi;
 mod outcome;
 pub mod pages;
+mod person;
 pub mod ports;
 mod principals;
 mod progress;

@@ -1,8 +1,8 @@
-//! The client's own model over protocol 2026-07-28: a question is returned in place of a result,
-//! and the client repeats its call with the answer.
+//! The client's own model, and the person in front of it, over protocol 2026-07-28: a question is
+//! returned in place of a result, and the client repeats its call with the answer.
 //!
-//! The state that travels with the question is the completion's handle, sealed for the principal
-//! and the tool: a client can give back only what it was given.
+//! The state that travels with the question is the completion's handle, or the job that waits for
+//! a person, sealed for the principal and the tool: a client can give back only what it was given.
 
 #![expect(deprecated, reason = "sampling is the only way to a client's own model")]
 
@@ -10,27 +10,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    CreateMessageRequest, ErrorData, InputRequest, InputRequests, InputRequiredResult,
-    InputResponses, RequestStateCodec, SealOptions,
+    CreateMessageRequest, ElicitRequest, ErrorData, InputRequest, InputRequests,
+    InputRequiredResult, InputResponses, RequestStateCodec, SealOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::ServeError;
+use super::person;
 use crate::llm::sampling;
-use crate::registry::SamplingAsk;
-use crate::storage::{Catalog, CompletionHandle, PrincipalId, keys};
+use crate::registry::{PersonAnswer, PersonQuestion, SamplingAsk};
+use crate::storage::{Catalog, CompletionHandle, JobId, PrincipalId, keys};
 
 /// Setting of the installation that holds the key.
 const KEY_SETTING: &str = "request_state_key";
 /// Key of the question among the input requests.
 const QUESTION: &str = "completion";
 
+/// Key of the question to a person.
+const APPROVAL: &str = "approval";
+
 /// What travels with a question.
-#[derive(Serialize, Deserialize)]
-struct State {
-    handle: CompletionHandle,
-    round: i64,
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Asked {
+    /// A question to the client's model.
+    Model {
+        /// The completion.
+        handle: CompletionHandle,
+        /// Its round.
+        round: i64,
+    },
+    /// A question to the person in front of the client.
+    Person {
+        /// The job that waits.
+        job: JobId,
+        /// The question's id.
+        question: String,
+    },
 }
 
 /// Asks by retried calls.
@@ -62,17 +79,43 @@ impl Retries {
         tool: &str,
     ) -> Result<Option<InputRequiredResult>, ErrorData> {
         let Some(questions) = questions(ask) else { return Ok(None) };
-        let bound_to = bound_to(principal, tool);
-        let options = SealOptions::new().associated_data(&bound_to).ttl(self.ttl);
-        let state = State { handle: ask.handle.clone(), round: ask.round };
-        let sealed = self
-            .codec
-            .seal_json_with(&state, &options)
-            .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let state = Asked::Model { handle: ask.handle.clone(), round: ask.round };
+        let sealed = self.sealed(&state, principal, tool)?;
         Ok(Some(InputRequiredResult::new(Some(questions), Some(sealed))))
     }
 
-    /// The handle and the round that a repeated call brings back.
+    /// The question to the person in front of the client; `None` when elicitation has no form for
+    /// it.
+    ///
+    /// # Errors
+    /// Never in practice: the state is text.
+    pub(super) fn person(
+        &self,
+        (id, job, question): (String, JobId, PersonQuestion),
+        principal: &PrincipalId,
+        tool: &str,
+    ) -> Result<Option<InputRequiredResult>, ErrorData> {
+        let Some(params) = person::params(&question) else { return Ok(None) };
+        let request = InputRequest::Elicitation(ElicitRequest::new(params));
+        let questions = InputRequests::from([(APPROVAL.to_owned(), request)]);
+        let sealed = self.sealed(&Asked::Person { job, question: id }, principal, tool)?;
+        Ok(Some(InputRequiredResult::new(Some(questions), Some(sealed))))
+    }
+
+    fn sealed(
+        &self,
+        state: &Asked,
+        principal: &PrincipalId,
+        tool: &str,
+    ) -> Result<String, ErrorData> {
+        let bound_to = bound_to(principal, tool);
+        let options = SealOptions::new().associated_data(&bound_to).ttl(self.ttl);
+        self.codec
+            .seal_json_with(state, &options)
+            .map_err(|error| ErrorData::internal_error(error.to_string(), None))
+    }
+
+    /// What a repeated call was asked.
     ///
     /// # Errors
     /// Invalid parameters when the state is not one of ours, another caller's or too old.
@@ -81,9 +124,8 @@ impl Retries {
         sealed: &str,
         principal: &PrincipalId,
         tool: &str,
-    ) -> Result<(CompletionHandle, i64), ErrorData> {
-        let state: Result<State, _> = self.codec.open_json_with(sealed, &bound_to(principal, tool));
-        state.map(|state| (state.handle, state.round)).map_err(|error| {
+    ) -> Result<Asked, ErrorData> {
+        self.codec.open_json_with(sealed, &bound_to(principal, tool)).map_err(|error| {
             ErrorData::invalid_params(
                 format!("{error}; repeat the call without `requestState`"),
                 None,
@@ -116,6 +158,13 @@ pub(super) fn answer(responses: Option<&InputResponses>) -> Option<String> {
         text.push_str(block.get("text").and_then(Value::as_str)?);
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// What the person answered.
+pub(super) fn person_answer(responses: Option<&InputResponses>) -> PersonAnswer {
+    responses
+        .and_then(|responses| responses.get(APPROVAL))
+        .map_or(PersonAnswer::Unreachable, person::read)
 }
 
 fn bound_to(principal: &PrincipalId, tool: &str) -> Vec<u8> {
@@ -163,8 +212,25 @@ mod tests {
         };
         let ada = PrincipalId::from("ada");
         let sealed = retries.question(&ask, &ada, "t").unwrap().unwrap().request_state.unwrap();
-        let (handle, round) = retries.open(&sealed, &ada, "t").unwrap();
+        let Asked::Model { handle, round } = retries.open(&sealed, &ada, "t").unwrap() else {
+            panic!("it was asked of the model");
+        };
         assert_eq!((handle.0.as_str(), round), ("cmp_x", 3));
+        let question = PersonQuestion {
+            message: "May I?".into(),
+            schema: json!({"type": "object", "properties": {"ok": {"type": "boolean"}}}),
+            job: None,
+        };
+        let asked = ("q1".to_owned(), JobId("j1".into()), question);
+        let asked = retries.person(asked, &ada, "t").unwrap().unwrap();
+        assert!(asked.input_requests.unwrap().contains_key("approval"));
+        let sealed_person = asked.request_state.unwrap();
+        let Asked::Person { job, question } = retries.open(&sealed_person, &ada, "t").unwrap()
+        else {
+            panic!("it was asked of the person");
+        };
+        assert_eq!((job.as_str(), question.as_str()), ("j1", "q1"));
+        assert!(retries.open(&sealed_person, &"bob".into(), "t").is_err());
         assert!(retries.open(&sealed, &"bob".into(), "t").is_err());
         assert!(retries.open(&sealed, &ada, "u").is_err());
         let (head, tail) = sealed.split_at(sealed.len() / 2);

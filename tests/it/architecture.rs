@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::sources::sources;
 
 /// Module, and the modules that it may name. A new arrow is a change of this table.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 28] = [
     ("agent", &["content_urls", "error", "jobs", "llm", "prompts", "registry", "storage"]),
     (
         "app",
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "config",
             "content_urls",
             "documents",
+            "egress",
             "elixir",
             "error",
             "factory",
@@ -69,9 +70,16 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "storage",
         ],
     ),
+    ("egress", &["fetch"]),
     ("elixir", &["error", "jobs", "llm", "prompts", "registry"]),
     ("error", &["llm", "storage"]),
-    ("factory", &["config", "error", "fetch", "jobs", "llm", "prompts", "registry", "storage"]),
+    (
+        "factory",
+        &[
+            "config", "egress", "error", "fetch", "jobs", "llm", "prompts", "registry", "sandbox",
+            "storage",
+        ],
+    ),
     ("fetch", &[]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),

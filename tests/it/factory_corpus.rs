@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use atelier::app::{App, LinkLife};
+use atelier::app::App;
 use atelier::config::Config;
 use atelier::registry::{CallContext, Origin};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::egress::app::open;
+use crate::sandbox::support::settings;
 use crate::support::factory_python::{environment, interpreter};
 
 /// Descriptions in the two packages, the resolved doubles of GitHub's left aside.
@@ -93,7 +95,7 @@ impl Factory {
         config.factory.environment = Some(python.unwrap_or_else(|| folder.path().join("none")));
         config.factory.allowed_roots = vec![corpus()];
         config.limits.answer_budget_s = 600.0;
-        let app = App::open(config, LinkLife::WhileRunning).await.unwrap();
+        let app = open(config, settings()).await;
         Self { app, _folder: folder }
     }
 

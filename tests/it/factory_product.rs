@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use atelier::app::{App, LinkLife};
+use atelier::app::App;
 use atelier::config::Config;
 use atelier::registry::{CallContext, Origin};
 use serde_json::{Value, json};
 
+use crate::egress::app::open;
+use crate::sandbox::support::settings;
 use crate::support::factory_python::environment;
 
 const PETSTORE: &str = r"
@@ -51,7 +53,7 @@ impl Shop {
         config.factory.allowed_roots = vec![folder.path().to_owned()];
         config.limits.answer_budget_s = 300.0;
         change(&mut config);
-        let app = App::open(config, LinkLife::WhileRunning).await.unwrap();
+        let app = open(config, settings()).await;
         Self { app, folder }
     }
 
@@ -77,7 +79,6 @@ impl Shop {
 #[tokio::test]
 async fn a_server_of_an_api_is_made_proven_started_and_stopped() {
     let shop = Shop::open(|config| {
-        config.factory.unsandboxed = true;
         config.factory.variables.insert("KEY".to_owned(), "secret-key".to_owned());
     })
     .await;
@@ -136,13 +137,8 @@ async fn a_server_of_an_api_is_made_proven_started_and_stopped() {
 }
 
 #[tokio::test]
-async fn servers_start_only_where_the_operator_says_so() {
+async fn servers_are_closed_to_code_and_known_by_name() {
     let shop = Shop::open(|_| {}).await;
-    shop.made(json!({"openapi": PETSTORE})).await;
-    let (is_error, refused) =
-        shop.call("start_mcp_server", json!({"server_name": "pet_store"})).await;
-    assert!(is_error);
-    assert_eq!(refused["code"], "factory_not_allowed", "{refused:#}");
     let (_, refused) = shop.call("start_mcp_server", json!({"server_name": "none"})).await;
     assert_eq!(refused["code"], "factory_unknown_server");
     for name in ["create_mcp_server", "start_mcp_server", "stop_mcp_server"] {
@@ -194,7 +190,7 @@ async fn sources_must_be_one() {
 
 #[tokio::test]
 async fn written_tools_are_parsed_scanned_and_tried() {
-    let shop = Shop::open(|config| config.factory.unsandboxed = true).await;
+    let shop = Shop::open(|_| {}).await;
     let spec = |code: &str| {
         json!({"tool_specs": [{
             "name": "add",

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use atelier::factory::host::client::ServerProcess;
+use atelier::factory::host::launcher::Program;
 use atelier::factory::ir::{ExpectedBody, ExpectedPart, ExpectedRequest, Kind, Mode, Package};
 use atelier::factory::render::{render, templates::Templates};
 use atelier::factory::selftest::judge::{Received, compare};
@@ -17,7 +18,7 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use serde_json::{Map, Value, json};
 
-use crate::support::factory_python::interpreter;
+use crate::egress::support::{Names, Workbench, open_up, reach};
 
 struct Written {
     tool: String,
@@ -156,6 +157,8 @@ async fn made_servers_send_what_was_written_by_hand() {
     let address = listener.local_addr().unwrap();
     let router = Router::new().fallback(take).with_state(Arc::clone(&inbox));
     let api = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    // Behind the fences and through the proxy: not a byte may change on the way.
+    let bench = Workbench::new(&[address.to_string()], Names::new(&[]));
     for (specification, requests) in
         [("styles.json", "styles.requests.json"), ("old.json", "old.requests.json")]
     {
@@ -168,7 +171,15 @@ async fn made_servers_send_what_was_written_by_hand() {
         }
         let variables =
             BTreeMap::from([("API_BASE_URL".to_owned(), format!("http://{address}/v1"))]);
-        let server = ServerProcess::start(&interpreter(), folder.path(), &variables).await.unwrap();
+        open_up(folder.path());
+        let program = Program {
+            arguments: vec!["server.py".to_owned()],
+            folder: folder.path().to_owned(),
+            variables,
+            ..bench.program("", reach(&[address.to_string()]))
+        };
+        let started = bench.launcher.start(program).await.unwrap();
+        let server = ServerProcess::greet(started).await.unwrap();
         let names: Vec<String> =
             server.tools().await.unwrap().into_iter().map(|tool| tool.name.to_string()).collect();
         let wanted: Vec<&str> = package.tools.iter().map(|tool| tool.name.as_str()).collect();
@@ -198,5 +209,6 @@ async fn made_servers_send_what_was_written_by_hand() {
         }
         server.stop().await;
     }
+    bench.close().await;
     api.abort();
 }

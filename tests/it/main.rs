@@ -26,6 +26,8 @@ mod databases;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod elixir;
 #[cfg(test)]
 mod error_codes;

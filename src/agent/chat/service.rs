@@ -9,8 +9,10 @@ use super::events::{compact, ending, words};
 use super::files::{shown_name, sniff};
 use super::history::files_of;
 use super::model::{Choice, Exchange, Person, Said, Say, Shown, ToolMode, Ways};
-use crate::agent::engine::{ApprovalBy, Decision, RunLimits, RunRequest, ToolChoice, readable};
-use crate::agent::event::Event;
+use crate::agent::engine::{
+    ApprovalBy, Decision, ON_REQUEST, RunLimits, RunRequest, ToolChoice, readable, without_bytes,
+};
+use crate::agent::event::{Event, EventKind, ShownPicture};
 use crate::agent::runs::{Follower, RunId, now_ms};
 use crate::agent::service::Agent;
 use crate::error::{ErrorKind, ToolError};
@@ -20,9 +22,12 @@ use crate::prompts::Prompts;
 use crate::registry::{CallContext, Caller, Origin, Registry, ToolDescription, Toolset};
 use crate::storage::blobs::Blobs;
 use crate::storage::{
-    CallId, Catalog, ChatFile, Conversation, JobState, NewTurn, PrincipalId, Turn, TurnState,
+    CallId, Catalog, ChatFile, Conversation, JobState, NewTurn, PrincipalId, Sha256Hex, Turn,
+    TurnState,
 };
 
+/// A workflow may be run from a chat.
+const RUN_WORKFLOW: &str = "run_workflow";
 /// Longest message.
 const MESSAGE_BYTES: usize = 400_000;
 /// Most files with a message.
@@ -85,9 +90,10 @@ impl Chat {
     pub fn tools(&self, person: &Person) -> Vec<ToolDescription> {
         let caller = &self.parts.caller;
         let mut tools = caller.tools(&person.rights, Origin::Workflow);
-        // The loop waits for jobs by itself.
+        // The loop waits for jobs by itself, and whoever answers needs no other model to ask.
         tools.retain(|tool| {
-            caller.hints(&tool.name).is_none_or(|hints| hints.toolset != Toolset::Jobs)
+            (tool.name == RUN_WORKFLOW || !ON_REQUEST.contains(&tool.name.as_str()))
+                && caller.hints(&tool.name).is_none_or(|hints| hints.toolset != Toolset::Jobs)
         });
         tools
     }
@@ -160,7 +166,7 @@ impl Chat {
             approval_by: ApprovalBy::Follower,
             limits: RunLimits { call_s: CALL_S, run_s: RUN_S, ..RunLimits::default() },
             response_schema: None,
-            on_interrupted: crate::agent::engine::OnInterrupted::Report,
+            on_interrupted: crate::agent::engine::OnInterrupted::Ask,
             retry: crate::agent::engine::Retry::default(),
         };
         let context = CallContext {
@@ -355,7 +361,8 @@ impl Chat {
         self.parts.agent.decide(principal, &run, place, arguments_sha, decision)
     }
 
-    /// The whole result of a call, as text that holds nothing unseen.
+    /// The result of a call as it is shown: text that holds nothing unseen, and no bytes of
+    /// pictures.
     ///
     /// # Errors
     /// `unknown_reference`; the store's.
@@ -365,7 +372,44 @@ impl Chat {
         call_id: &str,
     ) -> Result<String, ToolError> {
         let value = self.parts.caller.result(principal, &CallId(call_id.to_owned())).await?;
+        Ok(readable(&format!("{:#}", without_bytes(&value, Some(call_id)))))
+    }
+
+    /// The whole result of a call, as text that holds nothing unseen.
+    ///
+    /// # Errors
+    /// `unknown_reference`; the store's.
+    pub async fn whole_result(
+        &self,
+        principal: &PrincipalId,
+        call_id: &str,
+    ) -> Result<String, ToolError> {
+        let value = self.parts.caller.result(principal, &CallId(call_id.to_owned())).await?;
         Ok(readable(&format!("{value:#}")))
+    }
+
+    /// A picture or document that a call of this turn brought along, with its bytes.
+    ///
+    /// # Errors
+    /// `turn_not_found`; `file_not_found` for what no result of the turn holds; the store's.
+    pub async fn picture(
+        &self,
+        principal: &PrincipalId,
+        turn: &str,
+        sha: &str,
+    ) -> Result<(ShownPicture, bytes::Bytes), ToolError> {
+        let run = self.run_of(principal, turn).await?;
+        let events = self.parts.agent.events(principal, &run, 0)?;
+        let pictures = events.into_iter().flat_map(|event| {
+            let EventKind::CallFinished { pictures, .. } = event.kind else { return Vec::new() };
+            pictures
+        });
+        let picture = pictures
+            .into_iter()
+            .find(|picture| picture.sha == sha)
+            .ok_or_else(|| file_not_found(sha))?;
+        let bytes = self.parts.blobs.get(&Sha256Hex(picture.sha.clone())).await?;
+        Ok((picture, bytes))
     }
 
     /// Shows the branch that this turn is on: its newest continuation.
@@ -482,10 +526,11 @@ fn client_models() -> ClientModels {
 }
 
 fn tool_choice(choice: &Choice) -> ToolChoice {
+    let all = ToolChoice { also: vec![RUN_WORKFLOW.to_owned()], ..ToolChoice::default() };
     match choice.tools {
-        ToolMode::All => ToolChoice::default(),
-        ToolMode::Except => ToolChoice { except: choice.names.clone(), ..ToolChoice::default() },
-        ToolMode::Nothing => ToolChoice { nothing: true, ..ToolChoice::default() },
+        ToolMode::All => all,
+        ToolMode::Except => ToolChoice { except: choice.names.clone(), ..all },
+        ToolMode::Nothing => ToolChoice { nothing: true, ..all },
     }
 }
 

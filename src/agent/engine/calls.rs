@@ -1,7 +1,6 @@
 //! Making calls: each a step of the job, written down before it goes out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,19 +8,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::approval::Approvals;
+use super::content::{Beside, beside};
 use super::plan::{FrozenOrigin, FrozenPlan, FrozenTool, OnInterrupted};
 use super::results::{
     CallAnswer, CallStatus, digest, head_and_tail, is_pending, links, readable, short_form,
 };
-use super::state::PlannedCall;
-use crate::agent::event::EventKind;
+use super::state::{Decision, PlannedCall};
+use crate::agent::event::{EventKind, ShownPicture};
 use crate::agent::runs::EventLog;
 use crate::agent::trace::{scrubbed, shown_arguments};
 use crate::error::ErrorKind;
-use crate::jobs::{Content, Failure, ProgressSink, Run};
+use crate::jobs::{Failure, ProgressSink, Run};
 use crate::prompts::data_block;
 use crate::registry::{CallContext, CallOutcome, Caller, Grant, Origin, Terms, Within};
 use crate::storage::CallId;
+use crate::storage::blobs::Blobs;
 
 /// The tool of the loop that reads on in a kept result.
 pub(super) const READ_RESULT: &str = "read_result";
@@ -36,12 +38,24 @@ const REATTACHMENTS: u32 = 8;
 /// Bytes of a result that its event shows.
 const HEAD: usize = 4_000;
 
+/// What calls are made with.
+pub(super) struct CallParts<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) blobs: &'a Blobs,
+    pub(super) plan: &'a FrozenPlan,
+    pub(super) run: &'a Run,
+    pub(super) log: &'a EventLog,
+    pub(super) approvals: Approvals<'a>,
+}
+
 /// Makes the calls of a run.
 pub(super) struct Calls<'a> {
     caller: &'a Caller,
+    blobs: &'a Blobs,
     plan: &'a FrozenPlan,
     run: &'a Run,
     log: &'a EventLog,
+    approvals: Approvals<'a>,
     delimiter: String,
     grant: Grant,
     names: BTreeSet<String>,
@@ -63,12 +77,8 @@ struct Begun {
 }
 
 impl<'a> Calls<'a> {
-    pub(super) fn new(
-        caller: &'a Caller,
-        plan: &'a FrozenPlan,
-        run: &'a Run,
-        log: &'a EventLog,
-    ) -> Self {
+    pub(super) fn new(parts: CallParts<'a>) -> Self {
+        let CallParts { caller, blobs, plan, run, log, approvals } = parts;
         let limits = &plan.request.limits;
         let grant = Grant::new(Terms {
             holder: format!("run:{}", run.job_id()),
@@ -84,9 +94,11 @@ impl<'a> Calls<'a> {
         });
         Self {
             caller,
+            blobs,
             plan,
             run,
             log,
+            approvals,
             delimiter: run.delimiter(),
             grant,
             names: plan.tools.iter().map(|tool| tool.name.clone()).collect(),
@@ -118,10 +130,14 @@ impl<'a> Calls<'a> {
         let tool = self.plan.tools.iter().find(|tool| tool.name == call.tool);
         let begun = format!("{step}/begun");
         let earlier: Option<Begun> = self.run.stored(&begun).await?;
-        let answer = match (tool, earlier) {
+        let refused = match (tool, &earlier) {
+            (Some(tool), Some(_)) if !self.may_repeat(tool) => self.cut_off(tool, call).await?,
+            _ => None,
+        };
+        let answer = match (tool, refused) {
             (None, _) => CallAnswer::own(CallStatus::Unknown, "there is no such tool any more"),
-            (Some(tool), Some(_)) if !self.may_repeat(tool) => interrupted(tool),
-            (Some(tool), earlier) => {
+            (Some(_), Some(answer)) => answer,
+            (Some(tool), None) => {
                 let server = tool.server.as_deref().map(|name| self.server(name));
                 // Neither is ever closed.
                 let _place = self.places.acquire().await.ok();
@@ -153,6 +169,30 @@ impl<'a> Calls<'a> {
             || tool.idempotent
             || tool.resumes
             || self.plan.request.on_interrupted == OnInterrupted::Rerun
+    }
+
+    /// The answer to a call that was cut off and is not made again; `None` when a person wants it
+    /// made again.
+    async fn cut_off(
+        &self,
+        tool: &FrozenTool,
+        call: &PlannedCall,
+    ) -> Result<Option<CallAnswer>, Failure> {
+        if self.plan.request.on_interrupted != OnInterrupted::Ask {
+            return Ok(Some(interrupted(tool)));
+        }
+        Ok(match self.approvals.again(call).await? {
+            Some(Decision::Allow | Decision::AllowForRun) => None,
+            Some(Decision::Deny { reason }) => {
+                let mut answer = interrupted(tool);
+                let said = readable(reason.trim());
+                let said = format!("\nThe user does not want it made again: {said}");
+                answer.shown.push_str(&said);
+                answer.short.push_str(&said);
+                Some(answer)
+            }
+            None => Some(interrupted(tool)),
+        })
     }
 
     fn server(&self, name: &str) -> Arc<Server> {
@@ -187,6 +227,7 @@ impl<'a> Calls<'a> {
             ms: answer.ms,
             head: scrubbed(answer.shown.get(..end).unwrap_or_default()),
             links: answer.links.clone(),
+            pictures: answer.pictures.iter().map(ShownPicture::of).collect(),
         });
     }
 
@@ -240,7 +281,9 @@ impl<'a> Calls<'a> {
                 pause *= 4;
                 continue;
             }
-            return self.answer(tool, &outcome);
+            let id = outcome.call_id.as_ref().map(ToString::to_string);
+            let beside = beside(self.blobs, &tool.name, &outcome, id.as_deref()).await;
+            return self.answer(tool, &outcome, beside);
         }
     }
 
@@ -267,8 +310,10 @@ impl<'a> Calls<'a> {
     }
 
     fn progress(&self, call: &PlannedCall) -> ProgressSink {
-        let log = self.log.clone();
+        let (log, run) = (self.log.clone(), self.run.clone());
         let (turn, position) = (call.turn, call.position);
+        let tool = call.tool.clone();
+        let turns = self.plan.request.limits.turns;
         let last = Mutex::new(None::<Instant>);
         ProgressSink::new(move |progress| {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,18 +321,24 @@ impl<'a> Calls<'a> {
                 return;
             }
             *last = Some(Instant::now());
+            drop(last);
+            let message = readable(&progress.message);
+            // The figure of the run is its turns; what a call says of itself is told in words.
+            let said = if message.is_empty() { "at work" } else { &message };
+            let told = format!("turn {turn} of at most {turns}: {tool}: {said}");
+            run.progress(f64::from(turn), Some(f64::from(turns)), told);
             log.tell(EventKind::CallProgress {
                 turn,
                 position,
                 value: progress.value,
                 total: progress.total,
-                message: readable(&progress.message),
+                message,
             });
         })
     }
 
     /// What the model gets to see.
-    fn answer(&self, tool: &FrozenTool, outcome: &CallOutcome) -> CallAnswer {
+    fn answer(&self, tool: &FrozenTool, outcome: &CallOutcome, beside: Beside) -> CallAnswer {
         let code = outcome.structured.get("code").and_then(Value::as_str).map(str::to_owned);
         let waits =
             outcome.structured.get("status").and_then(Value::as_str) == Some("needs_completion");
@@ -309,9 +360,9 @@ impl<'a> Calls<'a> {
             })
             .to_string()
         } else {
-            outcome.structured.to_string()
+            beside.structured.to_string()
         };
-        text.push_str(&further(outcome));
+        text.push_str(&beside.words);
         let shown = self.framed(&readable(&text), call_id.as_deref(), status);
         let short = short_form(&tool.name, &outcome.structured, call_id.as_deref());
         CallAnswer {
@@ -324,6 +375,7 @@ impl<'a> Calls<'a> {
             is_pending: status.is_ok() && is_pending(&outcome.structured),
             code,
             links: if status.is_ok() { links(&tool.name, &outcome.structured) } else { Vec::new() },
+            pictures: beside.pictures,
         }
     }
 
@@ -381,35 +433,6 @@ impl<'a> Calls<'a> {
         let short = format!("[a piece of the result of call {id}]");
         CallAnswer { short, ..CallAnswer::own(CallStatus::Ok, shown) }
     }
-}
-
-/// What stands beside the structured result: texts of other servers, and a word on the rest.
-fn further(outcome: &CallOutcome) -> String {
-    let mut text = String::new();
-    for content in &outcome.content {
-        match content {
-            Content::Image { media_type, base64 } => {
-                let _ = write!(text, "\n[picture, {media_type}, {} bytes]", base64.len() / 4 * 3);
-            }
-            Content::Link { uri, name, .. } => {
-                let _ = write!(text, "\n[link {name}: {uri}]");
-            }
-            Content::Block(block) => {
-                let kind = block.get("type").and_then(Value::as_str).unwrap_or("block");
-                match block.get("text").and_then(Value::as_str) {
-                    Some(words) if !outcome.structured.to_string().contains(words) => {
-                        text.push('\n');
-                        text.push_str(words);
-                    }
-                    Some(_) => {}
-                    None => {
-                        let _ = write!(text, "\n[{kind}, {} bytes]", block.to_string().len());
-                    }
-                }
-            }
-        }
-    }
-    text
 }
 
 /// The answer to a call of which nobody knows whether it had its effect.

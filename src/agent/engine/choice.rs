@@ -1,13 +1,14 @@
 //! Which tools a run gets.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::calls::READ_RESULT;
 use super::driver::Engine;
 use super::plan::{FrozenTool, RunRequest, fits};
 use crate::error::ToolError;
-use crate::jobs::Run;
-use crate::registry::{Origin, SERVER_DIVIDER, Toolset};
+use crate::registry::{CallContext, Origin, Rights, SERVER_DIVIDER, Toolset};
 use crate::storage::blobs::sha256_hex;
 
 /// Most tools that a model is told of with all their schemas.
@@ -15,18 +16,18 @@ const MANY_TOOLS: usize = 40;
 /// Tools that stand in for a large catalog.
 const CATALOG_TOOLS: [&str; 3] = ["search_tools", "describe_tool", "call_tool"];
 /// Tools that a run gets only when it names them.
-const ON_REQUEST: [&str; 2] = ["run_workflow", "ask_ai"];
+pub(crate) const ON_REQUEST: [&str; 2] = ["run_workflow", "ask_ai"];
 /// Longest name of a tool that every vendor takes.
 const ALIAS: usize = 64;
 
 impl Engine {
     /// Starts the other servers whose tools the run may call, so that they are known.
-    pub(super) async fn learn(&self, run: &Run, request: &RunRequest) {
+    pub(super) async fn learn(&self, context: &CallContext, request: &RunRequest) {
         let choice = &request.tools;
         if choice.nothing {
             return;
         }
-        let (caller, rights) = (self.caller(), &run.context().rights);
+        let (caller, rights) = (self.caller(), &context.rights);
         let of_servers = choice.servers.iter().map(|server| format!("{server}{SERVER_DIVIDER}"));
         let named = choice.names.iter().filter(|name| name.contains(SERVER_DIVIDER)).cloned();
         let names: Vec<String> = of_servers.chain(named).collect();
@@ -41,7 +42,7 @@ impl Engine {
     /// The tools of a run, as they are now.
     pub(super) fn tools(
         &self,
-        run: &Run,
+        context: &CallContext,
         request: &RunRequest,
     ) -> Result<Vec<FrozenTool>, ToolError> {
         let choice = &request.tools;
@@ -49,9 +50,23 @@ impl Engine {
             return Ok(Vec::new());
         }
         let caller = self.caller();
-        let origin = run.context().origin.narrower(Origin::Workflow);
+        let origin = context.origin.narrower(Origin::Workflow);
+        // Counted over all that the server offers: narrower rights make no name more exact.
+        let mut offered: BTreeMap<String, usize> = BTreeMap::new();
+        for server in caller
+            .tools(&Rights::default(), Origin::Workflow)
+            .into_iter()
+            .filter_map(|tool| tool.server)
+        {
+            *offered.entry(server).or_default() += 1;
+        }
+        let is_named_alone = |server: &Option<String>| {
+            server.as_ref().is_some_and(|server| {
+                choice.servers.contains(server) && offered.get(server) == Some(&1)
+            })
+        };
         let all: Vec<FrozenTool> = caller
-            .tools(&run.context().rights, origin)
+            .tools(&context.rights, origin)
             .into_iter()
             .filter_map(|tool| {
                 let hints = caller.hints(&tool.name);
@@ -69,6 +84,7 @@ impl Engine {
                     is_harmless.then_some(false)
                 };
                 Some(FrozenTool {
+                    consented: is_named_alone(&tool.server),
                     alias: alias(&tool.name),
                     name: tool.name,
                     description: tool.description,
@@ -114,7 +130,8 @@ impl Engine {
                         && (!pattern.contains('*') || !ON_REQUEST.contains(&tool.name.as_str()))
                 });
                 let is_of_server = choice.servers.iter().any(|server| of_server(tool, server));
-                let is_on_request = ON_REQUEST.contains(&tool.name.as_str());
+                let is_on_request =
+                    ON_REQUEST.contains(&tool.name.as_str()) && !choice.also.contains(&tool.name);
                 (is_named || is_of_server || (takes_all && !is_on_request))
                     && !choice.except.iter().any(|pattern| fits(pattern, &tool.name))
             })
@@ -177,6 +194,7 @@ fn read_result() -> FrozenTool {
         idempotent: true,
         resumes: false,
         destructive: Some(false),
+        consented: false,
     }
 }
 

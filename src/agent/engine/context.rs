@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::llm::{Message, Part, Role};
+use crate::llm::{Message, Part, Role, StoredFile};
 
 /// Share of the window at which the conversation gets smaller.
 const FULL: (u64, u64) = (8, 10);
 /// Answers of the model at the end that stay as they are.
 const KEPT_TURNS: usize = 2;
+/// Pictures of results that a model is shown at a time.
+pub(super) const KEPT_PICTURES: usize = 8;
 
 /// A result in the conversation that can be shortened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,30 @@ impl Conversation {
         self.messages.push(Message { role: Role::Tool, parts });
     }
 
+    /// Adds the pictures of one answer's results, behind the results: every vendor takes them in a
+    /// message of the user. Only the newest stay; an older one is left to its words.
+    pub(super) fn push_pictures(&mut self, pictures: Vec<StoredFile>) {
+        if pictures.is_empty() {
+            return;
+        }
+        let parts = pictures.into_iter().map(Part::StoredFile).collect();
+        self.messages.push(Message { role: Role::User, parts });
+        let mut kept = 0;
+        for part in self
+            .messages
+            .iter_mut()
+            .skip(self.opening)
+            .rev()
+            .flat_map(|message| message.parts.iter_mut().rev())
+        {
+            let Part::StoredFile(file) = part else { continue };
+            kept += 1;
+            if kept > KEPT_PICTURES {
+                *part = Part::Text(format!("[{} was shown here earlier]", file.name));
+            }
+        }
+    }
+
     /// Bytes of all results.
     fn result_bytes(&self) -> usize {
         let parts = self.messages.iter().flat_map(|message| &message.parts);
@@ -63,7 +89,9 @@ impl Conversation {
     /// Shortens the oldest results until all together have at most these bytes; those of the last
     /// answer stay.
     pub(super) fn fit_results(&mut self, bytes: usize) {
-        let last = self.messages.len().saturating_sub(1);
+        let answers =
+            |message: &Message| message.parts.iter().any(|p| matches!(p, Part::ToolResult { .. }));
+        let last = self.messages.iter().rposition(answers).unwrap_or(0);
         while self.result_bytes() > bytes {
             let Some(at) = self.results.iter().position(|result| result.message < last) else {
                 break;

@@ -1,36 +1,31 @@
 //! Does what the machine says, as steps of a job.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::calls::Calls;
+use super::approval::Approvals;
+use super::calls::{CallParts, Calls};
 use super::machine::{FORMAT, Machine};
-use super::plan::{ApprovalBy, FrozenOrigin, FrozenPlan, RunRequest};
+use super::plan::{FrozenOrigin, FrozenPlan, RunRequest};
 use super::requests::Questions;
 use super::rules::Rules;
 use super::state::{
-    Action, AskKind, CallRecord, Decision, Ending, ModelAnswer, ModelFailure, PlannedCall, Totals,
+    Action, AskKind, CallRecord, Ending, ModelAnswer, ModelFailure, PlannedCall, Totals,
 };
 use super::text_protocol::{self, Reading};
 use crate::agent::event::EventKind;
 use crate::agent::runs::{EventLog, RunId, Runs};
-use crate::agent::trace::shown_arguments;
 use crate::error::{ErrorKind, ToolError};
-use crate::jobs::{Ask, Failure, Run};
+use crate::jobs::{Ask, Failure, ModelAtHand, Run};
 use crate::llm::guard::Growth;
 use crate::llm::{Outcome, Part, Role, Route};
 use crate::prompts::Prompts;
-use crate::registry::{Caller, Origin};
-use crate::storage::blobs::sha256_hex;
+use crate::registry::{CallContext, Caller, Origin};
+use crate::storage::blobs::Blobs;
 
-/// Longest wait for a person's word.
-const APPROVAL_WAIT: Duration = Duration::from_hours(24);
-/// How often it is looked for.
-const APPROVAL_LOOK: Duration = Duration::from_millis(100);
 /// Longest wait with a piece of text in hand.
 const TEXT_WAIT: Duration = Duration::from_millis(30);
 
@@ -42,6 +37,8 @@ pub struct EngineParts {
     pub prompts: Arc<Prompts>,
     /// Where runs are kept.
     pub runs: Runs,
+    /// Where pictures of results are kept.
+    pub blobs: Blobs,
 }
 
 /// Carries runs out.
@@ -102,6 +99,10 @@ impl Engine {
         &self.parts.caller
     }
 
+    pub(super) fn prompts(&self) -> &Prompts {
+        &self.parts.prompts
+    }
+
     /// Where runs are kept.
     pub const fn runs(&self) -> &Runs {
         &self.parts.runs
@@ -147,7 +148,8 @@ impl Engine {
     async fn plan(&self, run: &Run, request: RunRequest) -> Result<FrozenPlan, Failure> {
         let stored: Value = run
             .step::<Value, Failure, _>("plan", || async {
-                let plan = self.freeze(run, request).await?;
+                let model = run.model_at_hand(request.model.as_deref()).await?;
+                let plan = self.freeze(run.context(), model, request).await?;
                 serde_json::to_value(plan)
                     .map_err(|error| Failure::Error(ToolError::internal(&error)))
             })
@@ -165,12 +167,16 @@ impl Engine {
         serde_json::from_value(stored).map_err(|error| ToolError::internal(&error).into())
     }
 
-    async fn freeze(&self, run: &Run, request: RunRequest) -> Result<FrozenPlan, Failure> {
+    pub(super) async fn freeze(
+        &self,
+        context: &CallContext,
+        model: ModelAtHand,
+        request: RunRequest,
+    ) -> Result<FrozenPlan, ToolError> {
         let problems = request.limits.problems();
         if !problems.is_empty() {
             return Err(ToolError::invalid("invalid_limits", problems.join("; "))
-                .hint("change the limits of the workflow")
-                .into());
+                .hint("change the limits of the workflow"));
         }
         if let Some(schema) = &request.response_schema
             && let Err(error) = jsonschema::validator_for(schema)
@@ -179,27 +185,35 @@ impl Engine {
                 "invalid_json_schema",
                 format!("`response_schema` is not a usable JSON Schema: {error}"),
             )
-            .hint("give one self-contained JSON Schema object")
-            .into());
+            .hint("give one self-contained JSON Schema object"));
         }
-        let model = run.model_at_hand(request.model.as_deref()).await?;
-        let origin = match run.context().origin {
+        let origin = match context.origin {
             Origin::Page => FrozenOrigin::Page,
             Origin::Code => FrozenOrigin::Code,
             Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => {
                 FrozenOrigin::Person
             }
         };
-        self.learn(run, &request).await;
-        let tools = self.tools(run, &request)?;
-        Ok(FrozenPlan { format: FORMAT, request, tools, model, origin })
+        self.learn(context, &request).await;
+        let tools = self.tools(context, &request)?;
+        let person_at_hand = context.person.is_some();
+        Ok(FrozenPlan { format: FORMAT, request, tools, model, origin, person_at_hand })
     }
 
     async fn drive(&self, run: &Run, plan: &FrozenPlan, log: &EventLog) -> Result<Report, Failure> {
         let delimiter = run.delimiter();
         let questions = Questions { plan, prompts: &self.parts.prompts, delimiter: &delimiter };
         let rules = Rules::new(plan);
-        let calls = Calls::new(&self.parts.caller, plan, run, log);
+        let approvals = || Approvals { runs: &self.parts.runs, run, plan, log };
+        let calls = Calls::new(CallParts {
+            caller: &self.parts.caller,
+            blobs: &self.parts.blobs,
+            plan,
+            run,
+            log,
+            approvals: approvals(),
+        });
+        let approvals = approvals();
         let mut machine = Machine::new(plan);
         let mut last: Option<Outcome> = None;
         loop {
@@ -222,7 +236,7 @@ impl Engine {
                     log.tell(EventKind::Usage(*machine.totals()));
                 }
                 Action::Approve(wanted) => {
-                    let decisions = self.decisions(run, plan, log, &wanted).await?;
+                    let decisions = approvals.decisions(&wanted).await?;
                     machine.decided(&decisions);
                 }
                 Action::CallTools(planned) => {
@@ -310,69 +324,6 @@ impl Engine {
                 Some(_) | None => Err(Failure::Error(error)),
             },
         }
-    }
-
-    /// What people decide about calls, by position.
-    async fn decisions(
-        &self,
-        run: &Run,
-        plan: &FrozenPlan,
-        log: &EventLog,
-        wanted: &[PlannedCall],
-    ) -> Result<BTreeMap<u32, Decision>, Failure> {
-        let mut decisions = BTreeMap::new();
-        for call in wanted {
-            let step = format!("approval#{}.{}", call.turn, call.position);
-            let decision: Option<Decision> = if let Some(decision) = run.stored(&step).await? {
-                decision
-            } else {
-                let decision = self.decision(plan, log, call).await;
-                run.store(&step, &decision).await?;
-                decision
-            };
-            if let Some(decision) = decision {
-                log.tell(EventKind::ApprovalGiven {
-                    turn: call.turn,
-                    position: call.position,
-                    decision: decision.clone(),
-                });
-                decisions.insert(call.position, decision);
-            }
-        }
-        Ok(decisions)
-    }
-
-    async fn decision(
-        &self,
-        plan: &FrozenPlan,
-        log: &EventLog,
-        call: &PlannedCall,
-    ) -> Option<Decision> {
-        if plan.request.approval_by == ApprovalBy::Nobody {
-            let reason = format!(
-                "`{}` needs somebody's approval, and nobody can be asked here; set `approval` of the workflow, or do this from the chat",
-                call.tool
-            );
-            return Some(Decision::Deny { reason });
-        }
-        let text = call.arguments.to_string();
-        log.tell(EventKind::ApprovalWanted {
-            turn: call.turn,
-            position: call.position,
-            tool: call.tool.clone(),
-            arguments: shown_arguments(&call.arguments),
-            arguments_sha: sha256_hex(text.as_bytes()).0,
-            reason: "it may destroy something, or is not known to be harmless".to_owned(),
-        });
-        let deadline = tokio::time::Instant::now() + APPROVAL_WAIT;
-        let place = (call.turn, call.position);
-        while tokio::time::Instant::now() < deadline {
-            if let Some(decision) = self.parts.runs.decision(&plan.request.run, place) {
-                return Some(decision);
-            }
-            tokio::time::sleep(APPROVAL_LOOK).await;
-        }
-        None
     }
 }
 

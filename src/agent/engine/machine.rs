@@ -238,6 +238,7 @@ impl Machine {
         let calls = std::mem::take(calls);
         self.totals.active_ms = self.totals.active_ms.saturating_add(ms);
         let mut results = Vec::new();
+        let mut pictures = Vec::new();
         let mut final_answers = Vec::new();
         for (call, mut answer) in calls.into_iter().zip(answers) {
             let made = call.answer.is_none();
@@ -263,9 +264,11 @@ impl Machine {
                 ms: answer.ms,
             });
             results.push((call.call.id, answer.shown.clone(), answer.short.clone()));
+            pictures.extend(answer.pictures.iter().cloned());
             final_answers.push(answer);
         }
         self.conversation.push_results(results);
+        self.conversation.push_pictures(pictures);
         self.watch.turn(&self.words, &final_answers);
         self.conversation.fit_results(rules.plan.request.limits.all_results_bytes);
         self.go_on(rules);

@@ -14,25 +14,31 @@
 //! the same place without asking or calling anything twice.
 
 mod answer;
+mod approval;
 mod calls;
 mod choice;
+mod content;
 mod context;
 mod driver;
 mod guards;
 mod machine;
 mod plan;
+mod preview;
 mod requests;
 mod results;
 mod rules;
 mod state;
 mod text_protocol;
 
+pub(crate) use choice::ON_REQUEST;
+pub(crate) use content::without_bytes;
 pub use driver::{Engine, EngineParts, Report};
 pub use machine::Machine;
 pub use plan::{
     Approval, ApprovalBy, ApprovalRule, FrozenPlan, FrozenTool, OnInterrupted, Retry, RunLimits,
     RunRequest, ToolChoice,
 };
+pub use preview::Preview;
 pub(crate) use results::readable;
 pub use results::{CallAnswer, CallStatus, ResultLink};
 pub use state::{

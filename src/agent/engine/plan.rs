@@ -60,6 +60,8 @@ pub struct ToolChoice {
     pub except: Vec<String>,
     /// Tools to take when none of the servers is there.
     pub without_servers: Vec<String>,
+    /// Tools that a run gets only when it names them, to take beside the others.
+    pub also: Vec<String>,
     /// No tool at all.
     pub nothing: bool,
 }
@@ -99,6 +101,9 @@ pub enum ApprovalBy {
     Nobody,
     /// Whoever follows the run's events: the chat.
     Follower,
+    /// The person in front of the client that called, where the client can ask them; else what
+    /// needs approval is refused.
+    Caller,
 }
 
 /// What becomes of a call that was cut off and may have had its effect.
@@ -222,6 +227,10 @@ pub struct FrozenTool {
     /// Whether it says that it may destroy something; `None`: it says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destructive: Option<bool>,
+    /// Whoever wrote the workflow named this very tool: its server offers no other. That is consent
+    /// to calling it, whatever it says of itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consented: bool,
 }
 
 /// A run as it was frozen when it began; later changes of the configuration do not touch it.
@@ -237,6 +246,9 @@ pub struct FrozenPlan {
     pub model: ModelAtHand,
     /// Where the run was started from.
     pub origin: FrozenOrigin,
+    /// Whether the client that started it can ask its user.
+    #[serde(default)]
+    pub person_at_hand: bool,
 }
 
 /// Where a run was started from, as far as it decides what the run may do after a crash.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::llm::StoredFile;
 use crate::storage::blobs::sha256_hex;
 
 /// How a call ended.
@@ -59,6 +60,9 @@ pub struct CallAnswer {
     /// Addresses of what was made, for people: apps, documents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<ResultLink>,
+    /// Pictures and documents beside the result, kept in the store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<StoredFile>,
 }
 
 /// Something that a call made and that can be opened.
@@ -89,6 +93,7 @@ impl CallAnswer {
             is_pending: false,
             code: None,
             links: Vec::new(),
+            pictures: Vec::new(),
         }
     }
 }

@@ -55,6 +55,7 @@ impl<'plan> Rules<'plan> {
         match rule {
             ApprovalRule::Never => false,
             ApprovalRule::Always => true,
+            ApprovalRule::Destructive if tool.consented => false,
             ApprovalRule::Destructive => match (tool.destructive, &tool.server) {
                 (Some(destructive), _) => destructive,
                 // A server that the workflow names is trusted as far as it says nothing.

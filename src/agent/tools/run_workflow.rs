@@ -6,21 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent::engine::{
-    ApprovalBy, CallStatus, Engine, Report, RunRequest, StopReason, ToolChoice, Totals,
-};
-use crate::agent::runs::RunId;
+use crate::agent::engine::{CallStatus, Engine, Report, RunRequest, StopReason, Totals};
 use crate::agent::workflows::Workflows;
 use crate::content_urls::ContentUrls;
-use crate::error::ToolError;
 use crate::jobs::{Failure, Run, ToolOutput};
-use crate::llm::Message;
 use crate::registry::{Annotations, Tool, Toolset, structured};
 
 const DESCRIPTION: &str = "Runs a workflow: a model works towards what `query` asks with the tools that the workflow names, turn by turn, until it answers or a limit ends it. list_workflows tells which there are and what they take. A run goes on after a restart without repeating what was done. With no model configured you are asked for each step yourself (`needs_completion`). A run that ends at a limit has the status `warning`, with what it has; `trace_url` shows every step.";
-
-/// Largest query, in bytes.
-const QUERY_BYTES: usize = 1024 * 1024;
 
 /// Arguments of `run_workflow`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -121,51 +113,11 @@ async fn carry_out(
     // A later attempt goes on with what the first one was given, whatever the file says now.
     let request: RunRequest = run
         .step::<RunRequest, Failure, _>("request", || async {
-            Ok(request(&parts.workflows, params)?)
+            let parameters = params.parameters.unwrap_or_default();
+            Ok(parts.workflows.request(&params.name, &params.query, &parameters)?)
         })
         .await?;
     parts.engine.run(run, request).await
-}
-
-fn request(workflows: &Workflows, params: RunWorkflowParams) -> Result<RunRequest, ToolError> {
-    let name = params.name.trim();
-    let workflow = workflows.get(name)?;
-    if params.query.len() > QUERY_BYTES {
-        return Err(ToolError::invalid(
-            "request_too_large",
-            format!("`query` has {} bytes; at most {QUERY_BYTES} are allowed", params.query.len()),
-        )
-        .hint("shorten it, or pass large content by reference"));
-    }
-    let values = workflow.values(&params.parameters.unwrap_or_default())?;
-    let (system, first) = workflow.prompts(&params.query, &values).map_err(|problem| {
-        ToolError::invalid("invalid_workflow", format!("the workflow `{name}`: {problem}"))
-            .hint("correct the template; `atelier workflow check` looks at all of them")
-    })?;
-    if first.trim().is_empty() {
-        return Err(ToolError::invalid("query_missing", "`query` is empty, and so is the prompt")
-            .hint("say in `query` what is wanted"));
-    }
-    Ok(RunRequest {
-        run: RunId::new()?,
-        title: name.to_owned(),
-        system,
-        messages: vec![Message::user(first)],
-        model: Some(workflow.llm_model.clone()).filter(|model| !model.trim().is_empty()),
-        tools: ToolChoice {
-            servers: workflow.mcp_servers_used.clone(),
-            names: workflow.tools.clone(),
-            except: workflow.exclude_tools.clone(),
-            without_servers: workflow.tools_without_servers.clone(),
-            nothing: false,
-        },
-        approval: workflow.approval.clone(),
-        approval_by: ApprovalBy::Nobody,
-        limits: workflow.run_limits(),
-        response_schema: workflow.response_schema.clone(),
-        on_interrupted: workflow.on_interrupted,
-        retry: workflow.retry,
-    })
 }
 
 fn output(report: Report, urls: &ContentUrls) -> RunWorkflowOutput {

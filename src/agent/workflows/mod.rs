@@ -5,6 +5,7 @@
 
 mod parameters;
 mod read;
+mod request;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

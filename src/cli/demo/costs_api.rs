@@ -38,6 +38,11 @@ impl CostsApi {
         Ok(Self { address, serving })
     }
 
+    /// Its host and port.
+    pub(super) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
     /// Where it is.
     pub(super) fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)

@@ -38,7 +38,8 @@ pub(super) async fn of_api(client: &Client, api: &CostsApi) -> Result<Made, Comm
         called(client, &server, "addExpense", added, &mut lines).await?;
         let listed = called(client, &server, "listExpenses", json!({"kind": ["food"]}), &mut lines);
         let expenses = listed.await?;
-        let expenses = expenses.as_array().map(Vec::as_slice).unwrap_or_default();
+        let expenses = expenses.get("data").and_then(Value::as_array).map(Vec::as_slice);
+        let expenses = expenses.unwrap_or_default();
         let total: f64 =
             expenses.iter().filter_map(|one| one.get("amount").and_then(Value::as_f64)).sum();
         lines.push(format!("answer: {} expenses for food, {total:.2} € in all", expenses.len()));
@@ -140,7 +141,7 @@ async fn called(
     let call = json!({"name": name, "arguments": arguments});
     let answered = client.finish("call_tool", call, "").await?.result;
     lines.push(format!("called: {name} {arguments}"));
-    Ok(answered.pointer("/result/data").cloned().unwrap_or_default())
+    Ok(answered.get("result").cloned().unwrap_or_default())
 }
 
 async fn put_down(file: &Path) -> Result<(), sqlx::Error> {

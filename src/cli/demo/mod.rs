@@ -126,9 +126,9 @@ pub(super) async fn run(
     let data_dir = config.storage.data_dir.clone();
     config.elixir.allowed_roots.push(data_dir.join(phoenix::FOLDER));
     config.factory.allowed_roots.push(data_dir.join(made::FOLDER));
-    // What the demo makes is our own runtime over data, for the person at this machine.
-    config.factory.unsandboxed_runtime = true;
     let place = Place { data_dir, api: CostsApi::start().await? };
+    // The demo's own API is on this machine.
+    config.factory.private_hosts.push(place.api.host());
     let app = App::open(config, LinkLife::Lasting).await?;
     let beside = content_listener(&app, content).await?;
     let served = tokio::spawn(server(&app, address)?.serve(listener, shutdown.clone()));

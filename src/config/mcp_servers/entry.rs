@@ -34,7 +34,7 @@ pub(super) struct Entry {
 }
 
 /// Keys that are read, and those of other programs that mean nothing here.
-const KEYS: [&str; 41] = [
+const KEYS: [&str; 44] = [
     "command",
     "cmd",
     "args",
@@ -76,6 +76,9 @@ const KEYS: [&str; 41] = [
     "version",
     "icon",
     "trust_hints",
+    "allow_sampling",
+    "sampling_tokens_per_day",
+    "allow_elicitation",
 ];
 
 /// Reads entries.
@@ -124,6 +127,14 @@ impl Reader<'_> {
             })?;
         }
         spec.expose = flag(entry, "expose")?.unwrap_or(false);
+        spec.allow_sampling = flag(entry, "allow_sampling")?.unwrap_or(false);
+        spec.allow_elicitation = flag(entry, "allow_elicitation")?.unwrap_or(false);
+        if let Some((key, value)) = first(entry, &["sampling_tokens_per_day"]) {
+            spec.sampling_tokens_per_day =
+                value.as_i64().filter(|tokens| *tokens >= 0).ok_or_else(|| {
+                    Fault::new(format!("`{key}` is no whole number from 0"), "write 100000")
+                })?;
+        }
         spec.roots = self.roots(entry)?;
         let unknown_keys = entry
             .keys()

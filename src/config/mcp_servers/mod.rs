@@ -54,7 +54,16 @@ pub struct ServerSpec {
     pub roots: Vec<Root>,
     /// Whether its tools stand in the tool list themselves.
     pub expose: bool,
+    /// Whether it may ask for texts of a language model.
+    pub allow_sampling: bool,
+    /// Model tokens a day for such texts.
+    pub sampling_tokens_per_day: i64,
+    /// Whether it may ask the person in front of the client that calls.
+    pub allow_elicitation: bool,
 }
+
+/// Model tokens a day that a server may ask for when its entry says nothing else.
+const SAMPLING_TOKENS: i64 = 100_000;
 
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +126,9 @@ impl ServerSpec {
             max_parallel: 4,
             roots: Vec::new(),
             expose: false,
+            allow_sampling: false,
+            sampling_tokens_per_day: SAMPLING_TOKENS,
+            allow_elicitation: false,
         }
     }
 

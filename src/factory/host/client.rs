@@ -1,7 +1,5 @@
 //! An MCP client of a package's server, over its standard streams.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::Mutex;
 
-use super::process::{Running, start};
+use super::launcher::{Launched, Started};
 
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_mins(1);
@@ -30,30 +28,20 @@ const LINES: usize = 40;
 pub struct ServerProcess {
     service: RunningService<RoleClient, ClientConfig>,
     reader: tokio::task::JoinHandle<()>,
-    running: Running,
+    process: Launched,
 }
 
 impl ServerProcess {
-    /// Starts the server of a folder and says hello.
+    /// Says hello to a server that was started.
     ///
     /// # Errors
     /// What it said instead.
-    pub async fn start(
-        python: &Path,
-        folder: &Path,
-        variables: &BTreeMap<String, String>,
-    ) -> Result<Self, String> {
-        let mut running = start(python, &["server.py"], folder, variables)
-            .map_err(|error| format!("the server cannot be started: {error}"))?;
-        let (Some(stdin), Some(stdout), Some(stderr)) =
-            (running.child.stdin.take(), running.child.stdout.take(), running.child.stderr.take())
-        else {
-            return Err("the server has no standard streams".to_owned());
-        };
+    pub async fn greet(started: Started) -> Result<Self, String> {
+        let Started { input, output, errors, mut process, door: _, isolation: _ } = started;
         let lines = Arc::new(Mutex::new(Vec::<String>::new()));
         let kept = Arc::clone(&lines);
         let reader = tokio::spawn(async move {
-            let mut input = BufReader::new(stderr).lines();
+            let mut input = BufReader::new(errors).lines();
             while let Ok(Some(line)) = input.next_line().await {
                 let mut kept = kept.lock().await;
                 if kept.len() == LINES {
@@ -67,16 +55,18 @@ impl ServerProcess {
             preferred_versions: vec![ProtocolVersion::V_2026_07_28],
         };
         let hello = ClientConfig::new(ClientCapabilities::default(), identity)
-            .serve_with_lifecycle((stdout, stdin), lifecycle);
+            .serve_with_lifecycle((output, input), lifecycle);
         let problem = match tokio::time::timeout(START, hello).await {
-            Ok(Ok(service)) => return Ok(Self { service, reader, running }),
+            Ok(Ok(service)) => return Ok(Self { service, reader, process }),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} s", START.as_secs()),
         };
-        drop(running);
+        process.kill();
+        let (_, how) = process.end().await;
         let _ = reader.await;
         let last = last_words(&lines.lock().await);
-        Err(format!("the server did not start: {problem}; {last}"))
+        let said = if last.is_empty() { how } else { last };
+        Err(format!("the server did not start: {problem}; {said}"))
     }
 
     /// The tools, as it lists them.
@@ -115,9 +105,9 @@ impl ServerProcess {
 
     /// Ends it.
     pub async fn stop(self) {
-        let Self { service, reader, running, .. } = self;
+        let Self { service, reader, process } = self;
         let _ = tokio::time::timeout(Duration::from_secs(5), service.cancel()).await;
-        drop(running);
+        process.stop().await;
         let _ = reader.await;
     }
 }

@@ -10,6 +10,8 @@ use tokio::sync::Mutex;
 use super::process::run;
 use crate::config::factory::FactoryConfig;
 use crate::factory::names::hash8;
+use crate::factory::publish;
+use crate::factory::render::runtime_files;
 
 /// Written last: an environment without it is not finished.
 const READY: &str = "READY";
@@ -71,7 +73,7 @@ impl Environments {
             };
         }
         let _making = self.making.lock().await;
-        let folder = self.folder.join(hash8(&format!("{requirements}\n{development}")));
+        let folder = folder_of(&self.folder, requirements, development);
         if folder.join(READY).exists() {
             return Ok(interpreter(&folder));
         }
@@ -113,11 +115,55 @@ impl Environments {
                 last_line(&installed.output)
             ));
         }
+        publish::open_to_all(&folder).await.map_err(|error| told("cannot open", &error))?;
         tokio::fs::write(folder.join(READY), "")
             .await
             .map_err(|error| told("cannot write to", &error))?;
         Ok(interpreter(&folder))
     }
+}
+
+/// The environment that most packages share: those of an API or of a SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommonEnvironment {
+    /// Where it is, or will be.
+    pub folder: PathBuf,
+    /// Its interpreter.
+    pub python: PathBuf,
+    /// Version of the MCP SDK that it holds.
+    pub sdk: String,
+    /// How many packages it holds, each in the version that is written down.
+    pub packages: usize,
+    /// Whether the operator gave it.
+    pub is_given: bool,
+    /// Whether it is there.
+    pub is_ready: bool,
+}
+
+/// The environment that most packages share. Makes nothing.
+pub fn common(config: &FactoryConfig, environments: &Path) -> CommonEnvironment {
+    let requirements = runtime_files::REQUIREMENTS;
+    let pinned = || requirements.lines().filter_map(|line| line.split_once("=="));
+    let sdk = pinned().find(|(name, _)| *name == "mcp").map_or("", |(_, version)| version);
+    let folder = config.environment.clone().unwrap_or_else(|| {
+        let development = runtime_files::DEVELOPMENT;
+        folder_of(environments, requirements, development)
+    });
+    let is_given = config.environment.is_some();
+    let mark = if is_given { interpreter(&folder) } else { folder.join(READY) };
+    CommonEnvironment {
+        python: interpreter(&folder),
+        sdk: sdk.split([' ', ';']).next().unwrap_or_default().to_owned(),
+        packages: pinned().count(),
+        is_given,
+        is_ready: mark.exists(),
+        folder,
+    }
+}
+
+/// Where the environment of such a package is.
+fn folder_of(environments: &Path, requirements: &str, development: &str) -> PathBuf {
+    environments.join(hash8(&format!("{requirements}\n{development}")))
 }
 
 fn interpreter(folder: &Path) -> PathBuf {

@@ -28,11 +28,18 @@ pub struct Running {
     group: Option<i32>,
 }
 
+impl Running {
+    /// Sends a signal to its whole group, which may be gone already.
+    pub(super) fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(group) = self.group.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(group) = self.group.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
+        self.signal(rustix::process::Signal::KILL);
     }
 }
 
@@ -84,7 +91,7 @@ pub async fn run(
     drop(running.child.stdin.take());
     let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
     let work = async {
-        let (out, err) = tokio::join!(collect(stdout), collect(stderr));
+        let (out, err) = tokio::join!(given(stdout), given(stderr));
         let status = running.child.wait().await;
         (status, [out, err].concat())
     };
@@ -97,11 +104,17 @@ pub async fn run(
     }
 }
 
+async fn given(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> Vec<u8> {
+    match stream {
+        Some(stream) => collect(stream).await,
+        None => Vec::new(),
+    }
+}
+
 /// Reads a stream to its end and keeps the last part of it.
-async fn collect(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> Vec<u8> {
+pub(super) async fn collect(mut stream: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
     use tokio::io::AsyncReadExt as _;
     let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return kept };
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count) = stream.read(&mut buffer).await {
         if count == 0 {
@@ -115,7 +128,7 @@ async fn collect(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> Vec<u8> {
     kept
 }
 
-fn tail(text: &str) -> String {
+pub(super) fn tail(text: &str) -> String {
     let count = text.chars().count();
     text.trim().chars().skip(count.saturating_sub(OUTPUT_CHARS)).collect()
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+use super::reach::Reach;
 use crate::storage::{PrincipalId, StartedServer};
 
 /// How a made server is started.
@@ -18,10 +19,8 @@ pub struct StartServer {
     pub folder: PathBuf,
     /// Variables that it gets, and no others. Values are never shown.
     pub variables: BTreeMap<String, String>,
-    /// Hosts that it may talk to.
-    pub hosts: Vec<String>,
-    /// Files of others that it works on: its database. All lie in allowed folders.
-    pub files: Vec<PathBuf>,
+    /// What it may reach.
+    pub reach: Reach,
 }
 
 impl std::fmt::Debug for StartServer {
@@ -32,7 +31,7 @@ impl std::fmt::Debug for StartServer {
             .field("name", &self.noted.name)
             .field("version", &self.noted.version)
             .field("folder", &self.folder)
-            .field("hosts", &self.hosts)
+            .field("reach", &self.reach)
             .finish_non_exhaustive()
     }
 }

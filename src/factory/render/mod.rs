@@ -186,6 +186,14 @@ pub fn constant_files() -> impl Iterator<Item = (&'static str, &'static str)> {
     runtime_files::PYTHON.into_iter().chain(DATABASE_RUNTIME)
 }
 
+/// What packages need that have no code of their own: without and with the driver of `PostgreSQL`.
+pub fn requirements_of_runtime() -> [String; 2] {
+    let plain = runtime_files::REQUIREMENTS.to_owned();
+    let [_, pinned] = DRIVER;
+    let with_driver = format!("{plain}{pinned}\n");
+    [plain, with_driver]
+}
+
 /// The part of the runtime that databases need.
 fn database_runtime() -> Vec<PackageFile> {
     DATABASE_RUNTIME.iter().map(|(path, text)| file(path, *text)).collect()

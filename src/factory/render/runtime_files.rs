@@ -14,8 +14,11 @@ pub const PYTHON: [(&str, &str); 13] = [
     ("runtime/serialize.py", include_str!("../runtime/python/runtime/serialize.py")),
     ("runtime/telemetry.py", include_str!("../runtime/python/runtime/telemetry.py")),
     ("tests/test_tools.py", include_str!("../runtime/python/tests/test_tools.py")),
-    ("requirements-dev.txt", include_str!("../runtime/python/requirements-dev.txt")),
+    ("requirements-dev.txt", DEVELOPMENT),
 ];
 
 /// The versions that a package is tested with.
 pub const REQUIREMENTS: &str = include_str!("../runtime/python/requirements.txt");
+
+/// Packages that the tests of every package need.
+pub const DEVELOPMENT: &str = include_str!("../runtime/python/requirements-dev.txt");

@@ -19,20 +19,23 @@ const BODY_BYTES: usize = 16 * 1024 * 1024;
 /// What stands in front of every path.
 pub(super) const PREFIX: &str = "/base";
 
+/// The base URL of one that is reached at an address.
+pub(super) fn base_url(address: SocketAddr) -> String {
+    format!("http://{address}{PREFIX}")
+}
+
 type Inbox = Arc<Mutex<Vec<Received>>>;
 
 /// The mock.
 pub(super) struct MockApi {
-    address: SocketAddr,
     inbox: Inbox,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl MockApi {
-    pub(super) async fn start() -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
+    /// Serves on a socket.
+    pub(super) fn start(listener: TcpListener) -> Self {
         let inbox = Inbox::default();
         let router = Router::new().fallback(take).with_state(Arc::clone(&inbox));
         let (stop, stopped) = oneshot::channel();
@@ -44,11 +47,7 @@ impl MockApi {
                 tracing::debug!(error.cause = %error, "the mock API ended badly");
             }
         });
-        Ok(Self { address, inbox, stop, task })
-    }
-
-    pub(super) fn base_url(&self) -> String {
-        format!("http://{}{PREFIX}", self.address)
+        Self { inbox, stop, task }
     }
 
     pub(super) fn forget(&self) {

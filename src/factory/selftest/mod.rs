@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use self::judge::holds;
 use self::mock::MockApi;
 use super::host::client::ServerProcess;
-use super::host::process::run;
+use super::host::launcher::{LaunchError, Launcher, Program};
+use super::host::process::Ended;
 use super::ir::{Case, Expectation, Kind, Mode, Package, Scheme, SourceKind};
 
 /// Most calls over standard streams; the package's own tests take all.
@@ -92,7 +93,21 @@ impl SelfTest {
 }
 
 /// Tests a package in a folder.
-pub async fn test(package: &Package, cases: &[Case], folder: &Path, python: &Path) -> SelfTest {
+///
+/// Its programs run behind the fences, without any network: the mock is what listens behind their door.
+pub async fn test(
+    package: &Package,
+    cases: &[Case],
+    folder: &Path,
+    python: &Path,
+    launcher: &Launcher,
+) -> SelfTest {
+    let program = || Program {
+        name: format!("self-test of {}", package.name),
+        python: python.to_owned(),
+        folder: folder.to_owned(),
+        ..Program::default()
+    };
     let mut found = SelfTest {
         level: Level::Static,
         passed: 0,
@@ -100,16 +115,21 @@ pub async fn test(package: &Package, cases: &[Case], folder: &Path, python: &Pat
         list_bytes: 0,
         problems: Vec::new(),
     };
-    match calls(package, cases, folder, python, &mut found).await {
+    match calls(package, cases, program(), launcher, &mut found).await {
         Ok(()) => found.level = Level::Started,
-        Err(problem) => {
+        Err(LaunchError::TooWeak { reason, fix }) => return not_isolated(&reason, &fix),
+        Err(LaunchError::Failed(problem)) => {
             found.count(Err(problem));
             return found;
         }
     }
-    let none = BTreeMap::new();
     let arguments = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "tests"];
-    let ended = run(python, &arguments, folder, &none, PATIENCE).await;
+    let tests = Program { arguments: arguments.map(str::to_owned).to_vec(), ..program() };
+    let ended = match launcher.run(tests, PATIENCE).await {
+        Ok(ended) => ended,
+        Err(LaunchError::TooWeak { reason, fix }) => return not_isolated(&reason, &fix),
+        Err(LaunchError::Failed(output)) => Ended { ok: false, output },
+    };
     let (passed, failed) = counts(&ended.output);
     found.passed += passed;
     if ended.ok && passed > 0 {
@@ -123,6 +143,14 @@ pub async fn test(package: &Package, cases: &[Case], folder: &Path, python: &Pat
         ));
     }
     found
+}
+
+/// Code runs behind the fences or not at all.
+fn not_isolated(reason: &str, fix: &str) -> SelfTest {
+    SelfTest::not_run(format!(
+        "it was not run, since nothing would isolate it: {reason}; {fix}; or the operator sets \
+         `factory.unsandboxed = true`"
+    ))
 }
 
 /// Numbers of the last line of pytest.
@@ -144,20 +172,26 @@ fn counts(output: &str) -> (usize, usize) {
 async fn calls(
     package: &Package,
     cases: &[Case],
-    folder: &Path,
-    python: &Path,
+    program: Program,
+    launcher: &Launcher,
     found: &mut SelfTest,
-) -> Result<(), String> {
-    let mock =
-        MockApi::start().await.map_err(|error| format!("the mock API cannot listen: {error}"))?;
-    let variables = placeholders(package, &mock.base_url());
-    let server = ServerProcess::start(python, folder, &variables).await?;
+) -> Result<(), LaunchError> {
+    let no_mock =
+        |error: std::io::Error| LaunchError::Failed(format!("the mock API cannot listen: {error}"));
+    let door = launcher.door().await.map_err(no_mock)?;
+    let variables = placeholders(package, &mock::base_url(door.address));
+    let arguments = vec!["server.py".to_owned()];
+    let program = Program { arguments, variables, door: Some(door), ..program };
+    let mut started = launcher.start(program).await?;
+    let listener = started.door.take().ok_or(std::io::ErrorKind::NotConnected.into());
+    let mock = MockApi::start(listener.map_err(no_mock)?);
+    let server = ServerProcess::greet(started).await.map_err(LaunchError::Failed)?;
     let listed = server.tools().await;
     let listed = match listed {
         Ok(listed) => listed,
         Err(problem) => {
             server.stop().await;
-            return Err(problem);
+            return Err(LaunchError::Failed(problem));
         }
     };
     found.list_bytes = serde_json::to_string(&listed).map_or(0, |text| text.len());

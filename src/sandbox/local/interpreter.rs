@@ -19,11 +19,11 @@ use super::profile::Resolved;
 use super::zygote::{Ready, Refusal};
 use super::{LocalSettings, Machine};
 use crate::sandbox::{
-    IsolationReport, Layer, ProfileReport, RunKind, RunSpec, SandboxError, SandboxReport,
+    IsolationReport, Layer, ProfileReport, RunKind, RunSpec, SandboxError, SandboxReport, Tier,
 };
 
 /// Address space of a process where no group counts memory. Less breaks libraries that reserve much.
-const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
+pub(super) const ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 
 /// An interpreter that serves.
 pub(super) struct Interpreter {
@@ -92,6 +92,7 @@ impl Interpreter {
             cache: None,
             limits,
             groups: groups.as_ref().map(|groups| groups.folders()).unwrap_or_default(),
+            service: None,
         };
         let closed = closed.child_token();
         let (plain, ready, pool_settings) = loop {
@@ -118,7 +119,7 @@ impl Interpreter {
         let isolation = IsolationReport::new(states);
         if isolation.tier < settings.least {
             closed.cancel();
-            return Err(too_weak(settings, isolation));
+            return Err(too_weak(settings.least, isolation));
         }
         tracing::info!(
             interpreter = %interpreter.executable.display(),
@@ -208,7 +209,7 @@ impl Interpreter {
 }
 
 /// Says what is missing and how to get it.
-fn too_weak(settings: &LocalSettings, isolation: IsolationReport) -> SandboxError {
+pub(super) fn too_weak(least: Tier, isolation: IsolationReport) -> SandboxError {
     let missing: Vec<_> =
         isolation.missing().map(|(layer, reason, _)| format!("{layer} ({reason})")).collect();
     let mut fixes: Vec<_> = isolation.missing().map(|(_, _, fix)| fix).collect();
@@ -216,7 +217,7 @@ fn too_weak(settings: &LocalSettings, isolation: IsolationReport) -> SandboxErro
     let fix = fixes.join("; and: ");
     SandboxError::TooWeak {
         reached: isolation.tier,
-        least: settings.least,
+        least,
         missing: missing.join(", "),
         fix,
         report: Box::new(SandboxReport { isolation, profiles: Vec::new() }),
@@ -224,7 +225,7 @@ fn too_weak(settings: &LocalSettings, isolation: IsolationReport) -> SandboxErro
 }
 
 /// Leaves out the layer that was refused, or gives up.
-fn weaken(
+pub(super) fn weaken(
     plan: &mut LaunchPlan,
     findings: &mut Findings,
     refusal: &Refusal,

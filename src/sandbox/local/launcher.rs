@@ -1,4 +1,4 @@
-//! The helper processes between the server and an interpreter.
+//! The helper processes between the server and an interpreter, or a service.
 //!
 //! The server starts its own program again as the *supervisor*, which starts it once more as the
 //! *launcher*; the launcher enters the namespaces and starts the interpreter on the zygote's code, as
@@ -9,6 +9,8 @@
 //!            - launcher (namespaces, private root, dropped user)
 //!                - zygote (Python, pid 1 inside) - workers (one run each)
 //! ```
+//!
+//! A service takes the zygote's place: see `inside`.
 //!
 //! The leash is the control socket: when the server ends, however it does, the zygote reads the end
 //! of it and leaves, and the kernel takes all its workers along.
@@ -21,13 +23,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 use rustix::process::{Gid, Pid, Signal, Uid};
 use rustix::thread::UnshareFlags;
-use serde_json::json;
 
+use super::helper::receive;
 use super::plan::{LaunchPlan, PLAN_BYTES, PRIVATE_HOME};
-use super::{cgroup, embedded, fence, root, seccomp, sys};
+use super::{cgroup, embedded, fence, inside, root, seccomp, sys};
 
 /// First argument of the supervisor.
 pub(super) const SUPERVISOR: &str = "internal-sandbox-supervisor";
@@ -46,22 +48,29 @@ pub(crate) fn run_when_asked() -> Option<ExitCode> {
     }
 }
 
-/// A step on the way to a zygote that failed; goes back to the server.
+/// A step that failed on the way to a zygote or a service; goes back to the server.
 #[derive(Debug)]
 pub(super) struct Failure {
     step: String,
-    errno: i32,
     message: String,
 }
 
 impl Failure {
+    /// A step that failed for a reason in words.
+    pub(super) fn told(step: &str, message: String) -> Self {
+        Self { step: step.to_owned(), message }
+    }
+
+    pub(super) fn step(&self) -> &str {
+        &self.step
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(super) fn new(step: impl Into<String>, error: impl Into<io::Error>) -> Self {
-        let error = error.into();
-        Self {
-            step: step.into(),
-            errno: error.raw_os_error().unwrap_or(0),
-            message: error.to_string(),
-        }
+        Self { step: step.into(), message: error.into().to_string() }
     }
 }
 
@@ -115,7 +124,7 @@ fn server_is_gone(server: Option<Pid>) -> bool {
 }
 
 /// Puts the null device in place of the control socket, which belongs to the child now.
-fn release_standard_input() -> io::Result<()> {
+pub(super) fn release_standard_input() -> io::Result<()> {
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
     let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty())?;
     rustix::stdio::dup2_stdin(null)?;
@@ -133,29 +142,24 @@ fn launch() -> ExitCode {
     let code = sys::close_inherited(3)
         .step("close inherited descriptors")
         .and_then(|()| sys::adopt(0).step("take the control socket"))
-        .map(|control| match start_zygote(&control) {
+        .map(|control| match start(&control) {
             Ok(code) => code,
             Err(failure) => {
-                report(&control, &failure);
+                inside::report(&control, &failure);
                 1
             }
         });
     ExitCode::from(code.unwrap_or(1))
 }
 
-fn report(control: &OwnedFd, failure: &Failure) {
-    let message = json!({
-        "event": "failed",
-        "step": failure.step,
-        "errno": failure.errno,
-        "message": failure.message,
-    });
-    // Nobody is left to tell when this fails.
-    let _ = rustix::net::send(control, message.to_string().as_bytes(), SendFlags::NOSIGNAL);
-}
-
-fn start_zygote(control: &OwnedFd) -> Result<u8, Failure> {
-    let plan = read_plan(control, RecvFlags::empty()).step("read the plan")?;
+/// Enters the namespaces and becomes what the plan wants.
+fn start(control: &OwnedFd) -> Result<u8, Failure> {
+    let (plan, descriptors) = receive(control.as_fd())
+        .and_then(|(bytes, descriptors)| {
+            let plan: LaunchPlan = serde_json::from_slice(&bytes).map_err(io::Error::from)?;
+            Ok((plan, descriptors))
+        })
+        .step("read the plan")?;
     die_with_parent()?;
     if plan.namespaces {
         enter_namespaces(&plan)?;
@@ -163,15 +167,27 @@ fn start_zygote(control: &OwnedFd) -> Result<u8, Failure> {
         become_user(user)?;
     }
     die_with_parent()?;
+    match &plan.service {
+        None => start_zygote(control, &plan),
+        Some(service) => {
+            let streams = <[OwnedFd; 3]>::try_from(descriptors)
+                .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+                .step("take the streams")?;
+            inside::run(control, &plan, service, streams)
+        }
+    }
+}
+
+fn start_zygote(control: &OwnedFd, plan: &LaunchPlan) -> Result<u8, Failure> {
     let rules = if plan.landlock && plan.namespaces { private_rules()? } else { None };
-    let bundle = bundle(&plan, rules.as_ref())?;
+    let bundle = bundle(plan, rules.as_ref())?;
     let cache = plan.cache_folder();
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
     let mut zygote = Command::new(&plan.executable)
         .args(["-I", "-S", "-B", "-X", "utf8", "-c", embedded::BOOT])
         .arg(bundle.as_raw_fd().to_string())
         .env_clear()
-        .envs(environment(&plan, cache))
+        .envs(environment(plan, cache))
         .stdin(Stdio::from(control.try_clone().step("copy the control socket")?))
         .spawn()
         .map_err(|error| Failure::new(format!("start {}", plan.executable.display()), error))?;
@@ -201,7 +217,7 @@ fn environment(plan: &LaunchPlan, cache: &Path) -> Vec<(&'static str, PathBuf)> 
     ]
 }
 
-fn die_with_parent() -> Result<(), Failure> {
+pub(super) fn die_with_parent() -> Result<(), Failure> {
     // A change of user clears it, so it is asked for again behind each.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).step("parent death signal")
 }
@@ -256,11 +272,8 @@ fn become_user(number: u32) -> Result<(), Failure> {
 /// in the private root may be read.
 fn private_rules() -> Result<Option<OwnedFd>, Failure> {
     let above_home = Path::new(PRIVATE_HOME).parent().unwrap_or(Path::new("/home"));
-    let rules = fence::rule_set([Path::new("/")], above_home).map_err(|message| Failure {
-        step: "landlock".to_owned(),
-        errno: 0,
-        message,
-    })?;
+    let rules = fence::rule_set([Path::new("/")], [above_home], [])
+        .map_err(|message| Failure::told("landlock", message))?;
     if let Some(rules) = &rules {
         rustix::io::fcntl_setfd(rules, rustix::io::FdFlags::empty())
             .step("pass on the rule set")?;
@@ -271,11 +284,9 @@ fn private_rules() -> Result<Option<OwnedFd>, Failure> {
 /// What the zygote reads first: its code, its plan and the filters, in memory that only it holds.
 fn bundle(plan: &LaunchPlan, rules: Option<&OwnedFd>) -> Result<OwnedFd, Failure> {
     let programs = match plan.seccomp {
-        Some(policy) => seccomp::programs(policy).map_err(|message| Failure {
-            step: "seccomp".to_owned(),
-            errno: 0,
-            message,
-        })?,
+        Some(policy) => {
+            seccomp::programs(policy).map_err(|message| Failure::told("seccomp", message))?
+        }
         None => seccomp::Programs::default(),
     };
     let text = embedded::bundle(plan, &programs, rules.map(std::os::fd::AsRawFd::as_raw_fd));

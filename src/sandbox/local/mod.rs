@@ -7,7 +7,8 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `launcher`, `root`, `fence`, `seccomp`, `sys` | the way from this program to a fenced interpreter |
-//! | `zygote`, `worker`, `pool` | the server's ends of them |
+//! | `helper`, `zygote`, `worker`, `pool` | the server's ends of them |
+//! | `inside`, `shares`, `service` | a program that stays up, in place of a zygote: its side and the server's |
 //! | `run`, `frames`, `output`, `collect` | one run: its clock, channel, output, files |
 //! | `cgroup`, `host`, `kernel_files` | the machine: groups, what is missing and how to fix it |
 //! | `profile`, `interpreter`, `imports` | interpreters, what they load, which zygote serves a run |
@@ -21,8 +22,10 @@ mod embedded;
 mod fence;
 mod frames;
 mod header;
+mod helper;
 mod host;
 mod imports;
+mod inside;
 mod interpreter;
 mod kernel_files;
 pub(super) mod launcher;
@@ -34,6 +37,8 @@ mod root;
 mod run;
 mod scratch;
 mod seccomp;
+mod service;
+mod shares;
 mod sys;
 mod worker;
 mod zygote;
@@ -58,7 +63,7 @@ use self::interpreter::Interpreter;
 use self::run::Run;
 use super::{
     IsolationReport, Layer, LayerState, ProfileReport, RunHandle, RunKind, RunSpec, Sandbox,
-    SandboxError, SandboxReport, Tier,
+    SandboxError, SandboxReport, Service, ServiceSpec, Tier,
 };
 
 /// Interpreters with dependencies of code that are kept warm.
@@ -320,6 +325,14 @@ impl Sandbox for LocalSandbox {
             drop((permit, interpreter));
         });
         Ok(handle)
+    }
+
+    async fn start_service(&self, spec: ServiceSpec) -> Result<Service, SandboxError> {
+        if self.closed.is_cancelled() {
+            return Err(SandboxError::Closed);
+        }
+        let machine = self.machine().await;
+        service::start(&self.settings, machine, spec, &self.closed, &self.tasks).await
     }
 
     async fn report(&self) -> SandboxReport {

@@ -1,8 +1,12 @@
 //! What the server tells the launcher; the launcher passes a part of it on to the zygote.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::sandbox::SharedFolder;
 
 /// Largest plan, a limit of one packet on the control socket.
 pub(super) const PLAN_BYTES: usize = 64 << 10;
@@ -35,6 +39,26 @@ pub(super) struct LaunchPlan {
     pub(super) limits: WorkerLimits,
     /// Groups to remove when the zygote has ended.
     pub(super) groups: Vec<PathBuf>,
+    /// A program to run in place of a zygote.
+    #[serde(default)]
+    pub(super) service: Option<ServicePlan>,
+}
+
+/// A program that stays up behind the same fences.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ServicePlan {
+    /// Its arguments.
+    pub(super) arguments: Vec<String>,
+    /// Its working folder, which is readable.
+    pub(super) folder: PathBuf,
+    /// Its whole environment.
+    pub(super) environment: BTreeMap<String, String>,
+    /// Folders of the host that it shares.
+    pub(super) shares: Vec<SharedFolder>,
+    /// Small files of the host that it gets copies of, for itself alone.
+    pub(super) copies: Vec<PathBuf>,
+    /// Loopback addresses of its network on which the server listens.
+    pub(super) listen: Vec<SocketAddr>,
 }
 
 /// Which filters to compile.
@@ -110,6 +134,10 @@ pub(super) const SYSTEM_PATHS: [&str; 14] = [
     "/etc/ssl/openssl.cnf",
 ];
 
+/// What a service needs besides: the certificates that connections are checked against.
+pub(super) const SERVICE_PATHS: [&str; 4] =
+    ["/etc/ssl/certs", "/etc/ca-certificates", "/etc/pki/ca-trust/extracted", "/etc/pki/tls"];
+
 /// Devices that code may use. `/dev/zero` is none of them: mapped shared, it is memory that no process
 /// is charged for.
 pub(super) const DEVICES: [&str; 3] = ["/dev/null", "/dev/random", "/dev/urandom"];
@@ -119,6 +147,9 @@ impl LaunchPlan {
     pub(super) fn all_readable(&self) -> Vec<PathBuf> {
         let mut kept: Vec<PathBuf> = SYSTEM_PATHS.iter().map(PathBuf::from).collect();
         let mut own = self.readable.clone();
+        if self.service.is_some() {
+            own.extend(SERVICE_PATHS.iter().map(PathBuf::from));
+        }
         own.sort();
         for path in own {
             if !kept.iter().any(|upper| path.starts_with(upper)) {

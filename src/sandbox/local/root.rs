@@ -2,14 +2,17 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags};
 
 use super::launcher::{Failure, Step as _};
 use super::plan::{DEVICES, LaunchPlan, PRIVATE_HOME};
+use super::shares::{Share, place_copy, read_copies};
+use super::sys;
 
 /// Folders on which the new root can be built; what lies below is out of sight meanwhile.
 const STAGES: [&str; 3] = ["/tmp", "/var", "/usr"];
@@ -33,6 +36,14 @@ pub(super) fn enter(plan: &LaunchPlan) -> Result<(), Failure> {
             sources.push((PathBuf::from(device), source));
         }
     }
+    let shares = match &plan.service {
+        Some(service) => Share::open_all(service)?,
+        None => Vec::new(),
+    };
+    let copies = match &plan.service {
+        Some(service) => read_copies(&service.copies)?,
+        None => Vec::new(),
+    };
     let old_proc = Source::open(Path::new("/proc"))?;
     let stage = STAGES.into_iter().find(|path| Path::new(path).is_dir()).unwrap_or("/usr");
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
@@ -41,6 +52,12 @@ pub(super) fn enter(plan: &LaunchPlan) -> Result<(), Failure> {
     rustix::process::chdir(stage).step("enter the private root")?;
     for (path, source) in &sources {
         source.place(path)?;
+    }
+    for share in &shares {
+        share.place(plan.drop_to)?;
+    }
+    for (path, text) in &copies {
+        place_copy(path, text, plan.drop_to)?;
     }
     if let Some(source) = old_proc {
         // Whole, or the kernel refuses fresh ones inside.
@@ -82,7 +99,7 @@ fn furnish(plan: &LaunchPlan) -> Result<(), Failure> {
 }
 
 /// Something of the old root.
-enum Source {
+pub(super) enum Source {
     /// A link is copied.
     Link(PathBuf),
     /// Anything else is mounted.
@@ -91,13 +108,15 @@ enum Source {
 
 /// What is done about rights on a mount.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Protect {
+pub(super) enum Protect {
     ReadOnly,
+    /// Written to, and nothing in it is a program or a device.
+    Data,
     NotAtAll,
 }
 
 impl Source {
-    fn open(path: &Path) -> Result<Option<Self>, Failure> {
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, Failure> {
         let kind = match rustix::fs::lstat(path) {
             Ok(stat) => FileType::from_raw_mode(stat.st_mode),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
@@ -108,9 +127,7 @@ impl Source {
             let target = rustix::fs::readlink(path, Vec::new()).map_err(|error| {
                 Failure::new(format!("read the link {}", path.display()), error)
             })?;
-            let target = PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(
-                target.as_bytes(),
-            ));
+            let target = PathBuf::from(OsStr::from_bytes(target.as_bytes()));
             return Ok(Some(Self::Link(target)));
         }
         let handle = match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
@@ -129,6 +146,16 @@ impl Source {
     }
 
     fn place_with(&self, path: &Path, protect: Protect) -> Result<(), Failure> {
+        self.place_for(path, protect, None)
+    }
+
+    /// As if it belonged to somebody else, where the file system can do that.
+    pub(super) fn place_for(
+        &self,
+        path: &Path,
+        protect: Protect,
+        users: Option<BorrowedFd<'_>>,
+    ) -> Result<(), Failure> {
         let target = relative(path);
         let (handle, is_folder) = match self {
             Self::Link(to) => {
@@ -145,15 +172,27 @@ impl Source {
             }
             write(&target, "")?;
         }
-        let source = format!("/proc/self/fd/{}", handle.as_raw_fd());
-        rustix::mount::mount_bind_recursive(source.as_str(), target.as_path())
-            .map_err(|error| Failure::new(format!("bind {}", path.display()), error))?;
+        let failed =
+            |error: rustix::io::Errno| Failure::new(format!("bind {}", path.display()), error);
+        let mapped = users.and_then(|users| sys::mapped_mount(handle.as_fd(), users).ok());
+        if let Some(tree) = mapped {
+            let (flags, here) = (MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH, rustix::fs::CWD);
+            rustix::mount::move_mount(&tree, c"", here, target.as_path(), flags).map_err(failed)?;
+        } else {
+            let source = format!("/proc/self/fd/{}", handle.as_raw_fd());
+            rustix::mount::mount_bind_recursive(source.as_str(), target.as_path())
+                .map_err(failed)?;
+        }
         if protect == Protect::NotAtAll {
             return Ok(());
         }
         // Flags that the host has set are locked for an ordinary user and must be set again.
         let had = rustix::fs::statvfs(target.as_path()).step("look at a mount")?.f_flag;
-        let mut flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID;
+        let mut flags = MountFlags::BIND | MountFlags::NOSUID;
+        flags |= match protect {
+            Protect::ReadOnly => MountFlags::RDONLY,
+            Protect::Data | Protect::NotAtAll => MountFlags::NOEXEC,
+        };
         if is_folder {
             flags |= MountFlags::NODEV;
         }
@@ -173,11 +212,11 @@ impl Source {
     }
 }
 
-fn relative(path: &Path) -> PathBuf {
+pub(super) fn relative(path: &Path) -> PathBuf {
     Path::new(".").join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn make_folder(path: &Path) -> Result<(), Failure> {
+pub(super) fn make_folder(path: &Path) -> Result<(), Failure> {
     let mut so_far = PathBuf::new();
     for part in path.components() {
         so_far.push(part);
@@ -193,7 +232,7 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))
         .map_err(|error| Failure::new(format!("make {}", path.display()), error))?;

@@ -519,7 +519,7 @@ async fn read_some(stream: &mut pipe::Receiver, buffer: &mut Vec<u8>) -> bool {
 ///
 /// A group says so itself, by the count of processes that the kernel killed in it: what is left of the
 /// run then ends too. Without one, the processes' own shares are added up.
-async fn watch_memory(process: i32, limit: u64, group: Option<RunGroup>) {
+pub(super) async fn watch_memory(process: i32, limit: u64, group: Option<RunGroup>) {
     let group = group.map(Arc::new);
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -7,7 +7,9 @@
 //!    process where nothing counts it;
 //! 3. `clone3` answers ENOSYS, since its flags lie in memory that a filter cannot read: libraries fall
 //!    back to `clone`, whose flags are checked;
-//! 4. what forking and fencing need, mounts and namespaces, answers EPERM in workers alone. All the
+//! 4. services may make stream sockets and connect them, which their empty network bounds; no sockets
+//!    of any other kind, and none that others could connect to;
+//! 5. what forking and fencing need, mounts and namespaces, answers EPERM in workers alone. All the
 //!    rest binds the zygote already: its workers inherit it, which costs them nothing.
 
 use std::collections::BTreeMap;
@@ -25,8 +27,13 @@ const NEWEST_REVIEWED: u32 = 469;
 const X32: u32 = 0x4000_0000;
 
 const AF_UNIX: u64 = 1;
+const AF_INET: u64 = 2;
+const AF_INET6: u64 = 10;
 const SOCK_DGRAM: u64 = 2;
 const SOCK_RAW: u64 = 3;
+/// All types of sockets but streams.
+const NO_STREAMS: [u64; 6] = [SOCK_DGRAM, SOCK_RAW, 4, 5, 6, 10];
+const IPPROTO_TCP: u64 = 6;
 const SOCK_TYPE: u64 = 0xf;
 /// MAP_SHARED (or MAP_SHARED_VALIDATE) with MAP_ANONYMOUS.
 const SHARED_ANONYMOUS: u64 = 0x21;
@@ -156,8 +163,62 @@ pub(super) struct Programs {
 
 /// Compiles the filters for this machine.
 pub(super) fn programs(policy: SeccompPolicy) -> Result<Programs, String> {
-    let architecture = TargetArch::try_from(std::env::consts::ARCH)
-        .map_err(|_| format!("seccomp filters cannot be made for {}", std::env::consts::ARCH))?;
+    let architecture = architecture()?;
+    let common = common(refused(policy)?, architecture)?;
+    let worker = [fencing(architecture)?];
+    let encode = |programs: &[BpfProgram]| programs.iter().map(bytes).collect();
+    Ok(Programs { common: encode(&common), worker: encode(&worker) })
+}
+
+/// The filters of a service, in the order in which they are put up.
+pub(super) fn service_programs(policy: SeccompPolicy) -> Result<Vec<BpfProgram>, String> {
+    let architecture = architecture()?;
+    let mut refused = refused(policy)?;
+    refused.remove(&libc::SYS_connect);
+    let mut sockets = vec![
+        rule(vec![
+            condition(0, SeccompCmpOp::Ne, AF_UNIX)?,
+            condition(0, SeccompCmpOp::Ne, AF_INET)?,
+            condition(0, SeccompCmpOp::Ne, AF_INET6)?,
+        ])?,
+        // Other protocols of streams are no TCP to Landlock.
+        rule(vec![
+            condition(2, SeccompCmpOp::Ne, 0)?,
+            condition(2, SeccompCmpOp::Ne, IPPROTO_TCP)?,
+        ])?,
+    ];
+    sockets.extend(any_of(&NO_STREAMS.map(|kind| masked(1, SOCK_TYPE, kind)))?);
+    refused.insert(libc::SYS_socket, sockets);
+    let mut programs = common(refused, architecture)?.to_vec();
+    programs.push(fencing(architecture)?);
+    Ok(programs)
+}
+
+fn architecture() -> Result<TargetArch, String> {
+    TargetArch::try_from(std::env::consts::ARCH)
+        .map_err(|_| format!("seccomp filters cannot be made for {}", std::env::consts::ARCH))
+}
+
+/// What forking and fencing need.
+fn fencing(architecture: TargetArch) -> Result<BpfProgram, String> {
+    let refused = REFUSED_IN_WORKERS.iter().map(|number| (*number, Vec::new())).collect();
+    compiled(refused, errno(libc::EPERM), architecture)
+}
+
+fn common(
+    refused: BTreeMap<i64, Vec<SeccompRule>>,
+    architecture: TargetArch,
+) -> Result<[BpfProgram; 3], String> {
+    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    Ok([
+        by_number(),
+        compiled(refused, errno(libc::EPERM), architecture)?,
+        compiled(clone3, errno(libc::ENOSYS), architecture)?,
+    ])
+}
+
+/// The calls that are refused, with the arguments under which they are.
+fn refused(policy: SeccompPolicy) -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
     let mut refused: BTreeMap<i64, Vec<SeccompRule>> =
         REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, Vec::new())).collect();
     refused.insert(libc::SYS_clone, any_of(&NAMESPACE_FLAGS.map(|flag| masked(0, flag, flag)))?);
@@ -180,16 +241,7 @@ pub(super) fn programs(policy: SeccompPolicy) -> Result<Programs, String> {
         refused.extend(SHARED_MEMORY.iter().map(|number| (*number, Vec::new())));
         refused.insert(libc::SYS_mmap, any_of(&[masked(3, SHARED_ANONYMOUS, SHARED_ANONYMOUS)])?);
     }
-    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let common = [
-        by_number(),
-        compiled(refused, errno(libc::EPERM), architecture)?,
-        compiled(clone3, errno(libc::ENOSYS), architecture)?,
-    ];
-    let in_workers = REFUSED_IN_WORKERS.iter().map(|number| (*number, Vec::new())).collect();
-    let worker = [compiled(in_workers, errno(libc::EPERM), architecture)?];
-    let encode = |programs: &[BpfProgram]| programs.iter().map(bytes).collect();
-    Ok(Programs { common: encode(&common), worker: encode(&worker) })
+    Ok(refused)
 }
 
 /// What the rule language cannot say: ranges of numbers.
@@ -223,12 +275,12 @@ fn compiled(
 }
 
 fn any_of(conditions: &[Result<SeccompCondition, String>]) -> Result<Vec<SeccompRule>, String> {
-    conditions
-        .iter()
-        .map(|condition| {
-            SeccompRule::new(vec![condition.clone()?]).map_err(|error| error.to_string())
-        })
-        .collect()
+    conditions.iter().map(|condition| rule(vec![condition.clone()?])).collect()
+}
+
+/// All of these together.
+fn rule(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, String> {
+    SeccompRule::new(conditions).map_err(|error| error.to_string())
 }
 
 fn condition(index: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, String> {
@@ -260,6 +312,7 @@ mod tests {
             let Programs { common, worker } = programs(policy).unwrap();
             assert_eq!((common.len(), worker.len()), (3, 1));
             assert!(common.iter().chain(&worker).all(|it| it.len() % 8 == 0 && !it.is_empty()));
+            assert_eq!(service_programs(policy).unwrap().len(), 4);
         }
     }
 }

@@ -19,10 +19,11 @@ use tokio::sync::oneshot;
 use super::cgroup::{Groups, RunGroup};
 use super::fence;
 use super::frames::Channel;
+use super::helper::receive;
 use super::kernel_files::process_of;
 use super::plan::LaunchPlan;
 use super::sys::watch;
-use super::zygote::{Purpose, Refusal, Zygote, receive};
+use super::zygote::{Purpose, Refusal, Zygote};
 use crate::sandbox::Layer;
 
 /// Longest time for a fork to put up its fences.
@@ -271,11 +272,11 @@ fn own_rules(plan: &LaunchPlan, folder: &Path) -> Result<Option<OwnedFd>, Refusa
     let readable = plan.all_readable();
     let cache: Option<PathBuf> = plan.cache.clone();
     let readable = readable.iter().chain(&cache).map(PathBuf::as_path);
-    fence::rule_set(readable, folder).map_err(|error| Refusal::new("landlock", error))
+    fence::rule_set(readable, [folder], []).map_err(|error| Refusal::new("landlock", error))
 }
 
 /// Takes a group and moves the process in. The kernel may wait a moment for its other processors.
-async fn admit(groups: Arc<Groups>, number: i32) -> Result<RunGroup, Refusal> {
+pub(super) async fn admit(groups: Arc<Groups>, number: i32) -> Result<RunGroup, Refusal> {
     let refuse = |error: String| Refusal::new("join a control group", error);
     tokio::task::spawn_blocking(move || {
         let group = groups.take()?;

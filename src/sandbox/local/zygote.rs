@@ -1,45 +1,29 @@
 //! The server's end of a zygote: start it, ask it for workers, learn when they end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::launcher::SUPERVISOR;
+use super::helper::{Control, Helper};
 use super::plan::LaunchPlan;
-use super::sys::watch;
 
 /// Longest time for an interpreter to load its modules.
 const READY_LIMIT: Duration = Duration::from_mins(2);
-const MESSAGE_BYTES: usize = 64 << 10;
-/// Kept of what a zygote writes to its standard error.
-const COMPLAINT_BYTES: u64 = 8 << 10;
-const MOST_DESCRIPTORS: usize = 4;
-const MOST_RECEIVED: usize = 2;
-/// The last message to a zygote.
-const END: &[u8] = b"{\"end\":true}";
 
 /// A warm interpreter that forks workers.
 #[derive(Debug)]
 pub(super) struct Zygote {
-    control: AsyncFd<OwnedFd>,
+    control: Control,
     pending: Mutex<HashMap<u64, Pending>>,
     next: AtomicU64,
     dead: CancellationToken,
@@ -114,44 +98,12 @@ impl Zygote {
         plan: &LaunchPlan,
         tasks: &TaskTracker,
     ) -> Result<(Arc<Self>, Ready), Refusal> {
-        let start = |error: io::Error| Refusal::new("start the sandbox's helper", error);
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(|error| start(error.into()))?;
-        rustix::io::ioctl_fionbio(&ours, true).map_err(|error| start(error.into()))?;
-        #[expect(clippy::disallowed_methods, reason = "this is the adapter that starts processes")]
-        let mut child = tokio::process::Command::new(program)
-            .arg(SUPERVISOR)
-            .env_clear()
-            .current_dir("/")
-            // Keys pressed in the server's terminal are the server's to answer.
-            .process_group(0)
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
-        let complaints = child.stderr.take();
+        let Helper { control, complaint, ended: _ } = Helper::start(program, tasks)?;
         let zygote = Arc::new(Self {
-            control: watch(ours, Interest::READABLE | Interest::WRITABLE).map_err(start)?,
+            control,
             pending: Mutex::default(),
             next: AtomicU64::new(1),
             dead: CancellationToken::new(),
-        });
-        let (sender, complaint) = oneshot::channel();
-        tasks.spawn(async move {
-            let mut text = Vec::new();
-            if let Some(mut stream) = complaints {
-                let _ = (&mut stream).take(COMPLAINT_BYTES).read_to_end(&mut text).await;
-                // The rest is read too, so that nobody blocks on a full pipe.
-                let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-            }
-            let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
-            let _ = child.wait().await;
         });
         let ready = match tokio::time::timeout(READY_LIMIT, zygote.introduce(plan)).await {
             Ok(Ok(ready)) => ready,
@@ -178,7 +130,7 @@ impl Zygote {
     async fn introduce(&self, plan: &LaunchPlan) -> Result<Ready, Refusal> {
         let lost = |error: io::Error| Refusal::new("talk to the sandbox's helper", error);
         let text = serde_json::to_vec(plan).map_err(|error| lost(error.into()))?;
-        self.send(&text, &[]).await.map_err(lost)?;
+        self.control.send(&text, &[]).await.map_err(lost)?;
         match self.receive().await.map_err(lost)? {
             Some((Message::Ready(ready), _)) => Ok(ready),
             Some((Message::Failed { step, message }, _)) => Err(Refusal { step, message }),
@@ -199,11 +151,8 @@ impl Zygote {
 
     /// Lets it end, and all its workers with it.
     pub(super) fn close(&self) {
-        // So that it and its supervisor can tell this end from the server's death.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let _ = rustix::net::send(self.control.get_ref(), END, flags);
+        self.control.close();
         self.dead.cancel();
-        let _ = rustix::net::shutdown(self.control.get_ref(), rustix::net::Shutdown::Both);
     }
 
     /// Asks for a worker with these descriptors: channel, output, errors, and its own rule set.
@@ -223,7 +172,7 @@ impl Zygote {
             "idle": purpose == Purpose::Pool,
         });
         let lost = |error: String| Refusal::new("fork a worker", error);
-        if let Err(error) = self.send(request.to_string().as_bytes(), descriptors).await {
+        if let Err(error) = self.control.send(request.to_string().as_bytes(), descriptors).await {
             self.lock().remove(&run);
             return Err(lost(error.to_string()));
         }
@@ -272,54 +221,11 @@ impl Zygote {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn send(&self, data: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        self.control
-            .async_io(Interest::WRITABLE, |control| {
-                let mut space =
-                    [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-                let mut rights = SendAncillaryBuffer::new(&mut space);
-                if !descriptors.is_empty() {
-                    rights.push(SendAncillaryMessage::ScmRights(descriptors));
-                }
-                rustix::net::sendmsg(
-                    control.as_fd(),
-                    &[IoSlice::new(data)],
-                    &mut rights,
-                    SendFlags::NOSIGNAL,
-                )
-                .map(drop)
-                .map_err(io::Error::from)
-            })
-            .await
-    }
-
     async fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
-        let (data, descriptors) =
-            self.control.async_io(Interest::READABLE, |control| receive(control.as_fd())).await?;
+        let (data, descriptors) = self.control.receive().await?;
         if data.is_empty() {
             return Ok(None);
         }
         Ok(Some((serde_json::from_slice(&data)?, descriptors.into_iter().next())))
     }
-}
-
-/// One read with the few descriptors beside it.
-pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut data = vec![0_u8; MESSAGE_BYTES];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_RECEIVED))];
-    let mut rights = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut data)],
-        &mut rights,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
-    data.truncate(received.bytes);
-    let mut descriptors = Vec::new();
-    for message in rights.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            descriptors.extend(received);
-        }
-    }
-    Ok((data, descriptors))
 }

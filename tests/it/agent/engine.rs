@@ -18,6 +18,8 @@ use atelier::jobs::{Failure, Run, ToolOutput};
 use atelier::llm::Message;
 use atelier::prompts::Prompts;
 use atelier::registry::{Annotations, CallContext, Caller, DirectReply, Origin, Tool, Toolset};
+use atelier::storage::blobs::Blobs;
+use atelier::storage::sqlite::SqliteCatalog;
 use fake_llm::{FakeLlm, Reply, Rule, Script, Vendor};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -126,15 +128,19 @@ async fn bench(vendor: Vendor, script: Script) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let counts = Arc::new(Counts::default());
     let caller = Caller::new();
+    let blobs = Blobs::in_memory();
     let engine = Arc::new(Engine::new(EngineParts {
         caller: caller.clone(),
         prompts: Arc::new(Prompts::load(None).unwrap()),
         runs: Runs::new(folder.path().join("runs")),
+        blobs: blobs.clone(),
     }));
     let urls = ContentUrls::new(None, "127.0.0.1:7411".parse().unwrap(), InstallationKey::new("x"));
     let mut all = tools(&counts);
     all.extend(atelier::agent::tools::engine_tools(&engine, &Workflows::default(), &urls));
-    let workshop = WorkshopBuilder::new(all).models(models).build().await;
+    let catalog = Arc::new(SqliteCatalog::in_memory().await.unwrap());
+    let builder = WorkshopBuilder::new(all).models(models).on(catalog, blobs);
+    let workshop = builder.build().await;
     caller.bind(&workshop.registry);
     let agent = Agent::new(engine, Arc::clone(&workshop.runner));
     Bench { workshop, server, agent, counts, vendor, _folder: folder }

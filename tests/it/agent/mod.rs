@@ -3,4 +3,6 @@
 mod ask;
 mod elixir_server;
 mod engine;
+mod people;
+mod pictures;
 mod product;

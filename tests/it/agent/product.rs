@@ -112,21 +112,16 @@ async fn the_elixir_workflow_runs_with_external_servers() {
                 "args": ["elixir", "serve-migration"],
                 "env": {"ATELIER_DATA_DIR": data, "ATELIER_ELIXIR__ALLOWED_ROOTS": roots},
             },
+            "elixir_phoenix_context_gen_tool": {
+                "command": [program, "elixir", "serve-context"],
+                "env": {"ATELIER_DATA_DIR": data, "ATELIER_ELIXIR__ALLOWED_ROOTS": roots},
+            },
         }})
         .to_string(),
     );
-    installation.write(
-        "workflows.json",
-        &json!({"elixir_crud_generator": {
-            "llm_model": "gemini-2.5-pro-preview-05-06",
-            "mcp_servers_used": ["elixir_ecto_gen_tool", "elixir_migration_gen_tool"],
-            "initial_prompt_template": "You are an Elixir/Phoenix code generation assistant. {user_query}",
-            "max_conversation_turns": 10,
-            // Our own generator says that it may change what is there.
-            "approval": "never",
-        }})
-        .to_string(),
-    );
+    // Its four keys and nothing else: our own generators say that they may change what is there,
+    // and naming a server of one tool names that tool.
+    installation.write("workflows.json", include_str!("../../fixtures/workflows/seed.json"));
     let arguments = json!({"schema_definition": definition(), "target_project_path": path});
     let schema_tool = "elixir_ecto_gen_tool__generate_ecto_schema";
     let migration_tool = "elixir_migration_gen_tool__generate_ecto_migration";
@@ -216,6 +211,50 @@ async fn workflows_of_a_file_are_listed_checked_and_run() {
     assert_eq!(bad.code, Some(2));
     let near = installation.run(&["workflow", "run", "greetin"]).await;
     assert_eq!(near.json()["hint"], "did you mean `greeting`?");
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_model_prompt_tools_and_budget_and_calls_nothing() {
+    let installation = installation();
+    let path = project(&installation);
+    let server = FakeLlm::start(Script::new().reply(Reply::text("never"))).await.unwrap();
+    let query = format!("{QUERY} Project path is {path}");
+    let run = ["workflow", "run", "elixir_crud_generator", "--query", &query, "--dry-run"];
+    // Nobody could answer: said, and still shown.
+    let alone = installation.run(&run).await;
+    assert_eq!(alone.code, Some(1), "{alone:?}");
+    assert!(alone.stderr.contains("would end at its first question"), "{alone:?}");
+    let installation = with_model(installation, &server);
+    let looked = installation.run(&run).await;
+    assert_eq!(looked.code, Some(0), "{looked:?}");
+    for part in [
+        "workflow: elixir_crud_generator",
+        "(api)",
+        "budget: 12 turns, 100 tool calls",
+        "  generate_ecto_schema",
+        "instructions:",
+        "You are an Elixir and Phoenix code generation assistant.",
+        QUERY,
+        "No model was asked and no tool was called.",
+    ] {
+        assert!(looked.stdout.contains(part), "{part}: {}", looked.stdout);
+    }
+    let shown = installation.run(&[&run[..], &["--json"]].concat()).await.json();
+    assert_eq!((&shown["model"]["route"], &shown["limits"]["turns"]), (&json!("api"), &json!(12)));
+    assert!(shown["model"]["id"].as_str().unwrap().starts_with("gemini"), "{shown}");
+    let tool = &shown["tools"][0];
+    assert!(tool["input_schema"].is_object() && tool["asks_first"] == false, "{tool}");
+    assert!(shown["messages"][0]["text"].as_str().unwrap().contains(QUERY), "{shown}");
+    // The same prompt is what a run sends; a look sends nothing and makes nothing.
+    assert!(server.model_requests().is_empty());
+    assert!(!std::path::Path::new(&format!("{path}/lib/my_phoenix_app/schemas")).exists());
+    installation.run(&run[..5]).await;
+    let sent = &server.model_requests()[0].body_text;
+    assert!(sent.contains("You are an Elixir and Phoenix code generation assistant."), "{sent}");
+    // What cannot be run cannot be looked at either.
+    let unknown = installation.run(&["workflow", "run", "nothing", "--dry-run"]).await;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("there is no workflow `nothing`"), "{unknown:?}");
 }
 
 #[tokio::test]
@@ -324,8 +363,9 @@ async fn with_no_model_the_host_takes_each_step() {
 /// Turns of the run that is killed again and again.
 const TURNS: usize = 4;
 
-/// One run that is killed twice; returns how often it was.
-async fn killed_run(seed: u64) -> usize {
+/// One run that is killed twice; returns how often it was, and how many questions were open at a
+/// kill and so were asked again.
+async fn killed_run(seed: u64) -> (usize, usize) {
     let page = |n: usize| {
         format!(
             "<!DOCTYPE html><html><head><title>{n}</title></head><body><h1>App {n}</h1></body></html>"
@@ -403,7 +443,7 @@ async fn killed_run(seed: u64) -> usize {
     assert_eq!(versions.len(), TURNS, "seed {seed}: {versions:?}");
     assert!(versions.iter().all(|(_, version)| *version == json!(1)), "seed {seed}: {versions:?}");
     client.close().await;
-    kills
+    (kills, asked - (TURNS + 1))
 }
 
 #[tokio::test]
@@ -416,10 +456,16 @@ async fn kills_at_random_points_repeat_nothing() {
 #[tokio::test]
 #[ignore = "soak: 200 kills take many minutes"]
 async fn two_hundred_kills_repeat_nothing() {
-    let mut kills = 0;
+    let (mut kills, mut asked_again, mut runs) = (0, 0, 0);
     let mut seed = 100;
     while kills < 200 {
-        kills += killed_run(seed).await;
+        let (killed, again) = killed_run(seed).await;
+        kills += killed;
+        asked_again += again;
+        runs += 1;
         seed += 1;
+        eprintln!(
+            "{runs} runs, {kills} kills, {asked_again} questions asked again, never more than one for a kill"
+        );
     }
 }

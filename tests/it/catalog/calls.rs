@@ -211,7 +211,7 @@ async fn small_catalogs_are_exposed_by_configuration() {
     let specs = [("scripted", scripted(&[]))];
     let bench = Bench::with(specs.clone(), |parts| parts.expose_at_most = 30, |_| {}).await;
     bench.works().await;
-    assert_eq!(bench.workshop.registry.exposed_tools(&Rights::default()).len(), 23);
+    assert_eq!(bench.workshop.registry.exposed_tools(&Rights::default()).len(), 24);
     bench.servers.shut_down().await;
     let bench = Bench::with(specs, |parts| parts.expose_at_most = 22, |_| {}).await;
     bench.works().await;

@@ -277,7 +277,7 @@ async fn an_idle_server_is_stopped_and_comes_back() {
     let process = bench.result("scripted__where", json!({})).await["result"]["process"].clone();
     until(|| bench.servers.status()[0].state == ServerState::Stopped).await;
     assert!(!is_alive(&process));
-    assert_eq!(bench.servers.status()[0].tools, Some(23), "its tools stay known");
+    assert_eq!(bench.servers.status()[0].tools, Some(24), "its tools stay known");
     bench.works().await;
     bench.servers.shut_down().await;
 }

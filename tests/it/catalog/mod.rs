@@ -1,8 +1,10 @@
 //! Tools of other servers: real child processes, real HTTP, and every way in which they go wrong.
 
+mod asking;
 mod calls;
 mod configuration;
 mod faults;
+mod progress;
 mod public;
 mod search;
 

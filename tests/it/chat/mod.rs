@@ -6,6 +6,8 @@ mod files;
 mod hostile;
 mod journey;
 mod looks;
+mod pictures;
+mod served;
 mod stream;
 mod support;
 mod terminal;

@@ -18,7 +18,7 @@ const PASSWORD: &str = "of the test alone";
 pub(crate) struct Postgres {
     process: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postgres {
@@ -59,16 +59,25 @@ impl Postgres {
                 .spawn()
                 .unwrap();
             if answers(&mut process, port).await {
-                return Self { process, port, _folder: folder };
+                return Self { process, port, folder };
             }
         }
         panic!("{}", std::fs::read_to_string(path.join("log")).unwrap_or_default());
     }
 
-    pub(super) async fn run(&self, database: &str, script: &str) {
+    pub(crate) async fn run(&self, database: &str, script: &str) {
         let mut connection = options(self.port).database(database).connect().await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(script.to_owned())).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The address of the server for whoever may do everything, without a database.
@@ -77,7 +86,7 @@ impl Postgres {
         format!("postgresql://postgres:{password}@127.0.0.1:{}", self.port)
     }
 
-    pub(super) fn url(&self, user: &str, password: &str, database: &str) -> String {
+    pub(crate) fn url(&self, user: &str, password: &str, database: &str) -> String {
         format!("postgresql://{user}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 }

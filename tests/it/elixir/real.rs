@@ -17,8 +17,7 @@ const TOGETHER: usize = 12;
 #[ignore = "needs the sources of Ecto and Phoenix in ATELIER_TEST_ELIXIR_SOURCES"]
 async fn every_definition_holds_on_the_real_libraries() {
     let sources = std::env::var_os(SOURCES)
-        .map(PathBuf::from)
-        .unwrap_or_else(|| panic!("{SOURCES} names no folder"));
+        .map_or_else(|| panic!("{SOURCES} names no folder"), PathBuf::from);
     let scripts = fixtures().join("real");
     let forge = Forge::new().await;
     let build = forge.folder().join("libraries");

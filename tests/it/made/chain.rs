@@ -178,6 +178,9 @@ async fn a_started_server_outlives_the_program_and_is_seen_by_others_on_its_fold
 
     // What another process on the folder stops is gone here as well.
     let mut third = installation.stdio().await;
+    // A search waits for servers a bounded time only; a call waits for its server.
+    let answer = third.call("trips__getTrip", json!({"id": 5})).await;
+    assert_eq!(answer["result"]["data"]["id"], 5, "{answer:#}");
     assert!(found(&mut third, "journeys").await.contains(&"trips__getTrip".into()));
     let stopped = third.call("stop_mcp_server", json!({"server_name": "trips"})).await;
     assert_eq!(stopped["stopped"], true);

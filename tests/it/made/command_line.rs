@@ -148,6 +148,17 @@ async fn a_package_is_made_scanned_and_tested_where_it_lies() {
         said.contains("runtime/http.py") || said.contains("it was not run"),
         "what was changed is named: {said}"
     );
+    // Nor is what Python would load from where a scan does not look.
+    std::fs::write(&server, &ours).unwrap();
+    std::fs::create_dir(package.join("tests/__pycache__")).unwrap();
+    std::fs::write(package.join("tests/__pycache__/test_tools.pyc"), "x").unwrap();
+    let refused = world.run(&["factory", "test", &path]).await;
+    assert!(refused.stdout.contains("__pycache__/test_tools.pyc"), "{refused:?}");
+    std::fs::remove_dir_all(package.join("tests/__pycache__")).unwrap();
+    std::fs::write(package.join("requirements.txt"), "somebody-elses==1\n").unwrap();
+    let refused = world.run(&["factory", "test", &path]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stdout.contains("requirements.txt"), "{refused:?}");
     let none = world.run(&["factory", "test", "specs"]).await;
     assert_eq!(none.code, Some(1));
     assert!(none.stderr.contains("holds no made server"), "{none:?}");

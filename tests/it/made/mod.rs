@@ -100,7 +100,7 @@ async fn trip(Path(id): Path<i64>) -> Json<Value> {
 pub(crate) fn installation() -> Installation {
     Installation::new()
         .with("ATELIER_FACTORY__ENVIRONMENT", environment().display().to_string())
-        .with("ATELIER_FACTORY__UNSANDBOXED", "true")
+        .with("ATELIER_FACTORY__PRIVATE_HOSTS", "127.0.0.1")
         .with("ATELIER_FACTORY__VARIABLES__KEY", "secret-key")
         .with("ATELIER_LIMITS__ANSWER_BUDGET_S", "60")
 }

@@ -12,4 +12,4 @@ mod semantics;
 mod soak;
 pub(crate) mod support;
 mod tiers;
-mod traces;
+pub(crate) mod traces;

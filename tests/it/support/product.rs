@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// Longest wait for one answer; only a defect reaches it.
-const ANSWER_LIMIT: Duration = Duration::from_mins(1);
+const ANSWER_LIMIT: Duration = Duration::from_mins(3);
 
 /// An installation: a data folder and a home that nobody else uses.
 pub(crate) struct Installation {
@@ -123,6 +123,12 @@ pub(crate) struct StdioClient {
     pub(crate) sampled: Vec<Value>,
     /// Folders that the client's user has open.
     pub(crate) roots: Vec<std::path::PathBuf>,
+    /// What the client's user answers when asked.
+    pub(crate) elicitation_answer: Option<Value>,
+    /// Questions to the user that arrived.
+    pub(crate) elicited: Vec<Value>,
+    /// Hears of every notification.
+    pub(crate) on_notification: Option<Box<dyn FnMut(&Value) + Send>>,
 }
 
 impl StdioClient {
@@ -140,6 +146,9 @@ impl StdioClient {
             sampling_answer: None,
             sampled: Vec::new(),
             roots: Vec::new(),
+            elicitation_answer: None,
+            elicited: Vec::new(),
+            on_notification: None,
         }
     }
 
@@ -185,7 +194,11 @@ impl StdioClient {
         self.next_id += 1;
         let id = self.next_id;
         if let Some(meta) = &self.meta {
+            let own = params.get("_meta").cloned();
             params["_meta"] = meta.clone();
+            for (key, value) in own.as_ref().and_then(Value::as_object).into_iter().flatten() {
+                params["_meta"][key] = value.clone();
+            }
         }
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await;
         tokio::time::timeout(ANSWER_LIMIT, self.answer_to(id)).await.unwrap_or_else(|_| {
@@ -203,6 +216,10 @@ impl StdioClient {
                 let answer = self.sampling_answer.clone().expect("no answer to sampling was set");
                 let kind = if answer.get("code").is_some() { "error" } else { "result" };
                 self.send(&json!({"jsonrpc": "2.0", "id": message["id"], kind: answer})).await;
+            } else if message["method"] == "elicitation/create" {
+                self.elicited.push(message["params"].clone());
+                let answer = self.elicitation_answer.clone().expect("nobody answers questions");
+                self.send(&json!({"jsonrpc": "2.0", "id": message["id"], "result": answer})).await;
             } else if message["method"] == "roots/list" {
                 let roots: Vec<Value> = self
                     .roots
@@ -214,6 +231,10 @@ impl StdioClient {
                 self.send(&answer).await;
             } else if message["id"] == json!(id) {
                 return message;
+            } else if message.get("id").is_none()
+                && let Some(hear) = &mut self.on_notification
+            {
+                hear(&message);
             }
         }
     }

@@ -84,6 +84,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     let sections = runtime.block_on(async {
         let mut sections = Vec::new();
         if wanted(Part::Calls) {
+            process::note("measuring: tool calls");
             let python = match &args.python {
                 Some(path) => path.clone(),
                 None => process::python_with_mcp(&root)?,
@@ -93,6 +94,7 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             sections.push(calls::start_and_memory(&binary, &python, effort).await?);
         }
         if wanted(Part::Catalog) {
+            process::note("measuring: tools of other servers");
             let python = match &args.python {
                 Some(path) => path.clone(),
                 None => process::python_with_mcp(&root)?,
@@ -101,15 +103,19 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
             sections.push(catalog::search(effort));
         }
         if wanted(Part::Pages) {
+            process::note("measuring: hosted pages");
             sections.push(pages::against_nginx(&binary, effort).await?);
         }
         if wanted(Part::Pdf) {
+            process::note("measuring: PDF documents");
             sections.extend(pdf::against_peers(&root, &binary, effort).await?);
         }
         if wanted(Part::Elixir) {
+            process::note("measuring: Phoenix code");
             sections.push(elixir::against_mix(&root, &binary, effort).await?);
         }
         if wanted(Part::Python) {
+            process::note("measuring: Python code");
             sections.extend(python::against_peers(&root, &binary, effort).await?);
         }
         if wanted(Part::Factory) {
@@ -130,8 +136,10 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
 /// Does the same in an optimised build: the clients, and the sandbox that runs in this process, are
 /// measured too.
 fn in_release() -> anyhow::Result<()> {
+    // The first time this takes many minutes, which must not look like a standstill.
+    process::note("building the benchmark in release mode");
     let status = std::process::Command::new("cargo")
-        .args(["run", "--quiet", "--release", "--locked", "--package", "xtask", "--"])
+        .args(["run", "--release", "--locked", "--package", "xtask", "--"])
         .args(std::env::args_os().skip(1))
         .status()?;
     anyhow::ensure!(status.success(), "the benchmark ended with {status}");

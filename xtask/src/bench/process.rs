@@ -65,6 +65,7 @@ pub(super) fn python_with_mcp(root: &Path) -> anyhow::Result<PathBuf> {
     let folder = root.join("target/bench-python");
     let python = folder.join("bin/python");
     if !python.exists() {
+        note("installing the official Python SDK under target/");
         let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status()?;
         let installed = Command::new(&python)
             .args(["-m", "pip", "install", "--quiet", "mcp==2.3.0"])
@@ -115,4 +116,10 @@ pub(super) fn installed(program: &str, package: &str) -> anyhow::Result<PathBuf>
 #[expect(clippy::print_stdout, reason = "what the task is run for")]
 pub(super) fn print(text: &str) {
     println!("{text}");
+}
+
+/// A word about what goes on, beside the figures.
+#[expect(clippy::print_stderr, reason = "what the person at the terminal waits for")]
+pub(super) fn note(text: &str) {
+    eprintln!("bench: {text}");
 }

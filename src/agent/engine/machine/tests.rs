@@ -21,6 +21,7 @@ fn tool(name: &str, reads_only: bool) -> FrozenTool {
         idempotent: reads_only,
         resumes: false,
         destructive: Some(name == "destroy"),
+        consented: false,
     }
 }
 
@@ -51,6 +52,7 @@ fn plan(change: impl FnOnce(&mut RunRequest)) -> FrozenPlan {
             sees_pictures: false,
         },
         origin: FrozenOrigin::Person,
+        person_at_hand: false,
     }
 }
 

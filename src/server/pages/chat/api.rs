@@ -292,6 +292,20 @@ pub(super) async fn file(
     Ok(inert(bytes, media_type, name))
 }
 
+/// `GET /chat/api/turns/{id}/pictures/{sha}`: a picture or document of a result.
+pub(super) async fn picture(
+    State(state): State<ChatState>,
+    Path((turn, sha)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answer {
+    let person = access::check(&state, &uri, &headers).await?;
+    let (picture, bytes) = state.chat.picture(&person.principal, &turn, &sha).await?;
+    let is_picture = picture.media_type.starts_with("image/");
+    let name = format!("{}.pdf", picture.name);
+    Ok(inert(bytes, &picture.media_type, (!is_picture).then_some(name.as_str())))
+}
+
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Part {
     #[serde(default)]
@@ -307,11 +321,12 @@ pub(super) async fn result(
     part: Result<Query<Part>, QueryRejection>,
 ) -> Answer {
     let person = access::check(&state, &uri, &headers).await?;
-    let text = state.chat.result(&person.principal, &id).await?;
     let Query(part) = part.unwrap_or_default();
     if part.whole {
+        let text = state.chat.whole_result(&person.principal, &id).await?;
         return Ok(inert(text.into(), "text/plain; charset=utf-8", None));
     }
+    let text = state.chat.result(&person.principal, &id).await?;
     let end = text.floor_char_boundary(SHOWN_BYTES);
     let shown = text.get(..end).unwrap_or_default();
     Ok(answer(StatusCode::OK, json!({"text": shown, "bytes": text.len(), "shown": end})))

@@ -57,6 +57,7 @@ pub fn chat_router(pages: PagesState, chat: Arc<Chat>) -> Router {
         .route("/chat/api/turns/{id}/events", get(stream::events))
         .route("/chat/api/turns/{id}/stop", post(api::stop))
         .route("/chat/api/turns/{id}/decide", post(api::decide))
+        .route("/chat/api/turns/{id}/pictures/{sha}", get(api::picture))
         .route("/chat/api/files/{id}", get(api::file))
         .route("/chat/api/results/{id}", get(api::result))
         .layer(DefaultBodyLimit::max(BODY_BYTES));

@@ -213,7 +213,8 @@ class OAuth2Tokens:
         try:
             response = await self.client.post(address or self.endpoints["token"], headers=headers, content=urlencode(form).encode())
         except httpx2.HTTPError as error:
-            raise ToolFailure(f"the token server of `{self.name}` cannot be reached: {type(error).__name__}") from None
+            reason = str(error) if isinstance(error, httpx2.ProxyError) else type(error).__name__
+            raise ToolFailure(f"the token server of `{self.name}` cannot be reached: {reason}") from None
         try:
             answer = response.json()
         except ValueError:

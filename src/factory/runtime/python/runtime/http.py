@@ -24,6 +24,8 @@ ERROR_EXCERPT = 4000
 IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 TRANSIENT = {429, 502, 503, 504}
 LONGEST_PAUSE = 30.0
+# How the proxy around a sandboxed server signs its own answers.
+GATE = "1.1 atelier-egress"
 
 
 class HttpBackend:
@@ -97,6 +99,9 @@ class HttpBackend:
                 # Nothing reached the API: any method may be repeated.
                 if last:
                     raise ToolFailure(f"the API at {origin(base)} cannot be reached: {type(error).__name__}") from None
+            except httpx2.ProxyError as error:
+                # A proxy says why, and would say so again.
+                raise ToolFailure(f"the proxy does not let this server reach {origin(base)}: {error}") from None
             except httpx2.TimeoutException:
                 if last or request.method not in IDEMPOTENT:
                     raise ToolFailure(f"the API at {origin(base)} did not answer in time") from None
@@ -133,7 +138,10 @@ class HttpBackend:
                 chunks.append(chunk)
         finally:
             await response.aclose()
-        response.extensions["body"] = b"".join(chunks)
+        body = b"".join(chunks)
+        if response.status_code >= 400 and response.headers.get("via") == GATE:
+            raise ToolFailure("the proxy does not let this server reach it: " + body[:ERROR_EXCERPT].decode("utf-8", "replace").strip())
+        response.extensions["body"] = body
         return response
 
 

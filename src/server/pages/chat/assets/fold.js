@@ -98,7 +98,7 @@ export class Fold {
       case "call_finished": {
         const item = this.open("call", place, { turn: event.turn, position: event.position, tool: event.tool });
         Object.assign(item, {
-          status: event.status, ms: event.ms, head: event.head, callId: event.call_id, links: event.links, wanted: null,
+          status: event.status, ms: event.ms, head: event.head, callId: event.call_id, links: event.links, pictures: event.pictures, wanted: null,
         });
         return [item];
       }

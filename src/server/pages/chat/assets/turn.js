@@ -10,6 +10,7 @@ const contentOrigin = document.querySelector("meta[name=atelier-content]").conte
 const STATUS = {
   ok: "done", failed: "failed", unknown: "no such tool", invalid_arguments: "wrong arguments",
   timed_out: "took too long", denied: "declined", skipped: "not made", interrupted: "interrupted",
+  stopped: "stopped",
 };
 const LIMITS = {
   max_turns: "the limit of turns", max_tool_calls: "the limit of tool calls", token_limit: "the limit of tokens",
@@ -137,6 +138,13 @@ export class TurnView {
     }
     if (!over || this.closed) return;
     this.closed = true;
+    // What had no end when the answer ended was stopped with it.
+    for (const item of fold.items) {
+      if (item.kind !== "call" || item.status) continue;
+      item.status = "stopped";
+      item.wanted = null;
+      this.nodes.get(item)?.show(item);
+    }
     const end = fold.end;
     const said = (text, kind) => {
       const node = el("p", { class: `note ${kind}` });
@@ -234,13 +242,17 @@ class CallView {
   show(item) {
     this.item = item;
     this.name.textContent = line(item.tool, 100);
-    const failed = item.status && item.status !== "ok";
+    const failed = item.status && item.status !== "ok" && item.status !== "stopped";
     this.details.classList.toggle("failed", Boolean(failed));
     this.details.classList.toggle("busy", !item.status && !item.wanted);
     this.state.textContent = item.status ? `${STATUS[item.status] || item.status}${item.ms ? ` · ${seconds(item.ms)}` : ""}`
       : item.wanted ? "waits for you" : item.progress ? line(item.progress, 120) : "at work…";
     if (this.details.open) this.fill();
     this.approval(item);
+    if (item.pictures?.length && !this.pictures) {
+      this.pictures = el("div", { class: "pictures" }, ...item.pictures.map((file) => picture(this.turn.turn.id, file)));
+      this.root.insertBefore(this.pictures, this.cards);
+    }
     if (item.links?.length && !this.cards.childElementCount) {
       for (const entry of item.links) {
         const node = card(entry, this.turn.actions);
@@ -256,7 +268,7 @@ class CallView {
       this.body.append(this.arguments.root);
     }
     this.arguments.text(JSON.stringify(item.arguments ?? {}, null, 2));
-    if (!item.status || this.filled) return;
+    if (!item.status || item.status === "stopped" || this.filled) return;
     this.filled = true;
     this.result = block(item.status === "ok" ? "Result" : "Error");
     this.body.append(this.result.root);
@@ -299,7 +311,7 @@ class CallView {
     const heading = el("h3");
     heading.textContent = `May ${line(item.tool, 100)} be called?`;
     const reason = el("p");
-    reason.textContent = line(item.wanted.reason, 500);
+    reason.textContent = `You are asked because ${line(item.wanted.reason, 500)}.`;
     const button = (label, kind, decision) => {
       const node = el("button", { type: "button", class: kind, onclick: () => decide(decision) });
       node.textContent = label;
@@ -333,6 +345,18 @@ function block(title) {
 
 // What stands between the marks that a model reads.
 const unframed = (head) => head.replace(/^<data-[^>\n]*>\n?/, "").replace(/\n?<\/data-[^>\n]*>\s*$/, "");
+
+// A picture of a result, or a document to save.
+function picture(turn, file) {
+  const href = `chat/api/turns/${turn}/pictures/${encodeURIComponent(file.sha)}`;
+  const name = line(file.name, 100);
+  if (file.media_type.startsWith("image/")) {
+    return el("a", { class: "picture", href, target: "_blank", rel: "noopener" }, el("img", { src: href, alt: name, loading: "lazy" }));
+  }
+  const text = el("span", { class: "name" });
+  text.textContent = name;
+  return el("div", { class: "chip" }, el("a", { href, download: true }, icon("file"), text));
+}
 
 // A card for what a call made, with a look at it.
 function card(entry, actions) {
