@@ -21,7 +21,7 @@ use crate::support::factory_python::{environment, interpreter};
 const DESCRIPTIONS: usize = 134;
 
 /// Operations that are called of each description in every run of the tests.
-const SAMPLE: usize = 30;
+const SAMPLE: usize = 15;
 
 /// Operations whose schemas nothing fits: a body that must hold itself, a text that is a number.
 const IMPOSSIBLE: [(&str, &str); 3] = [

@@ -77,7 +77,11 @@ async fn client(server: &FakeLlm) -> (Installation, StdioClient) {
 }
 
 async fn create(client: &mut StdioClient) -> Value {
-    client.call("create_mcp_server", json!({"description": "adds two numbers"})).await
+    create_of(client, "adds two numbers").await
+}
+
+async fn create_of(client: &mut StdioClient, words: &str) -> Value {
+    client.call("create_mcp_server", json!({ "description": words })).await
 }
 
 /// What every author was told before the next answer.
@@ -100,7 +104,7 @@ fn staged(installation: &Installation) -> usize {
 
 #[tokio::test]
 async fn bodies_that_fail_are_repaired() {
-    for stages in [["parse", "scan", "import"].as_slice(), &["prose", "crash", "test"]] {
+    for stages in [["parse", "scan", "import"].as_slice(), &["prose", "crash"], &["test"]] {
         let server = model(stages, Some(good())).await;
         let (installation, mut client) = client(&server).await;
         let made = create(&mut client).await;
@@ -163,8 +167,8 @@ async fn bodies_that_cannot_be_repaired_are_an_error_with_its_log() {
     let unknown = client.call("start_mcp_server", json!({"server_name": "adder"})).await;
     assert_eq!(unknown["code"], "factory_unknown_server", "{unknown:#}");
     assert_eq!(staged(&installation), 0);
-    // Positive control: the same words with a better answer.
-    let made = create(&mut client).await;
+    // Positive control: the model's better answer to other words.
+    let made = create_of(&mut client, "adds two numbers, rightly").await;
     assert_eq!(made["status"], "success", "{made:#}");
     let listed = client.call("list_mcp_servers", json!({})).await;
     assert_eq!(listed["servers"].as_array().map(Vec::len), Some(1), "{listed:#}");
