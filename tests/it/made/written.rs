@@ -142,7 +142,7 @@ async fn credentials_of_written_tools_go_to_their_api_alone() {
     );
     let specs = json!([{
         "name": "me", "description": "Who I am.", "input_schema": {"type": "object"},
-        "implementation": code, "hosts": ["127.0.0.1"],
+        "implementation": code, "hosts": [other.url.trim_start_matches("http://")],
     }]);
     let with = |options: Value| json!({"tool_specs": specs, "name": "me", "auth": {"type": "bearer"}, "options": options});
     let refused = client.call("create_mcp_server", with(json!({}))).await;
