@@ -8,7 +8,7 @@ use crate::elixir::error::ElixirError;
 use crate::elixir::names::snake;
 use crate::elixir::project::Project;
 use crate::elixir::render::schema::{belongs_to_line, has_line, many_line};
-use crate::elixir::render::view::no_assoc_step;
+use crate::elixir::render::view::{kept_step, no_assoc_step};
 use crate::elixir::resource::{Related, Resource, Said, Target};
 
 /// The association that leads back.
@@ -133,12 +133,17 @@ pub(super) fn deletions(
 ) -> Result<(), ElixirError> {
     for related in resource.of(Relation::BelongsTo) {
         let blocks = matches!(related.on_delete.as_str(), "nothing" | "restrict");
-        let (Some(name), true, false) = (&related.inverse, blocks, related.target.itself) else {
+        if !blocks || related.target.itself {
             continue;
-        };
+        }
         let variable = snake(related.target.alias());
         let function = format!("delete_{variable}");
-        let step = no_assoc_step(name, &resource.names.table, &related.foreign_key);
+        let (table, key) = (&resource.names.table, &related.foreign_key);
+        let (step, mark) = match &related.inverse {
+            Some(name) => (no_assoc_step(name, table, key), no_assoc_step(name, table, key)),
+            // Their schema knows nothing of ours: the constraint goes by its own name.
+            None => kept_step(table, key, &related.target.key),
+        };
         let Some((context, path)) = context_with(work, project, &related.target.module, &function)?
         else {
             continue;
@@ -146,7 +151,7 @@ pub(super) fn deletions(
         let Some(text) = work.text(&path)? else { continue };
         let Some(span) = function_span(&path, &text, &context, &function)? else { continue };
         let body = text.get(span.clone()).unwrap_or_default();
-        if body.contains(&step) {
+        if body.contains(&mark) {
             continue;
         }
         let simple = format!("Repo.delete({variable})");
@@ -159,7 +164,7 @@ pub(super) fn deletions(
         if let Some(edited) = body_replaced(&text, span.clone(), &simple, &steps) {
             work.edit(&path, &edited)?;
         } else if let Some(place) =
-            body.find("|> Repo.delete()").filter(|_| body.contains("no_assoc_constraint"))
+            body.find("|> Repo.delete()").filter(|_| body.contains("_constraint("))
         {
             let at = span.start + place;
             let indent = crate::elixir::edit::indent_of(&text, at);
@@ -178,7 +183,7 @@ pub(super) fn deletions(
             work.edit(&path, &edits.apply(&text))?;
         } else {
             notes.push(format!(
-                "`{context}.{function}/1` should add `{step}`, so that deleting a {variable} with {name} is an error and no exception"
+                "`{context}.{function}/1` should add `{step}`, so that deleting a {variable} with {table} is an error and no exception"
             ));
         }
     }

@@ -224,6 +224,18 @@ pub(crate) fn no_assoc_step(name: &str, table: &str, key: &str) -> String {
     format!("Ecto.Changeset.no_assoc_constraint(:{name}{named})")
 }
 
+/// The same where the row's schema has no association to the rows that point to it, and the words by
+/// which it is known however its lines are broken.
+pub(crate) fn kept_step(table: &str, key: &str, own_key: &str) -> (String, String) {
+    let name = crate::elixir::resource::foreign_key_name(table, key)
+        .unwrap_or_else(|| format!("{table}_{key}_fkey"));
+    let mark = format!("name: {}", literal::atom(&name));
+    let step = format!(
+        "Ecto.Changeset.foreign_key_constraint(:{own_key}, {mark}, message: \"are still associated with this entry\")"
+    );
+    (step, mark)
+}
+
 /// Whether children do not keep the row from being deleted.
 fn lets_go(related: &Related, project: &Project) -> bool {
     let column = project

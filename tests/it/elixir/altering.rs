@@ -137,6 +137,41 @@ async fn deleting_a_parent_within_a_scope_is_an_error_and_no_exception() {
     assert!(context.contains(deletion), "{context}");
 }
 
+/// The parent's schema knows no association to ask about, the database knows the key.
+#[tokio::test]
+async fn deleting_a_parent_that_knows_nothing_of_its_children_is_an_error_too() {
+    let forge = Forge::new().await;
+    let project = forge.my_app();
+    let author = json!({"module_name": "Accounts.Author", "fields": ["name:string"]});
+    let post = json!({"module_name": "Blog.Post", "fields": ["title:string"], "associations": [
+        {"kind": "belongs_to", "name": "author", "inverse": false},
+    ]});
+    for definition in [author, post.clone()] {
+        assert_eq!(forge.crud(&project, definition).await.text("status"), "success");
+    }
+    let context = read(&project, "lib/my_app/accounts.ex");
+    let deletion = "    author
+    |> Ecto.Changeset.change()
+    |> Ecto.Changeset.foreign_key_constraint(:id,
+      name: :posts_author_id_fkey,
+      message: \"are still associated with this entry\"
+    )
+    |> Repo.delete()
+";
+    assert!(context.contains(deletion), "{context}");
+    // A second child is added beside the first, and the same call changes nothing.
+    let note = json!({"module_name": "Blog.Note", "fields": ["title:string"], "associations": [
+        {"kind": "belongs_to", "name": "author", "inverse": false},
+    ]});
+    for definition in [note.clone(), post, note] {
+        assert_eq!(forge.crud(&project, definition).await.text("status"), "success");
+    }
+    let context = read(&project, "lib/my_app/accounts.ex");
+    assert_eq!(context.matches("foreign_key_constraint(").count(), 2, "{context}");
+    assert!(context.contains("name: :notes_author_id_fkey"), "{context}");
+    assert_eq!(context.matches("Repo.delete()").count(), 1, "{context}");
+}
+
 #[tokio::test]
 async fn an_index_is_dropped_before_its_column_so_that_both_come_back() {
     let forge = Forge::new().await;
