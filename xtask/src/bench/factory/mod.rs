@@ -61,7 +61,8 @@ fn compare(root: &Path, binary: &Path, effort: Effort) -> anyhow::Result<Vec<Sec
     let maker = Maker::new(root, binary, folder.path());
     let mut entries = Vec::new();
     for (name, path) in &descriptions {
-        let made = maker.make(path)?;
+        // Some describe nothing to call.
+        let Some(made) = maker.make(path)? else { continue };
         entries.push(json!({
             "name": name,
             "spec": path,
@@ -228,7 +229,7 @@ fn github(maker: &Maker, corpus: &Path, sides: &Sides, effort: Effort) -> anyhow
     let mut ours = Vec::new();
     let mut memory: f64 = 0.0;
     for _ in 0..effort.rounds {
-        let made = maker.make(&path)?;
+        let made = maker.make(&path)?.context("no operations")?;
         ours.push(made.seconds * 1000.0);
         memory = memory.max(made.memory_mib);
     }
@@ -262,7 +263,7 @@ fn large(root: &Path, maker: &Maker, folder: &Path, effort: Effort) -> anyhow::R
     let mut ours = Vec::new();
     let mut memory: f64 = 0.0;
     for _ in 0..effort.rounds {
-        let made = maker.make(&path)?;
+        let made = maker.make(&path)?.context("no operations")?;
         ours.push(made.seconds * 1000.0);
         memory = memory.max(made.memory_mib);
     }

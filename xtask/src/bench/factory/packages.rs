@@ -34,7 +34,8 @@ impl Maker {
     }
 
     /// Makes one, with no Python: what is measured is parser, generator, scan and disk.
-    pub(super) fn make(&self, description: &Path) -> anyhow::Result<Made> {
+    /// `None`: the description has no operations.
+    pub(super) fn make(&self, description: &Path) -> anyhow::Result<Option<Made>> {
         let arguments = json!({ "openapi": description }).to_string();
         let mut command = Command::new("python3");
         command
@@ -51,6 +52,9 @@ impl Maker {
         let ended = command.output()?;
         let seconds = started.elapsed().as_secs_f64();
         let errors = String::from_utf8_lossy(&ended.stderr);
+        if String::from_utf8_lossy(&ended.stdout).contains("factory_nothing_to_do") {
+            return Ok(None);
+        }
         ensure!(
             ended.status.success(),
             "no server of {}: {}{errors}",
@@ -60,6 +64,6 @@ impl Maker {
         let result: Value = serde_json::from_slice(&ended.stdout)?;
         let folder = result.get("path").and_then(Value::as_str).context("no path")?.to_owned();
         let memory: f64 = errors.lines().last().unwrap_or_default().trim().parse()?;
-        Ok(Made { folder, seconds, memory_mib: memory / 1024.0 })
+        Ok(Some(Made { folder, seconds, memory_mib: memory / 1024.0 }))
     }
 }
