@@ -139,6 +139,13 @@ pub fn request(
             ))),
         }
     }
+    // Several values of one segment may be dots together.
+    let template = operation.path.split('?').next().unwrap_or_default();
+    for (segment, written) in path.split('/').zip(template.split('/')) {
+        if matches!(segment, "." | "..") && segment != written {
+            return Err(format!("the segment `{written}` would change the address"));
+        }
+    }
     if !cookies.is_empty() {
         headers.insert("cookie".to_owned(), cookies.join("; "));
     }
@@ -340,10 +347,9 @@ fn with_body(
         MediaForm::Json => ExpectedBody::Json { value: value.clone() },
         MediaForm::Text => ExpectedBody::Text { text: text_of(value) },
         MediaForm::Binary => {
-            if content_type.contains('*')
-                && let Some(own) = value.get("content_type").and_then(Value::as_str)
-            {
-                own.clone_into(&mut content_type);
+            if content_type.contains('*') {
+                let own = value.get("content_type").and_then(Value::as_str);
+                own.unwrap_or("application/octet-stream").clone_into(&mut content_type);
             }
             ExpectedBody::Binary { base64: content(value, &body.argument)? }
         }

@@ -319,7 +319,11 @@ fn environment(package: &Package) -> Vec<Variable> {
         secret: false,
         required: !known,
     }];
-    for server in package.servers.iter().take(1) {
+    let of_operations = package.tools.iter().filter_map(|tool| match &tool.kind {
+        Kind::Http(http) => http.servers.first(),
+        Kind::Sql(_) | Kind::Function(_) => None,
+    });
+    for server in package.servers.iter().take(1).chain(of_operations) {
         for (name, variable) in &server.variables {
             list.push(Variable {
                 name: variable.environment.clone(),

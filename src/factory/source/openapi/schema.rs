@@ -102,8 +102,14 @@ impl<'a> Schemas<'a> {
         let Some(Value::String(reference)) = object.get("$ref") else {
             return self.object(place, object, expanding);
         };
-        let mut value = self.reference(place.document, reference);
         // Beside a reference, only 3.1 lets other keywords count; descriptions do no harm anywhere.
+        if self.edition == Edition::ThreeOne && object.keys().any(|key| is_structural(key)) {
+            let key = self.bundle.follow(place.document, reference).map(|target| target.key);
+            if key.is_ok_and(|key| !expanding.contains(&key)) {
+                return self.object(place, object, expanding);
+            }
+        }
+        let mut value = self.reference(place.document, reference);
         if let Some(converted) = value.as_object_mut() {
             if self.edition == Edition::ThreeOne && object.len() > 1 {
                 let mut rest = object.clone();
@@ -293,12 +299,19 @@ impl<'a> Schemas<'a> {
             && let Some(name) = name.as_str()
             && (result.contains_key("oneOf") || result.contains_key("anyOf"))
         {
-            let sentence = format!("The variant is chosen by `{}`.", prose(name, 60));
+            let words = variants(object);
+            let words = if words.is_empty() { words } else { format!(": {words}") };
+            let sentence = format!("The variant is chosen by `{}`{words}.", prose(name, 60));
             let text = match result.get("description").and_then(Value::as_str) {
                 Some(text) => format!("{text} {sentence}"),
                 None => sentence,
             };
             result.insert("description".to_owned(), Value::String(text));
+        }
+        if object.get("$ref").is_some_and(Value::is_string) {
+            // What stands beside the reference counts together with it.
+            let reference = std::slice::from_ref(place.value);
+            self.all_of(place, reference, &mut result, &mut dropped, expanding);
         }
         if let Some(Value::Array(branches)) = object.get("allOf") {
             self.all_of(place, branches, &mut result, &mut dropped, expanding);
@@ -368,7 +381,12 @@ impl<'a> Schemas<'a> {
             }
         }
         if !kept.is_empty() {
-            result.insert("allOf".to_owned(), Value::Array(kept));
+            match result.get_mut("allOf") {
+                Some(Value::Array(before)) => before.extend(kept),
+                _ => {
+                    result.insert("allOf".to_owned(), Value::Array(kept));
+                }
+            }
         }
     }
 
@@ -440,6 +458,14 @@ impl<'a> Schemas<'a> {
     }
 }
 
+/// Whether a keyword beside a reference says more than a limit or a word about it.
+fn is_structural(key: &str) -> bool {
+    matches!(key, "type" | "properties" | "required" | "allOf")
+        || SCHEMA.contains(&key)
+        || LISTS.contains(&key)
+        || MAPS.contains(&key)
+}
+
 /// Keywords beside a reference that hold no schemas.
 fn plain(object: &Map<String, Value>) -> Map<String, Value> {
     let mut result = Map::new();
@@ -452,6 +478,25 @@ fn plain(object: &Map<String, Value>) -> Map<String, Value> {
         result.insert("description".to_owned(), json!(prose(text, DESCRIPTION)));
     }
     result
+}
+
+/// The words by which a discriminator chooses: those of its mapping, else the names of the schemas.
+fn variants(object: &Map<String, Value>) -> String {
+    const SHOWN: usize = 20;
+    let mapping = object.get("discriminator").and_then(|value| value.get("mapping"));
+    let words: Vec<&str> = match mapping.and_then(Value::as_object) {
+        Some(mapping) if !mapping.is_empty() => mapping.keys().map(String::as_str).collect(),
+        _ => ["oneOf", "anyOf"]
+            .iter()
+            .filter_map(|key| object.get(*key)?.as_array())
+            .flatten()
+            .filter_map(|branch| branch.get("$ref")?.as_str()?.rsplit('/').next())
+            .collect(),
+    };
+    let shown: Vec<String> =
+        words.iter().take(SHOWN).map(|word| format!("`{}`", prose(word, 60))).collect();
+    let more = if words.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Whether a schema is so small that it is written out where it is used.
