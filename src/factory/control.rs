@@ -318,7 +318,18 @@ impl Factory {
             allowed_roots: &self.parts.config.allowed_roots,
             fetched: Fetched::default(),
         };
-        let path = loader.allowed_folder(Path::new(path)).map_err(|mut error| {
+        let path = Path::new(path);
+        if !path.is_absolute() {
+            return Err(FactoryError::new(
+                Refusal::Arguments,
+                format!(
+                    "`{variable}`: `{}` is no absolute path",
+                    prose(&path.display().to_string(), 200)
+                ),
+                "write where the file lies, from the root on",
+            ));
+        }
+        let path = loader.allowed_folder(path).map_err(|mut error| {
             error.message = format!("`{variable}`: {}", error.message);
             error
         })?;

@@ -102,7 +102,11 @@ impl Bundle {
         if let Some(address) = &address {
             by_address.insert(address.as_str().to_owned(), 0);
         }
-        Self { documents: vec![Document::new(address, value)], by_address, refused: BTreeMap::new() }
+        Self {
+            documents: vec![Document::new(address, value)],
+            by_address,
+            refused: BTreeMap::new(),
+        }
     }
 
     /// The first document.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, Place};
 use super::document::Edition;
-use super::keywords::{COPIED, LISTS, MAPS, SCHEMA, TYPES};
+use super::keywords::{COPIED, LISTS, MAPS, SCHEMA, TYPES, is_structural, variants};
 use crate::factory::names::prose;
 
 /// Longest description of a schema.
@@ -458,14 +458,6 @@ impl<'a> Schemas<'a> {
     }
 }
 
-/// Whether a keyword beside a reference says more than a limit or a word about it.
-fn is_structural(key: &str) -> bool {
-    matches!(key, "type" | "properties" | "required" | "allOf")
-        || SCHEMA.contains(&key)
-        || LISTS.contains(&key)
-        || MAPS.contains(&key)
-}
-
 /// Keywords beside a reference that hold no schemas.
 fn plain(object: &Map<String, Value>) -> Map<String, Value> {
     let mut result = Map::new();
@@ -478,25 +470,6 @@ fn plain(object: &Map<String, Value>) -> Map<String, Value> {
         result.insert("description".to_owned(), json!(prose(text, DESCRIPTION)));
     }
     result
-}
-
-/// The words by which a discriminator chooses: those of its mapping, else the names of the schemas.
-fn variants(object: &Map<String, Value>) -> String {
-    const SHOWN: usize = 20;
-    let mapping = object.get("discriminator").and_then(|value| value.get("mapping"));
-    let words: Vec<&str> = match mapping.and_then(Value::as_object) {
-        Some(mapping) if !mapping.is_empty() => mapping.keys().map(String::as_str).collect(),
-        _ => ["oneOf", "anyOf"]
-            .iter()
-            .filter_map(|key| object.get(*key)?.as_array())
-            .flatten()
-            .filter_map(|branch| branch.get("$ref")?.as_str()?.rsplit('/').next())
-            .collect(),
-    };
-    let shown: Vec<String> =
-        words.iter().take(SHOWN).map(|word| format!("`{}`", prose(word, 60))).collect();
-    let more = if words.len() > SHOWN { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
 }
 
 /// Whether a schema is so small that it is written out where it is used.

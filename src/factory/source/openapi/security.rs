@@ -101,7 +101,11 @@ fn scheme(
             if wire_name.is_empty() {
                 return Err("it does not name its header or parameter".to_owned());
             }
-            Ok(Scheme::ApiKey { location, wire_name: wire_name.to_owned(), variable: prefix.to_owned() })
+            Ok(Scheme::ApiKey {
+                location,
+                wire_name: wire_name.to_owned(),
+                variable: prefix.to_owned(),
+            })
         }
         "basic" => Ok(basic(prefix)),
         "http" => match text(value, "scheme").to_ascii_lowercase().as_str() {

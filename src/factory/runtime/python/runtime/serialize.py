@@ -201,10 +201,6 @@ def build(operation: dict[str, Any], arguments: dict[str, Any]) -> Request:
             cookies.extend(f"{key}={text}" for key, text in pairs)
     if cookies:
         headers.append(("Cookie", "; ".join(cookies)))
-    for segment, written in zip(path.split("/"), operation["path"].partition("?")[0].split("/")):
-        # Several values of one segment may be dots together.
-        if segment in (".", "..") and segment != written:
-            raise ToolFailure(f"the segment `{written}` of the address cannot be `{segment}`: it would change the address")
     request = Request(operation["method"], escape_path(path), "&".join(query), headers)
     body = operation.get("body")
     if body is not None:
