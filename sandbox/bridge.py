@@ -21,6 +21,9 @@ INTEGER_LIMIT = 1 << 63
 CHUNK_BYTES = 1 << 16
 
 _LENGTH = struct.Struct("<I")
+# Of the zygote, so that a fork has it already. There is one channel in a process, and whoever holds
+# its lock reads.
+_chunk = memoryview(bytearray(CHUNK_BYTES))
 
 
 def _made_encoder():
@@ -106,7 +109,6 @@ class Channel:
     def __init__(self, descriptor):
         self._socket = socket.socket(fileno=descriptor)
         self._buffer = bytearray()
-        self._chunk = memoryview(bytearray(CHUNK_BYTES))
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._waiting = {}  # id -> what is called with the reply
@@ -257,7 +259,7 @@ class Channel:
 
     def _take_all(self):
         """Reads what is there and hands out every whole reply; false when the channel is closed."""
-        chunk, buffer = self._chunk, self._buffer
+        chunk, buffer = _chunk, self._buffer
         while True:
             try:
                 count = self._socket.recv_into(chunk, 0, socket.MSG_DONTWAIT)
