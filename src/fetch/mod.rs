@@ -1,46 +1,28 @@
 //! Fetches one file from the public internet, and from nowhere else.
 //!
-//! A name is resolved once, every address is checked, and the connection goes to exactly those
-//! addresses, so that a name cannot point elsewhere between the check and the use. Redirects are
-//! followed by hand, each checked like the first address. Bytes are counted after decompression,
-//! while they come.
+//! Every request goes through a gate of [`crate::egress`]: a name is resolved once, every address is
+//! checked, and the connection goes to exactly those addresses, so that a name cannot point elsewhere
+//! between the check and the use. Redirects are followed by hand, each through the gate like the first
+//! address. Bytes are counted after decompression, while they come.
 
-pub mod address;
-
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use reqwest::dns::{Name, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use self::address::AddressPolicy;
+use crate::egress::{Destinations, EgressLimits, Gate, GateParts, Hints, Record, Refusal, Way};
 
-/// Finds the addresses of a host name.
-#[async_trait]
-pub trait Resolve: Send + Sync + 'static {
-    /// All addresses of the host.
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
-}
+pub use crate::egress::{Resolve, SystemResolver, address};
 
-/// The resolver of the operating system.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemResolver;
-
-#[async_trait]
-impl Resolve for SystemResolver {
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let found = tokio::net::lookup_host((host, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
-    }
-}
+/// How the log calls the end of an exchange that came to its end.
+const CLOSED: &str = "closed";
 
 /// What one call may fetch.
 #[derive(Debug, Clone)]
@@ -139,8 +121,7 @@ pub(crate) struct Allowance {
 /// Fetches files.
 #[derive(Clone)]
 pub struct Fetcher {
-    resolver: Arc<dyn Resolve>,
-    policy: AddressPolicy,
+    gate: Arc<Gate>,
     limits: FetchLimits,
 }
 
@@ -154,7 +135,15 @@ impl Fetcher {
     pub fn with(resolver: Arc<dyn Resolve>, policy: AddressPolicy, limits: FetchLimits) -> Self {
         // The first to set it wins, and every part of the program sets the same.
         drop(rustls::crypto::ring::default_provider().install_default());
-        Self { resolver, policy, limits }
+        let gate = Gate::new(GateParts {
+            name: "fetch".to_owned(),
+            hosts: Destinations::Anywhere,
+            policy,
+            resolver,
+            limits: EgressLimits::default(),
+            hints: Hints::default(),
+        });
+        Self { gate: Arc::new(gate), limits }
     }
 
     /// The same fetcher with other limits.
@@ -197,11 +186,14 @@ impl Fetcher {
     ) -> Result<FetchedFile, FetchProblem> {
         for _ in 0..=self.limits.redirects {
             check_url(&url)?;
-            let response = self.request(&url).await?;
+            let (response, record) = self.request(&url).await?;
             let status = response.status();
             if status.is_success() {
-                return self.read(response, allowance).await;
+                let file = self.read(response, &record, allowance).await?;
+                record.end(CLOSED);
+                return Ok(file);
             }
+            record.end(CLOSED);
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Err(FetchProblem::Status(status.as_u16()));
             }
@@ -216,9 +208,11 @@ impl Fetcher {
     }
 
     /// One request, to addresses that were checked.
-    async fn request(&self, url: &Url) -> Result<Response, FetchProblem> {
+    async fn request(&self, url: &Url) -> Result<(Response, Record), FetchProblem> {
         let host = url.host_str().ok_or(FetchProblem::NotAUrl)?;
-        let addresses = self.checked_addresses(url).await?;
+        let port = url.port_or_known_default().ok_or(FetchProblem::NotAUrl)?;
+        let addresses = self.gate.addresses(host, port).await;
+        let addresses = addresses.map_err(|refusal| problem(refusal, host))?;
         #[expect(
             clippy::disallowed_methods,
             reason = "the client of foreign files, which dials checked addresses alone"
@@ -233,37 +227,21 @@ impl Fetcher {
             .resolve_to_addrs(host, &addresses)
             .build()
             .map_err(|_| FetchProblem::NoClient)?;
-        client
+        let record = self.gate.record(host, port, Way::Fetch);
+        let response = client
             .get(url.clone())
             .header(USER_AGENT, concat!("Atelier/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "*/*")
             .send()
             .await
-            .map_err(|_| FetchProblem::Unreachable(host.to_owned()))
-    }
-
-    async fn checked_addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, FetchProblem> {
-        let host = url.host().ok_or(FetchProblem::NotAUrl)?;
-        let port = url.port_or_known_default().ok_or(FetchProblem::NotAUrl)?;
-        let found = match &host {
-            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
-            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
-            Host::Domain(name) => self.resolver.resolve(name).await.unwrap_or_default(),
-        };
-        if found.is_empty() {
-            return Err(FetchProblem::Unresolved(host.to_string()));
-        }
-        let addresses: Vec<SocketAddr> =
-            found.into_iter().map(|address| SocketAddr::new(address, port)).collect();
-        self.policy
-            .check(&addresses)
-            .map_err(|range| FetchProblem::NotPublic { host: host.to_string(), range })?;
-        Ok(addresses)
+            .map_err(|_| FetchProblem::Unreachable(host.to_owned()))?;
+        Ok((response, record))
     }
 
     async fn read(
         &self,
         mut response: Response,
+        record: &Record,
         allowance: &Allowance,
     ) -> Result<FetchedFile, FetchProblem> {
         let limit = self.limits.file_bytes;
@@ -278,6 +256,7 @@ impl Fetcher {
         let mut share = Share { allowance, taken: 0 };
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|_| FetchProblem::BrokenOff)? {
+            record.received(chunk.len());
             if bytes.len() + chunk.len() > limit {
                 return Err(FetchProblem::TooLarge(limit));
             }
@@ -325,6 +304,19 @@ impl Share<'_> {
 impl Drop for Share<'_> {
     fn drop(&mut self) {
         self.allowance.bytes.fetch_add(self.taken, Ordering::Relaxed);
+    }
+}
+
+/// A refusal in the words of whoever named the address.
+fn problem(refusal: Refusal, host: &str) -> FetchProblem {
+    let host = host.to_owned();
+    match refusal {
+        Refusal::NotPublic { range, .. } => FetchProblem::NotPublic { host, range },
+        Refusal::NoHost(_) | Refusal::Unresolved(_) => FetchProblem::Unresolved(host),
+        Refusal::Undeclared(_)
+        | Refusal::Unreachable { .. }
+        | Refusal::TooSlow(_)
+        | Refusal::Crowded(_) => FetchProblem::Unreachable(host),
     }
 }
 

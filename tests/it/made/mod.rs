@@ -2,7 +2,9 @@
 
 mod chain;
 mod command_line;
+mod plugins;
 mod principals;
+mod reuse;
 mod written;
 
 use std::net::SocketAddr;
