@@ -342,3 +342,123 @@ impl reqwest::dns::Resolve for NoResolver {
         Box::pin(std::future::ready(Err("names are resolved before the connection".into())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// Names and their addresses, and what was asked for.
+    #[derive(Default)]
+    struct Names {
+        known: BTreeMap<&'static str, IpAddr>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Resolve for Names {
+        async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+            self.asked.lock().unwrap().push(host.to_owned());
+            let known = self.known.get(host).map(|address| vec![*address]);
+            known.ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// Lines of the log of this thread.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn every_request_passes_the_gate_and_stands_in_the_log_without_its_path() {
+        let lines = Lines::default();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // First the file, then the way to a host inside.
+        let answers = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfile".to_owned(),
+            "HTTP/1.1 302 Found\r\nLocation: http://inside.test/secret\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+                .to_owned(),
+        ];
+        let host = tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let names = Arc::new(Names {
+            known: [
+                ("files.test", "127.0.0.1".parse().unwrap()),
+                ("inside.test", "10.1.2.3".parse().unwrap()),
+            ]
+            .into(),
+            asked: Mutex::default(),
+        });
+        let policy = AddressPolicy::public_only().with_exception(address);
+        let fetcher = Fetcher::with(names.clone(), policy, FetchLimits::default());
+        let url = || {
+            let port = address.port();
+            Url::parse(&format!("http://files.test:{port}/secret?key=secret")).unwrap()
+        };
+        let file = fetcher.fetch(url(), &fetcher.allowance()).await.unwrap();
+        assert_eq!(file.bytes, b"file");
+        let refused = fetcher.fetch(url(), &fetcher.allowance()).await.unwrap_err();
+        let (host_name, range) = ("inside.test".to_owned(), "private");
+        assert_eq!(refused, FetchProblem::NotPublic { host: host_name, range });
+        host.await.unwrap();
+        assert_eq!(*names.asked.lock().unwrap(), ["files.test", "files.test", "inside.test"]);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let own: Vec<&str> = text.lines().filter(|line| line.contains("egress.")).collect();
+        assert_eq!(own.len(), 3, "{text}");
+        for (line, bytes) in own.iter().zip(["received_bytes=4", "received_bytes=0"]) {
+            let place = format!("egress.destination=\"files.test:{}\"", address.port());
+            for part in [
+                &place,
+                "egress.server=\"fetch\"",
+                "egress.way=\"fetch\"",
+                "egress.outcome=\"closed\"",
+                bytes,
+            ] {
+                assert!(line.contains(part), "{part}: {text}");
+            }
+        }
+        assert!(own[2].contains("egress.destination=\"inside.test:80\""), "{text}");
+        assert!(own[2].contains("egress.outcome=\"not_public\""), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}

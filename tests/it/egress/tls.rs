@@ -13,7 +13,7 @@ use atelier::factory::host::reach::{self, Given, Reach};
 use axum::Router;
 use axum::extract::Request;
 use axum::serve::Listener;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -33,9 +33,11 @@ struct Authority {
 }
 
 impl Authority {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+        parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         Self { certificate: parameters.self_signed(&key).unwrap(), key }
     }
@@ -47,7 +49,9 @@ impl Authority {
     /// A server's way to prove that it is called so.
     fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters.use_authority_key_identifier_extension = true;
         let certificate = parameters.signed_by(&key, &self.certificate, &self.key).unwrap();
         drop(tokio_rustls::rustls::crypto::ring::default_provider().install_default());
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(
@@ -182,7 +186,7 @@ async fn tls_goes_through_the_proxy_unread() {
         let lines = Lines::default();
         // This process runs nothing but this test.
         tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).init();
-        let (ours, theirs) = (Authority::new(), Authority::new());
+        let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
         let good = HttpsApi::start(ours.acceptor(API)).await;
         let undeclared = HttpsApi::start(ours.acceptor(API)).await;
         let unsigned = HttpsApi::start(theirs.acceptor(API)).await;
@@ -244,7 +248,7 @@ async fn tls_goes_through_the_proxy_unread() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whom_to_trust_is_the_operators_to_say() {
-    let ours = Authority::new();
+    let ours = Authority::new("ours");
     let api = HttpsApi::start(ours.acceptor(API)).await;
     let folder = tempfile::tempdir().unwrap();
     let bench = |ca_bundle| {

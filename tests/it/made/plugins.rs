@@ -37,6 +37,9 @@ async fn plugins_add_files_and_judge_them() {
     std::fs::write(around.join("helper.py"), "NAME = 'docs/around.json'\n").unwrap();
     let secret = data.path().join("secret.txt");
     std::fs::write(&secret, "planted").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok(), "from here it answers");
     std::fs::write(
         around.join("plugin.py"),
         format!(
@@ -45,9 +48,10 @@ import json, os, socket, sys
 from helper import NAME
 question = json.load(sys.stdin)
 try:
-    socket.create_connection(("127.0.0.1", 1), timeout=5)
-except OSError as error:
-    network = type(error).__name__
+    socket.create_connection(("127.0.0.1", {port}), timeout=5)
+    network = "open"
+except OSError:
+    network = "closed"
 seen = {{"network": network, "secret": os.path.exists({secret:?}), "files": "server.py" in question["files"]}}
 print(json.dumps({{"files": [
     {{"path": NAME, "text": json.dumps(seen)}},
@@ -77,10 +81,7 @@ print(json.dumps({{"files": [
     assert_eq!(written[Path::new("README.md")], "Ours.\n");
     let around: serde_json::Value =
         serde_json::from_str(&written[Path::new("docs/around.json")]).unwrap();
-    assert_eq!(
-        around,
-        json!({"network": "ConnectionRefusedError", "secret": false, "files": true})
-    );
+    assert_eq!(around, json!({"network": "closed", "secret": false, "files": true}));
     assert_eq!(made["scan"]["findings"], json!([]));
     let log = &written[Path::new("execution_log.json")];
     assert!(log.contains("\"house-style\""), "{log}");
