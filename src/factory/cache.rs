@@ -313,8 +313,8 @@ mod tests {
         assert_eq!(again.find(&key).await.unwrap().from.execution, "0000abcd");
         assert!(again.find(&Key("other".to_owned())).await.is_none());
         let path = cache.path(&key);
-        let text = std::fs::read_to_string(&path).unwrap().replace("one", "two");
-        std::fs::write(&path, text).unwrap();
+        let text = tokio::fs::read_to_string(&path).await.unwrap().replace("one", "two");
+        tokio::fs::write(&path, text).await.unwrap();
         assert!(cache.find(&key).await.is_none());
         assert!(!path.exists());
         let off = PackageCache::new(folder.path().join("off"), 0);

@@ -212,7 +212,7 @@ impl Fetcher {
         let host = url.host_str().ok_or(FetchProblem::NotAUrl)?;
         let port = url.port_or_known_default().ok_or(FetchProblem::NotAUrl)?;
         let addresses = self.gate.addresses(host, port).await;
-        let addresses = addresses.map_err(|refusal| problem(refusal, host))?;
+        let addresses = addresses.map_err(|refusal| problem(&refusal, host))?;
         #[expect(
             clippy::disallowed_methods,
             reason = "the client of foreign files, which dials checked addresses alone"
@@ -308,10 +308,10 @@ impl Drop for Share<'_> {
 }
 
 /// A refusal in the words of whoever named the address.
-fn problem(refusal: Refusal, host: &str) -> FetchProblem {
+fn problem(refusal: &Refusal, host: &str) -> FetchProblem {
     let host = host.to_owned();
     match refusal {
-        Refusal::NotPublic { range, .. } => FetchProblem::NotPublic { host, range },
+        Refusal::NotPublic { range, .. } => FetchProblem::NotPublic { host, range: *range },
         Refusal::NoHost(_) | Refusal::Unresolved(_) => FetchProblem::Unresolved(host),
         Refusal::Undeclared(_)
         | Refusal::Unreachable { .. }

@@ -105,7 +105,7 @@ async fn bodies_are_written_side_by_side_and_stand_in_order() {
     };
     let watched = async {
         // Four are asked before one of them has answered, and a fifth only when one has.
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let four = server.wait_for(limit, |requests| requests.len() == 5).await.unwrap();
         assert_eq!(in_flight(&four), 4, "{four:#?}");
         let fifth = server.wait_for(limit, |requests| requests.len() >= 6).await.unwrap();
@@ -152,7 +152,7 @@ async fn a_run_that_was_killed_asks_for_no_body_twice() {
     let mut client = installation.stdio().await;
     let call = json!({"name": "create_mcp_server", "arguments": {"description": "six adders"}});
     client.send(&json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call", "params": call})).await;
-    server.wait_for(Duration::from_secs(60), |requests| requests.len() == 7).await.unwrap();
+    server.wait_for(Duration::from_mins(1), |requests| requests.len() == 7).await.unwrap();
     let database = installation.data().join("atelier.db");
     until(&database, "SELECT count(*) = 4 FROM step WHERE name LIKE 'body %'").await;
     client.kill().await;
@@ -180,7 +180,7 @@ async fn until(database: &Path, question: &'static str) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect(question);
+    tokio::time::timeout(Duration::from_mins(1), waiting).await.expect(question);
 }
 
 #[tokio::test]
