@@ -311,7 +311,7 @@ impl Drop for Share<'_> {
 fn problem(refusal: &Refusal, host: &str) -> FetchProblem {
     let host = host.to_owned();
     match refusal {
-        Refusal::NotPublic { range, .. } => FetchProblem::NotPublic { host, range: *range },
+        Refusal::NotPublic { range, .. } => FetchProblem::NotPublic { host, range },
         Refusal::NoHost(_) | Refusal::Unresolved(_) => FetchProblem::Unresolved(host),
         Refusal::Undeclared(_)
         | Refusal::Unreachable { .. }
