@@ -32,6 +32,8 @@ mod elixir;
 #[cfg(test)]
 mod error_codes;
 #[cfg(test)]
+mod factory_audit;
+#[cfg(test)]
 mod factory_corpus;
 #[cfg(test)]
 mod factory_hostile;
@@ -43,6 +45,8 @@ mod factory_parts;
 mod factory_product;
 #[cfg(test)]
 mod factory_requests;
+#[cfg(test)]
+mod factory_settings;
 #[cfg(test)]
 mod factory_sign_in;
 #[cfg(test)]
