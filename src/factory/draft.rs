@@ -12,7 +12,7 @@ use super::names::prose;
 use super::publish;
 use super::render::{self, templates::Templates};
 use super::scan::{self, Severity, SourceFile};
-use super::selftest::{self, SelfTest};
+use super::selftest::{self, Proven, SelfTest, Variables};
 use super::service::{CreateServer, Factory, Signing, WebSearching, signed};
 use super::source::description;
 use super::web_search::{Searched, WebSearch};
@@ -28,6 +28,15 @@ pub(super) struct Draft {
     pub(super) self_test: SelfTest,
     pub(super) python: Option<PathBuf>,
     pub(super) staged: PathBuf,
+}
+
+/// How a package is tried.
+#[derive(Default)]
+pub(super) struct Trying<'a> {
+    /// Which answer of a model it is; 0 when none was asked.
+    pub(super) attempt: u32,
+    /// Variables that its tests need beside placeholders. Values are never shown.
+    pub(super) variables: Option<&'a Variables>,
 }
 
 impl Factory {
@@ -60,7 +69,7 @@ impl Factory {
             });
             let problems = match judged {
                 Ok(sourced) => {
-                    match Box::pin(self.draft(run, sourced, templates, log, Some(attempt))).await {
+                    match Box::pin(self.draft(run, sourced, templates, log, Trying { attempt, ..Trying::default() })).await {
                         Ok(draft) if draft.self_test.failed == 0 => {
                             return Ok((draft, outcome.model_used));
                         }
@@ -136,9 +145,9 @@ impl Factory {
         sourced: Sourced,
         templates: &Templates,
         log: &mut ExecutionLog,
-        attempt: Option<u32>,
+        trying: Trying<'_>,
     ) -> Result<Draft, Failure> {
-        let Sourced { package, cases, files: own } = sourced;
+        let Sourced { package, cases, files: own, trial } = sourced;
         run.progress(40.0, Some(100.0), "writing the package");
         let mut files = render::render(&package, &cases, templates)?;
         files.extend(own);
@@ -167,7 +176,7 @@ impl Factory {
         let staged = self.folder().join(".staging").join(format!(
             "{}-{}",
             run.job_id().as_str(),
-            attempt.unwrap_or(0)
+            trying.attempt
         ));
         publish::stage(&staged, &files).await?;
         run.progress(60.0, Some(100.0), "testing the package");
@@ -178,12 +187,22 @@ impl Factory {
                 let name = format!("self_test@{}", fingerprint(&files));
                 Box::pin(run.step(&name, || async {
                     let launcher = &self.parts.launcher;
-                    let tested = selftest::test(&package, &cases, &staged, python, launcher);
-                    Ok::<_, Failure>(tested.await)
+                    let package = Proven { package: &package, cases: &cases, folder: &staged };
+                    let mut found =
+                        selftest::test(package, trying.variables, python, launcher).await;
+                    found.database.clone_from(&trial);
+                    Ok::<_, Failure>(found)
                 }))
                 .await?
             }
         };
+        if let Some(trial) = &trial {
+            let left = match trial.unchecked.len() {
+                0 => String::new(),
+                _ => format!("; not checked: {}", trial.unchecked.join("; ")),
+            };
+            log.step("database", format!("{}{left}", trial.way));
+        }
         log.tool_execution(json!({"tool": "self_test", "level": self_test.level, "passed": self_test.passed, "failed": self_test.failed}));
         log.step(
             "self-test",

@@ -1,23 +1,30 @@
 //! Calls that prove a package, tried beforehand on an empty copy of the database.
 //!
 //! Nothing is promised that was not seen: a row that the copy does not take, because of a rule
-//! that nobody can guess, becomes no case.
+//! that nobody can guess, becomes no case. Where no copy can be made, the server is asked how it
+//! would do what writes, and does not do it.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use crate::factory::ir::{
-    Case, Column, Expectation, Kind, Operation, PackageFile, Table, TableKind, Tool, Values,
+    Case, Column, Expectation, Kind, Needs, Operation, PackageFile, Table, TableKind, Tool, Trial,
+    Values,
 };
 
 use super::Access;
+use super::blueprint::{Blueprint, quoted};
 use super::schema::{Schema, label};
+use super::trial::{self, Copied, Server};
+use super::values::{made_up, short, survives};
 
 /// Most tables whose tools are called.
 const MOST_TABLES: usize = 25;
+/// What the runtime of a package says in its tests of a statement that was planned and not run.
+const PLANNED: &str = "It was planned and not run";
 /// How often tables are gone through until all that point to others have their rows.
 const ROUNDS: usize = 4;
 
@@ -29,21 +36,20 @@ pub(super) fn described(tables: &[Table]) -> Vec<Case> {
         tool: "describe_schema".to_owned(),
         arguments: json!({}),
         expect: Expectation::Result { holds: json!({ "tables": names }) },
-        reads_database: false,
+        needs: None,
     }];
     cases.push(Case {
         name: "describe_schema of an unknown table".to_owned(),
         tool: "describe_schema".to_owned(),
         arguments: json!({ "table": "no such table" }),
         expect: Expectation::Error { holds: "There is no table `no such table`".to_owned() },
-        reads_database: false,
+        needs: None,
     });
     cases
 }
 
-/// Cases on the database itself, for a dialect of which no copy can be made: each table is read,
-/// in a session that cannot write.
-pub(super) fn reading(tables: &[Table], tools: &[Tool]) -> Vec<Case> {
+/// Cases on the tables of a server themselves: each is read, in a session that cannot write.
+fn reading(tables: &[Table], tools: &[Tool]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (place, table) in tables.iter().enumerate().take(MOST_TABLES) {
         let mut case = |operation: Operation, what: &str, arguments: Value, expect: Expectation| {
@@ -53,7 +59,7 @@ pub(super) fn reading(tables: &[Table], tools: &[Tool]) -> Vec<Case> {
                     tool: tool.to_owned(),
                     arguments,
                     expect,
-                    reads_database: true,
+                    needs: Some(Needs::Rows),
                 });
             }
         };
@@ -116,14 +122,168 @@ pub(super) async fn sqlite(
     // leaves the cases that need no rows.
     let file = PackageFile { path: "tests/schema.sql".to_owned(), text };
     if let Ok(mut copy) = copy(&schema.statements).await {
-        Plan { tables, tools, copy: &mut copy, rows: BTreeMap::new(), cases: &mut cases }
-            .make(access)
-            .await;
+        let copy = EmptyCopy::Sqlite(&mut copy);
+        Plan { tables, tools, copy, rows: BTreeMap::new(), cases: &mut cases }.make(access).await;
         // In memory: there is nothing to lose.
-        drop(copy.close().await);
         return (cases, vec![file]);
     }
     (cases, Vec::new())
+}
+
+/// Cases of a server, how they were found, and what makes the copy on which some of them hold.
+pub(super) async fn postgresql(
+    url: &str,
+    blueprints: &BTreeMap<(String, String), Blueprint>,
+    tables: &[Table],
+    tools: &[Tool],
+) -> (Vec<Case>, Vec<PackageFile>, Trial) {
+    let mut cases = described(tables);
+    cases.extend(reading(tables, tools));
+    let writes = |tool: &Tool| match &tool.kind {
+        Kind::Sql(sql) => {
+            !matches!(sql.operation, Operation::List | Operation::Get | Operation::Describe)
+        }
+        Kind::Http(_) | Kind::Function(_) => false,
+    };
+    if !tools.iter().any(writes) {
+        return (cases, Vec::new(), trial::of_readers());
+    }
+    let mut found = Trial { way: String::new(), unchecked: Vec::new() };
+    let server = match Server::connect(url).await {
+        Ok(server) => server,
+        Err(reason) => {
+            "what writes was not tried".clone_into(&mut found.way);
+            found.unchecked.push(format!("no row was written: {reason}"));
+            return (cases, Vec::new(), found);
+        }
+    };
+    let mut files = Vec::new();
+    let mut server = match server.copy(blueprints, tables).await {
+        Ok(mut copied) => {
+            found.way = format!("what writes was run {}", copied.way);
+            found.unchecked.append(&mut copied.left_out);
+            let copy = EmptyCopy::Postgresql(&mut copied);
+            Plan { tables, tools, copy, rows: BTreeMap::new(), cases: &mut cases }
+                .make(Access::ReadWrite)
+                .await;
+            for (place, table) in tables.iter().enumerate() {
+                let named =
+                    |operation| tool_of(tools, place, operation).map(|tool| (operation, tool));
+                let tried =
+                    |tool: &str| cases.iter().any(|case| case.tool == tool && case.needs == Some(Needs::Copy));
+                if let Some((_, tool)) = named(Operation::Create).filter(|(_, tool)| !tried(tool)) {
+                    let why = if place < MOST_TABLES {
+                        "no row was found that the copy takes"
+                    } else {
+                        "only the first tables are tried"
+                    };
+                    found.unchecked.push(format!("{}: {tool}: {why}", label(table)));
+                }
+            }
+            files.push(copied.file.clone());
+            copied.forget().await
+        }
+        Err((server, reason)) => {
+            "what writes was planned by the server and not run".clone_into(&mut found.way);
+            found.unchecked.push(format!("no row was written: {reason}"));
+            server
+        }
+    };
+    planned(&mut server, (tables, tools), &mut cases, &mut found).await;
+    server.close().await;
+    (cases, files, found)
+}
+
+/// Cases in which the server says how it would write to the tables themselves, with the rights
+/// that its user has there.
+async fn planned(
+    server: &mut Server,
+    (tables, tools): (&[Table], &[Tool]),
+    cases: &mut Vec<Case>,
+    found: &mut Trial,
+) {
+    if let Err(reason) = server.read_only().await {
+        found.unchecked.push(reason);
+        return;
+    }
+    for (place, table) in tables.iter().enumerate().take(MOST_TABLES) {
+        for operation in [Operation::Create, Operation::Update, Operation::Delete] {
+            let Some(tool) = tool_of(tools, place, operation) else { continue };
+            let Some(row) = imagined(table, operation) else { continue };
+            let (text, values) = statement(table, operation, &row);
+            match server.plan(&text, &values).await {
+                Ok(()) => cases.push(Case {
+                    name: format!("{tool} planned"),
+                    tool: tool.to_owned(),
+                    arguments: Value::Object(row.clone()),
+                    expect: Expectation::Error { holds: PLANNED.to_owned() },
+                    needs: Some(Needs::Plan),
+                }),
+                Err(reason) => {
+                    found.unchecked.push(format!("{}: {tool}: {reason}", label(table)));
+                }
+            }
+        }
+    }
+}
+
+/// Arguments for a statement that is not run: none of what may be left out, except for a change.
+fn imagined(table: &Table, operation: Operation) -> Option<Map<String, Value>> {
+    let mut row = Map::new();
+    for column in &table.columns {
+        let keyed = table.key.contains(&column.argument);
+        let wanted = match operation {
+            Operation::Create => column.writable && !column.optional,
+            Operation::Update if !keyed => {
+                column.writable && row.keys().all(|argument| table.key.contains(argument))
+            }
+            _ => keyed,
+        };
+        if wanted {
+            row.insert(column.argument.clone(), made_up(column)?);
+        }
+    }
+    Some(row)
+}
+
+/// A statement on a table itself, as the package's own are.
+fn statement<'a>(
+    table: &'a Table,
+    operation: Operation,
+    row: &'a Map<String, Value>,
+) -> (String, Vec<(&'a Column, &'a Value)>) {
+    let schema = table.schema.as_ref().map(|schema| quoted(schema) + ".").unwrap_or_default();
+    let name = format!("{schema}{}", quoted(&table.name));
+    let values: Vec<(&Column, &Value)> = table
+        .columns
+        .iter()
+        .filter_map(|column| Some((column, row.get(&column.argument)?)))
+        .collect();
+    let given: Vec<(bool, String, String)> = values
+        .iter()
+        .enumerate()
+        .map(|(at, (column, _))| {
+            let keyed = table.key.contains(&column.argument);
+            (keyed, quoted(&column.name), trial::mark(column, at + 1))
+        })
+        .collect();
+    let pairs = |wanted: bool, between: &str| {
+        let chosen = given.iter().filter(|(keyed, ..)| *keyed == wanted);
+        chosen.map(|(_, name, mark)| format!("{name} = {mark}")).collect::<Vec<_>>().join(between)
+    };
+    let text = match operation {
+        Operation::Update => {
+            format!("UPDATE {name} SET {} WHERE {}", pairs(false, ", "), pairs(true, " AND "))
+        }
+        Operation::Delete => format!("DELETE FROM {name} WHERE {}", pairs(true, " AND ")),
+        _ if given.is_empty() => format!("INSERT INTO {name} DEFAULT VALUES"),
+        _ => {
+            let names: Vec<&str> = given.iter().map(|(_, name, _)| name.as_str()).collect();
+            let marks: Vec<&str> = given.iter().map(|(_, _, mark)| mark.as_str()).collect();
+            format!("INSERT INTO {name} ({}) VALUES ({})", names.join(", "), marks.join(", "))
+        }
+    };
+    (text, values)
 }
 
 async fn copy(statements: &[String]) -> sqlx::Result<SqliteConnection> {
@@ -139,10 +299,61 @@ async fn copy(statements: &[String]) -> sqlx::Result<SqliteConnection> {
     Ok(connection)
 }
 
+/// An empty copy of a database.
+enum EmptyCopy<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgresql(&'a mut Copied),
+}
+
+impl EmptyCopy<'_> {
+    /// Whether a table is in it, or can be read as if it were.
+    fn has(&self, place: usize) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Postgresql(copied) => copied.places.contains(&place),
+        }
+    }
+
+    const fn needs(&self) -> Option<Needs> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgresql(_) => Some(Needs::Copy),
+        }
+    }
+
+    fn name(&self, tables: &[Table], place: usize) -> String {
+        match self {
+            Self::Sqlite(_) => tables.get(place).map(|table| quoted(&table.name)).unwrap_or_default(),
+            Self::Postgresql(_) => Copied::name(tables, place),
+        }
+    }
+
+    fn mark(&self, column: &Column, number: usize) -> String {
+        match self {
+            Self::Sqlite(_) => "?".to_owned(),
+            Self::Postgresql(_) => trial::mark(column, number),
+        }
+    }
+
+    async fn run(&mut self, statement: String, values: Vec<(&Column, &Value)>) -> Option<u64> {
+        match self {
+            Self::Sqlite(connection) => {
+                // Names from the catalog, each quoted; values are bound.
+                let mut query = sqlx::query(AssertSqlSafe(statement));
+                for (column, value) in values {
+                    query = bind(query, column, value);
+                }
+                query.execute(&mut **connection).await.ok().map(|done| done.rows_affected())
+            }
+            Self::Postgresql(copied) => copied.run(statement, &values).await,
+        }
+    }
+}
+
 struct Plan<'a> {
     tables: &'a [Table],
     tools: &'a [Tool],
-    copy: &'a mut SqliteConnection,
+    copy: EmptyCopy<'a>,
     /// The row of each table, by argument.
     rows: BTreeMap<usize, Map<String, Value>>,
     cases: &'a mut Vec<Case>,
@@ -156,21 +367,22 @@ impl Plan<'_> {
     fn case(&mut self, tool: &str, what: &str, arguments: Value, expect: Expectation) {
         let name = if what.is_empty() { tool.to_owned() } else { format!("{tool} {what}") };
         let tool = tool.to_owned();
-        self.cases.push(Case { name, tool, arguments, expect, reads_database: false });
+        self.cases.push(Case { name, tool, arguments, expect, needs: self.copy.needs() });
     }
 
     async fn make(&mut self, access: Access) {
         let count = self.tables.len().min(MOST_TABLES);
+        let places: Vec<usize> = (0..count).filter(|place| self.copy.has(*place)).collect();
         if access == Access::ReadWrite {
             for _ in 0..ROUNDS {
-                for place in 0..count {
+                for place in places.iter().copied() {
                     if !self.rows.contains_key(&place) {
                         self.create(place).await;
                     }
                 }
             }
         }
-        for place in 0..count {
+        for place in places {
             self.read(place);
         }
         let mut made: Vec<usize> = self.rows.keys().copied().collect();
@@ -202,7 +414,7 @@ impl Plan<'_> {
             }
             row.insert(column.argument.clone(), self.value(table, column));
         }
-        if self.insert(table, &row).await {
+        if self.insert(place, &row).await {
             self.case(&tool, "", Value::Object(row.clone()), holds_row(table, &row));
             self.rows.insert(place, row);
             return;
@@ -212,7 +424,7 @@ impl Plan<'_> {
             table.columns.iter().any(|column| column.argument == *argument && !column.optional)
                 || table.key.contains(argument)
         });
-        if self.insert(table, &row).await {
+        if self.insert(place, &row).await {
             self.case(&tool, "", Value::Object(row.clone()), holds_row(table, &row));
             self.rows.insert(place, row);
         }
@@ -225,7 +437,10 @@ impl Plan<'_> {
                 continue;
             };
             let Some(target) =
-                self.tables.iter().position(|one| one.name.eq_ignore_ascii_case(&key.target))
+                self.tables.iter().position(|one| match &key.target_schema {
+                    Some(_) => one.name == key.target && one.schema == key.target_schema,
+                    None => one.name.eq_ignore_ascii_case(&key.target),
+                })
             else {
                 continue;
             };
@@ -244,50 +459,40 @@ impl Plan<'_> {
                 return Value::Null;
             }
         }
-        match &column.values {
-            Values::Integer => json!(7),
-            Values::Float => json!(1.5),
-            Values::Decimal => json!("12.25"),
-            Values::Boolean => json!(true),
-            Values::Blob => json!("AAEC/w=="),
-            Values::Json => json!({ "a": [1, null, "x"] }),
-            Values::Any if column.declared.to_uppercase().contains("TIME") => {
-                json!("2026-01-02 03:04:05")
-            }
-            Values::Time | Values::Any => json!("2026-01-02"),
-            Values::Uuid => json!("00000000-0000-4000-8000-000000000001"),
-            Values::Enum { choices } => choices.first().cloned().map_or(Value::Null, Value::String),
-            Values::Array { .. } => json!([]),
-            Values::Text | Values::Other => json!("it's \"quoted\" ü"),
-        }
+        made_up(column).unwrap_or(Value::Null)
     }
 
-    async fn insert(&mut self, table: &Table, row: &Map<String, Value>) -> bool {
+    async fn insert(&mut self, place: usize, row: &Map<String, Value>) -> bool {
+        let Some(table) = self.tables.get(place) else { return false };
         let mut names = Vec::new();
+        let mut marks = Vec::new();
         let mut values = Vec::new();
         for column in &table.columns {
             if let Some(value) = row.get(&column.argument) {
                 names.push(quoted(&column.name));
                 values.push((column, value));
+                marks.push(self.copy.mark(column, values.len()));
             }
         }
-        let marks = vec!["?"; names.len()].join(", ");
         let content = if names.is_empty() {
             "DEFAULT VALUES".to_owned()
         } else {
-            format!("({}) VALUES ({marks})", names.join(", "))
+            format!("({}) VALUES ({})", names.join(", "), marks.join(", "))
         };
-        let statement = format!("INSERT INTO {} {content}", quoted(&table.name));
-        self.run(statement, values).await == Some(1)
+        let statement = format!("INSERT INTO {} {content}", self.copy.name(self.tables, place));
+        self.copy.run(statement, values).await == Some(1)
     }
 
-    async fn run(&mut self, statement: String, values: Vec<(&Column, &Value)>) -> Option<u64> {
-        // Names from the catalog, each quoted; values are bound.
-        let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (column, value) in values {
-            query = bind(query, column, value);
-        }
-        query.execute(&mut *self.copy).await.ok().map(|done| done.rows_affected())
+    /// The condition that picks one row; its values are bound from this number on.
+    fn chosen(&self, table: &Table, first: usize) -> String {
+        let names = table.key.iter().filter_map(|argument| {
+            table.columns.iter().find(|column| column.argument == *argument)
+        });
+        names
+            .zip(first..)
+            .map(|(column, at)| format!("{} = {}", quoted(&column.name), self.copy.mark(column, at)))
+            .collect::<Vec<_>>()
+            .join(" AND ")
     }
 
     fn read(&mut self, place: usize) {
@@ -332,16 +537,17 @@ impl Plan<'_> {
         }) else {
             return;
         };
-        let value = json!("changed");
+        let value = json!(short(column, "changed"));
         let statement = format!(
-            "UPDATE {} SET {} = ? WHERE {}",
-            quoted(&table.name),
+            "UPDATE {} SET {} = {} WHERE {}",
+            self.copy.name(self.tables, place),
             quoted(&column.name),
-            chosen(table)
+            self.copy.mark(column, 1),
+            self.chosen(table, 2)
         );
         let mut values = vec![(column, &value)];
         values.extend(keyed(table, &row));
-        if self.run(statement, values).await != Some(1) {
+        if self.copy.run(statement, values).await != Some(1) {
             return;
         }
         arguments.insert(column.argument.clone(), value.clone());
@@ -358,9 +564,13 @@ impl Plan<'_> {
         };
         let Some(row) = self.rows.get(&place).cloned() else { return true };
         let Some(arguments) = key(table, &row) else { return true };
-        let statement = format!("DELETE FROM {} WHERE {}", quoted(&table.name), chosen(table));
+        let statement = format!(
+            "DELETE FROM {} WHERE {}",
+            self.copy.name(self.tables, place),
+            self.chosen(table, 1)
+        );
         let values = keyed(table, &row);
-        if self.run(statement, values).await != Some(1) {
+        if self.copy.run(statement, values).await != Some(1) {
             return false;
         }
         self.case(
@@ -371,19 +581,6 @@ impl Plan<'_> {
         );
         true
     }
-}
-
-/// An identifier, whatever characters it has.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn chosen(table: &Table) -> String {
-    let names = table
-        .key
-        .iter()
-        .filter_map(|argument| table.columns.iter().find(|column| column.argument == *argument));
-    names.map(|column| format!("{} = ?", quoted(&column.name))).collect::<Vec<_>>().join(" AND ")
 }
 
 fn keyed<'a>(table: &'a Table, row: &'a Map<String, Value>) -> Vec<(&'a Column, &'a Value)> {
@@ -417,17 +614,7 @@ fn shown(table: &Table, row: &Map<String, Value>) -> Map<String, Value> {
     row.iter()
         .filter(|(argument, value)| {
             table.columns.iter().any(|column| {
-                column.argument == **argument
-                    && (value.is_null()
-                        || matches!(
-                            column.values,
-                            Values::Integer
-                                | Values::Text
-                                | Values::Boolean
-                                | Values::Blob
-                                | Values::Json
-                                | Values::Decimal
-                        ))
+                column.argument == **argument && (value.is_null() || survives(column))
             })
         })
         .map(|(argument, value)| (argument.clone(), value.clone()))

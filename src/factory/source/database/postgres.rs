@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use crate::factory::error::{FactoryError, Refusal};
 use crate::factory::ir::{Column, ForeignKey, Note, Skipped, Table, TableKind, Values};
 
-use super::problem;
+use super::{blueprint, problem};
 use super::schema::{Arguments, Described, Rights, Schema};
 
 /// How long connecting may take.
@@ -206,6 +206,7 @@ async fn schema(connection: &mut PgConnection) -> sqlx::Result<Schema> {
             },
         });
     }
+    schema.blueprints = blueprint::read(connection).await?;
     Ok(schema)
 }
 

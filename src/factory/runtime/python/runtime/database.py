@@ -898,10 +898,15 @@ class PostgresSession(Session):
     def __init__(self, driver: Postgres, writes: bool, cancel: Cancellation) -> None:
         self.driver, self.writes, self.cancel = driver, writes, cancel
 
-    def __enter__(self) -> PostgresSession:
+    def load(self) -> Any:
+        """The driver, which other databases do without."""
         import psycopg
 
         self.psycopg = psycopg
+        return psycopg
+
+    def connect(self) -> Any:
+        """A connection on which every transaction has the bounds of a call."""
         options = (
             f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={LOCK_SECONDS * 1000}"
             " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
@@ -910,11 +915,15 @@ class PostgresSession(Session):
         )
         address = self.driver.address.replace("postgres://", "postgresql://", 1)
         try:
-            self.connection = psycopg.connect(
+            return self.psycopg.connect(
                 address, autocommit=False, connect_timeout=10, options=options
             )
-        except psycopg.Error as error:
+        except self.psycopg.Error as error:
             raise self._unreachable(error) from None
+
+    def __enter__(self) -> PostgresSession:
+        self.load()
+        self.connection = self.connect()
         self.connection.read_only = not self.writes
         self.cancel.attach(self.connection.cancel)
         return self
