@@ -1,7 +1,9 @@
 //! Tools that a model wrote, with the real binary: whatever its answer fails at, it is told and asked
 //! again; what cannot be put right is an error with its log, and nothing of it stays.
 
-use fake_llm::{FakeLlm, Reply, Rule, Script};
+use std::time::Duration;
+
+use fake_llm::{Fault, FakeLlm, Reply, Rule, Script};
 use serde_json::{Value, json};
 
 use crate::support::factory_python::environment;
@@ -77,11 +79,7 @@ async fn client(server: &FakeLlm) -> (Installation, StdioClient) {
 }
 
 async fn create(client: &mut StdioClient) -> Value {
-    create_of(client, "adds two numbers").await
-}
-
-async fn create_of(client: &mut StdioClient, words: &str) -> Value {
-    client.call("create_mcp_server", json!({ "description": words })).await
+    client.call("create_mcp_server", json!({ "description": "adds two numbers" })).await
 }
 
 /// What every author was told before the next answer.
@@ -167,10 +165,40 @@ async fn bodies_that_cannot_be_repaired_are_an_error_with_its_log() {
     let unknown = client.call("start_mcp_server", json!({"server_name": "adder"})).await;
     assert_eq!(unknown["code"], "factory_unknown_server", "{unknown:#}");
     assert_eq!(staged(&installation), 0);
-    // Positive control: the model's better answer to other words.
-    let made = create_of(&mut client, "adds two numbers, rightly").await;
+    // The same call again does not fail at the same answers: the model is asked anew.
+    let made = create(&mut client).await;
     assert_eq!(made["status"], "success", "{made:#}");
+    assert_eq!(server.model_requests().len(), 5);
     let listed = client.call("list_mcp_servers", json!({})).await;
     assert_eq!(listed["servers"].as_array().map(Vec::len), Some(1), "{listed:#}");
     client.close().await;
+}
+
+/// The first answer is paid and refused; the program is killed while the second is written.
+#[tokio::test]
+async fn an_answer_is_not_paid_twice_after_a_crash() {
+    let script = Script::new()
+        .rule(Rule::reply(Reply::text(bad("prose").0)).times(1))
+        .rule(Rule::reply(Reply::text(good())).fault(Fault::StallHeaders { millis: None }).times(1))
+        .reply(Reply::text(good()));
+    let server = FakeLlm::start(script).await.unwrap();
+    let (installation, mut first) = client(&server).await;
+    let installation = installation.with("ATELIER_LIMITS__LEASE_S", "0.5");
+    first.kill().await;
+    let mut first = installation.stdio().await;
+    let call =
+        json!({"name": "create_mcp_server", "arguments": {"description": "adds two numbers"}});
+    first.send(&json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call", "params": call})).await;
+    server.wait_for(Duration::from_secs(60), |requests| requests.len() == 2).await.unwrap();
+    first.kill().await;
+    // The job is free once its lease has run out.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut second = installation.stdio().await;
+    let made = create(&mut second).await;
+    assert_eq!(made["status"], "success", "{made:#}");
+    // Only what was never answered was asked again, with what the first answer was refused for.
+    let requests = server.model_requests();
+    assert_eq!(requests.len(), 3);
+    check_told(&server, &["prose", "prose"]);
+    second.close().await;
 }

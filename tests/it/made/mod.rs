@@ -2,6 +2,7 @@
 
 mod chain;
 mod command_line;
+mod life;
 mod principals;
 mod written;
 

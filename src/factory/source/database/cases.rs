@@ -22,7 +22,7 @@ use super::trial::{self, Copied, Server};
 use super::values::{made_up, short, survives};
 
 /// Most tables whose tools are called.
-const MOST_TABLES: usize = 25;
+const MOST_TABLES: usize = 40;
 /// What the runtime of a package says in its tests of a statement that was planned and not run.
 const PLANNED: &str = "It was planned and not run";
 /// How often tables are gone through until all that point to others have their rows.
