@@ -69,7 +69,15 @@ impl Factory {
             });
             let problems = match judged {
                 Ok(sourced) => {
-                    match Box::pin(self.draft(run, sourced, templates, log, Trying { attempt, ..Trying::default() })).await {
+                    match Box::pin(self.draft(
+                        run,
+                        sourced,
+                        templates,
+                        log,
+                        Trying { attempt, ..Trying::default() },
+                    ))
+                    .await
+                    {
                         Ok(draft) if draft.self_test.failed == 0 => {
                             return Ok((draft, outcome.model_used));
                         }

@@ -200,7 +200,8 @@ impl Factory {
             });
             let sourced = work.await.map_err(|error| internal(&error))??;
             log.step("normalise", counted(&sourced));
-            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, Trying::default())).await?;
+            let draft =
+                Box::pin(self.draft(run, sourced, &templates, &mut log, Trying::default())).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else if let Some(given) = &call.database_url {
@@ -222,7 +223,8 @@ impl Factory {
                 "tool_specs",
                 format!("{} tools written by the caller", sourced.package.tools.len()),
             );
-            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, Trying::default())).await?;
+            let draft =
+                Box::pin(self.draft(run, sourced, &templates, &mut log, Trying::default())).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use fake_llm::{Fault, FakeLlm, Reply, Rule, Script};
+use fake_llm::{FakeLlm, Fault, Reply, Rule, Script};
 use serde_json::{Value, json};
 
 use crate::support::factory_python::environment;

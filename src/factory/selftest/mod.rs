@@ -242,7 +242,11 @@ async fn calls(
     }
     // At even distances, so that every part of a large API is touched. What touches a database waits
     // for the package's own tests, which have a copy of it.
-    let step = cases.len().div_ceil(CALLS).max(1);
+    // A server with a limit takes no more calls than that.
+    let features = &package.features;
+    let limit = usize::try_from(features.rate_limit_requests).unwrap_or(usize::MAX);
+    let most = if features.enable_rate_limiting { CALLS.min(limit) } else { CALLS };
+    let step = cases.len().div_ceil(most.max(1)).max(1);
     let called = if package.source == SourceKind::Database { 0 } else { cases.len() };
     for case in cases.iter().take(called).step_by(step) {
         found.count(one(&server, &mock, case, package.mode).await);

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ToolError;
-use crate::factory::{Factory, Listed};
 use crate::factory::host::running::Condition;
+use crate::factory::{Factory, Listed};
 use crate::jobs::Failure;
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
 
@@ -69,10 +69,8 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
             let factory = Arc::clone(&factory);
             async move {
                 let made = factory.list(&call.context.principal).await.map_err(plain)?;
-                let servers: Vec<ServerLine> = made
-                    .into_iter()
-                    .map(|listed| line(&factory, listed))
-                    .collect();
+                let servers: Vec<ServerLine> =
+                    made.into_iter().map(|listed| line(&factory, listed)).collect();
                 let message = match servers.len() {
                     0 => "No servers yet; `create_mcp_server` makes one.".to_owned(),
                     1 => "1 server.".to_owned(),

@@ -242,8 +242,7 @@ fn create_mcp_server_says_how_a_server_was_tried() {
         "database_url": "env:SHOP",
         "options": { "tables": ["plain", "risky", "parent", "child"] },
     });
-    let mut command =
-        installation.command(&["call", "create_mcp_server", &arguments.to_string()]);
+    let mut command = installation.command(&["call", "create_mcp_server", &arguments.to_string()]);
     let ended = runtime.block_on(async { command.output().await.unwrap() });
     let text = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
     assert!(ended.status.success(), "{text}");

@@ -4,6 +4,7 @@ mod chain;
 mod command_line;
 mod life;
 mod principals;
+mod production;
 mod written;
 
 use std::net::SocketAddr;

@@ -318,11 +318,12 @@ pub(super) fn steps(
         for key in &table.foreign_keys {
             let called = key.name.clone().unwrap_or_default();
             let what = format!("the reference {called}");
-            let target = tables.iter().position(|other| {
-                other.name == key.target && other.schema == key.target_schema
-            });
+            let target = tables
+                .iter()
+                .position(|other| other.name == key.target && other.schema == key.target_schema);
             let (Some(target), Some(tail)) = (target, blueprint.references.get(&called)) else {
-                left_out.push(format!("{}: {what}, whose table is not among the tools", label(table)));
+                left_out
+                    .push(format!("{}: {what}, whose table is not among the tools", label(table)));
                 continue;
             };
             let list = |names: &[String]| {

@@ -6,6 +6,8 @@
 mod arguments;
 mod blueprint;
 mod cases;
+mod empty_copy;
+mod plan;
 mod postgres;
 mod problem;
 mod schema;

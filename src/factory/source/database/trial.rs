@@ -135,7 +135,8 @@ impl Server {
         if get("temporary") {
             return Ok(Place::Temporary);
         }
-        Err("the user of the database may make neither schemas nor temporary tables there".to_owned())
+        Err("the user of the database may make neither schemas nor temporary tables there"
+            .to_owned())
     }
 
     async fn make(

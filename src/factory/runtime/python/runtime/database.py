@@ -319,7 +319,18 @@ class DatabaseBackend:
             rows = session.query(statement, values)
         if len(rows) != 1:
             raise ToolFailure(f"`{table.label}` took no row: a trigger or rule turned it away.")
-        return self._row(table.columns, rows[0])
+        return self._stored(session, table, self._row(table.columns, rows[0]))
+
+    def _stored(self, session: Session, table: Table, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as it stands now: what was returned is older than triggers that came after it."""
+        if not table.key:
+            return row
+        condition, values, _ = self._chosen(table, row)
+        rows = session.query(
+            f"SELECT {self._selected(table.columns)} FROM {table.sql} WHERE {condition} LIMIT 2",
+            values,
+        )
+        return self._row(table.columns, rows[0]) if len(rows) == 1 else row
 
     def _create_many(
         self, session: Session, table: Table, arguments: dict[str, Any]
@@ -355,7 +366,7 @@ class DatabaseBackend:
         with session.explained(table, arguments, self.tables):
             rows = session.query(statement, values + chosen)
         self._exactly_one(table, rows, told)
-        return {"row": self._row(table.columns, rows[0])}
+        return {"row": self._stored(session, table, self._row(table.columns, rows[0]))}
 
     def _delete(self, session: Session, table: Table, arguments: dict[str, Any]) -> dict[str, Any]:
         condition, values, told = self._chosen(table, arguments)
