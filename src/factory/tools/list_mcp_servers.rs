@@ -40,8 +40,8 @@ struct ServerLine {
     source: String,
     /// Whether its process runs now.
     running: bool,
-    /// `running`; `idle`: started, its process begins with the next call; `failed`: started, and
-    /// the next call tries again; `stopped`.
+    /// `running`; `idle`: started, its process begins with the next call; `failed`: started, but not
+    /// running for what `last_error` says, and tried again with the next call; `stopped`.
     state: &'static str,
     /// Version that is started.
     #[serde(skip_serializing_if = "Option::is_none")]

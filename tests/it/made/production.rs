@@ -137,12 +137,12 @@ async fn a_started_server_signs_in_repeats_and_limits_itself() {
     // It signs in once, and again when its token is refused.
     for _ in 0..2 {
         let told = client.call("vault__readSecret", json!({})).await;
-        assert_eq!(told["data"]["secret"], "told", "{told}");
+        assert_eq!(told["result"]["data"]["secret"], "told", "{told}");
     }
     assert_eq!(seen.lock().unwrap().forms.len(), 1);
     seen.lock().unwrap().token = "another".to_owned();
     let told = client.call("vault__readSecret", json!({})).await;
-    assert_eq!(told["data"]["secret"], "told", "{told}");
+    assert_eq!(told["result"]["data"]["secret"], "told", "{told}");
     {
         let seen = seen.lock().unwrap();
         let grants: Vec<&str> = seen.forms.iter().map(|form| form["grant_type"].as_str()).collect();
@@ -152,14 +152,14 @@ async fn a_started_server_signs_in_repeats_and_limits_itself() {
     }
     // What reads is repeated until it is answered; what makes something is not.
     let told = client.call("vault__ask", json!({})).await;
-    assert_eq!(told["data"]["asked"], 3, "{told}");
+    assert_eq!(told["result"]["data"]["asked"], 3, "{told}");
     let refused = client.call("vault__make", json!({})).await;
-    assert!(refused["message"].as_str().unwrap().contains("503"), "{refused}");
+    assert!(refused["status"] == "error" && refused.to_string().contains("503"), "{refused}");
     assert_eq!(seen.lock().unwrap().made, 1);
     // The sixth call is the last one.
-    assert_eq!(client.call("vault__ask", json!({})).await["data"]["asked"], 4);
+    assert_eq!(client.call("vault__ask", json!({})).await["result"]["data"]["asked"], 4);
     let refused = client.call("vault__ask", json!({})).await;
-    assert!(refused["message"].as_str().unwrap().contains("limit of 6 calls"), "{refused}");
+    assert!(refused.to_string().contains("limit of 6 calls"), "{refused}");
     assert_eq!(seen.lock().unwrap().unreliable, 4);
     let path = made["path"].as_str().unwrap().to_owned();
     client.close().await;
@@ -184,7 +184,7 @@ async fn tells_of_itself(path: &str) {
     let health: Value = loop {
         match plain_client().get(format!("{base}/health")).send().await {
             Ok(answer) => break answer.json().await.unwrap(),
-            Err(_) => assert!(begun.elapsed() < Duration::from_secs(60), "it does not listen"),
+            Err(_) => assert!(begun.elapsed() < Duration::from_mins(1), "it does not listen"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
@@ -220,4 +220,32 @@ async fn tells_of_itself(path: &str) {
         "{call}"
     );
     assert!(call["duration_ms"].is_number() && call["time"].is_string(), "{call}");
+}
+
+/// A user agrees once to each of the providers that are known by name; the provider itself is played.
+#[tokio::test]
+async fn a_user_agrees_once_and_the_server_renews() {
+    let installation = installation();
+    let mut client = installation.stdio().await;
+    let document = json!({
+        "openapi": "3.0.3",
+        "info": {"title": "Me", "version": "1"},
+        "servers": [{"url": "https://api.example.com"}],
+        "paths": {"/me": {"get": {"operationId": "me", "responses": {"200": {"description": "ok"}}}}},
+    });
+    for preset in ["github", "google", "azure"] {
+        let arguments = json!({"openapi": document.to_string(), "name": preset, "auth": preset});
+        let made = client.call("create_mcp_server", arguments).await;
+        assert_eq!(made["self_test"]["level"], "tested", "{made:#}");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let ended = tokio::process::Command::new(environment().join("bin/python"))
+            .arg(format!("{}/tests/clients/authorize.py", env!("CARGO_MANIFEST_DIR")))
+            .args([made["path"].as_str().unwrap(), preset, &port.to_string()])
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(told.trim(), "ok", "{preset}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+    client.close().await;
 }
