@@ -18,8 +18,32 @@ FRAME_BYTES = 1 << 20
 INPUT_BYTES = 8 << 20
 INTEGER_LIMIT = 1 << 63
 
+CHUNK_BYTES = 1 << 16
+
 _LENGTH = struct.Struct("<I")
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# Of the zygote, so that a fork has it already. There is one channel in a process, and whoever holds
+# its lock reads.
+_chunk = memoryview(bytearray(CHUNK_BYTES))
+
+
+def _made_encoder():
+    """An encoder whose inner half is made once: making it takes longer than writing a call with it.
+
+    It does not look for circles: arguments are checked for their depth before.
+    """
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        write = json.encoder.c_make_encoder(
+            None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+        if "".join(write({"a": [1, "é", None]}, 0)) == '{"a":[1,"é",null]}':
+            return lambda value: "".join(write(value, 0))
+    except Exception:
+        pass  # another Python's library
+    return encoder.encode
+
+
+_encode = _made_encoder()
+_decode = json.JSONDecoder().scan_once
 
 
 class McpToolError(Exception):
@@ -46,6 +70,39 @@ def pack(message):
     return _LENGTH.pack(len(body)) + body
 
 
+class _Later:
+    """Where a reply to a coroutine goes that waits in its loop."""
+
+    def __init__(self, loop):
+        self.future = loop.create_future()
+        self._loop = loop
+
+    def __call__(self, reply):
+        if asyncio._get_running_loop() is self._loop:
+            self._settle(reply)
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._settle, reply)
+        except RuntimeError:
+            pass  # that loop is closed, and nobody waits any more
+
+    def _settle(self, reply):
+        if not self.future.done():
+            self.future.set_result(reply)
+
+
+class _Blocking:
+    """Where a reply goes that a thread waits for."""
+
+    def __init__(self):
+        self.event = threading.Event()
+        self.reply = None
+
+    def __call__(self, reply):
+        self.reply = reply
+        self.event.set()
+
+
 class Channel:
     """Frames over one socket, for any number of threads and event loops."""
 
@@ -54,8 +111,9 @@ class Channel:
         self._buffer = bytearray()
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._waiting = {}  # id -> (loop, future) or (None, [event, reply])
+        self._waiting = {}  # id -> what is called with the reply
         self._watched = {}  # id of a loop -> the loop
+        self._polls = {}  # descriptor of a loop's selector -> a poll of it and the socket
         self._next = 0
 
     # Before the code runs.
@@ -91,80 +149,100 @@ class Channel:
         with self._write_lock:
             self._socket.sendall(data)
 
-    def _register(self, waiter):
+    def _send_numbered(self, message, waiter):
+        """Sends a message under an id of its own; what came back is given to `waiter`."""
         with self._write_lock:
             self._next += 1
-            number = self._next
-        self._waiting[number] = waiter
+            number = message["id"] = self._next
+            data = pack(message)
+            if len(data) > FRAME_BYTES:
+                raise ValueError(f"{len(data)} bytes, at most {FRAME_BYTES}")
+            self._waiting[number] = waiter
+            self._socket.sendall(data)
         return number
 
     def ask_now(self, message):
         """Asks from any thread and blocks it until the answer is there."""
-        slot = [threading.Event(), None]
-        number = self._register((None, slot))
-        self.send({**message, "id": number})
+        waiter = _Blocking()
+        self._send_numbered(message, waiter)
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        while not slot[0].is_set():
+        while not waiter.event.is_set():
             # Another thread may read our answer, so the wait on the socket is short.
             if self._read_lock.acquire(blocking=False):
                 try:
-                    if not slot[0].is_set() and poll.poll(50):
+                    if not waiter.event.is_set() and poll.poll(50):
                         self._take_all()
                 finally:
                     self._read_lock.release()
             else:
-                slot[0].wait(0.05)
-        return slot[1]
+                waiter.event.wait(0.05)
+        return waiter.reply
 
     async def ask(self, message):
         """Asks from a coroutine."""
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        number = self._register((loop, future))
+        poll = None if self._waiting else self._poll_of(loop)
+        # Whoever holds the lock reads for all, so nobody takes the answer from a wait in place.
+        if poll is not None and self._read_lock.acquire(blocking=False):
+            number = None
+            try:
+                came = []
+                number = self._send_numbered(message, came.append)
+                self._wait_alone(loop, poll, came)
+                if came:
+                    return came[0]
+                later = self._waiting[number] = _Later(loop)
+            except BaseException:
+                self._waiting.pop(number, None)
+                raise
+            finally:
+                self._read_lock.release()
+        else:
+            later = _Later(loop)
+            number = self._send_numbered(message, later)
         try:
-            self.send({**message, "id": number})
-            if not self._wait_alone(loop, future):
-                self._watch(loop)
-            return await future
+            self._watch(loop)
+            return await later.future
         finally:
             self._waiting.pop(number, None)
 
-    def _wait_alone(self, loop, future):
-        """Waits in place while this loop has nothing else to do, which saves its machinery.
+    def _poll_of(self, loop):
+        """A poll of our socket and of everything that this loop waits for, when it has nothing to do.
 
-        Returns whether the answer is there. Everything that the loop waits for ends this wait: its
-        selector is polled along with our socket, and its next timer bounds it.
+        None: it has something to do, or is a loop of another kind.
         """
-        ready = getattr(loop, "_ready", None)
-        scheduled = getattr(loop, "_scheduled", None)
-        selector = getattr(loop, "_selector", None)
-        if ready is None or scheduled is None or ready or len(self._waiting) != 1:
-            return False
         try:
-            events = selector.fileno()
+            if loop._ready:
+                return None
+            loop._scheduled  # noqa: B018
+            events = loop._selector.fileno()
         except (AttributeError, ValueError):
-            return False
-        if not self._read_lock.acquire(blocking=False):
-            return False
-        try:
-            poll = select.poll()
+            return None
+        poll = self._polls.get(events)
+        if poll is None:
+            poll = self._polls[events] = select.poll()
             poll.register(self._socket, select.POLLIN)
             poll.register(events, select.POLLIN)
-            own = self._socket.fileno()
-            while not future.done():
-                wait = None
-                if scheduled:
-                    wait = max(0, (scheduled[0]._when - loop.time()) * 1000)
-                found = poll.poll(wait)
-                if not any(descriptor == own for descriptor, _ in found):
-                    return False
-                self._take_all()
-                if ready and not future.done():
-                    return False
-            return True
-        finally:
-            self._read_lock.release()
+        return poll
+
+    def _wait_alone(self, loop, poll, came):
+        """Waits in place while this loop has nothing else to do, which saves its machinery.
+
+        Everything that the loop waits for ends this wait: its selector is polled along with our
+        socket, and its next timer bounds it.
+        """
+        own = self._socket.fileno()
+        while True:
+            wait = None
+            if loop._scheduled:
+                wait = max(0, (loop._scheduled[0]._when - loop.time()) * 1000)
+            found = poll.poll(wait)
+            if not any(descriptor == own for descriptor, _ in found):
+                return
+            self._take_all()
+            if came or loop._ready:
+                return
 
     def _watch(self, loop):
         if self._watched.get(id(loop)) is not loop:
@@ -181,46 +259,42 @@ class Channel:
 
     def _take_all(self):
         """Reads what is there and hands out every whole reply; false when the channel is closed."""
-        try:
-            data = self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        if not data:
-            for number in list(self._waiting):
+        chunk, buffer = _chunk, self._buffer
+        while True:
+            try:
+                count = self._socket.recv_into(chunk, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            if not count:
                 closed = {"ok": False, "code": "cancelled", "message": "the server went away"}
-                self._deliver(number, closed)
-            return False
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffer)
-            end = _LENGTH.size + length
-            if len(buffer) < end:
-                break
-            reply = json.loads(bytes(buffer[_LENGTH.size : end]))
-            del buffer[:end]
-            self._deliver(reply.get("id"), reply)
-        return True
+                for number in list(self._waiting):
+                    self._deliver(number, closed)
+                return False
+            if not buffer and count > _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(chunk)
+                if count == _LENGTH.size + length:  # most are one small reply
+                    self._hand_out(str(chunk[_LENGTH.size : count], "utf-8"))
+                    return True
+            buffer += chunk[:count]
+            while len(buffer) >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(buffer)
+                end = _LENGTH.size + length
+                if len(buffer) < end:
+                    break
+                text = buffer[_LENGTH.size : end].decode("utf-8")
+                del buffer[:end]
+                self._hand_out(text)
+            if count < CHUNK_BYTES:
+                return True
+
+    def _hand_out(self, text):
+        reply, _ = _decode(text, 0)
+        self._deliver(reply.get("id"), reply)
 
     def _deliver(self, number, reply):
-        loop, waiter = self._waiting.pop(number, (None, None))
-        if waiter is None:
-            return  # its call was cancelled
-        if loop is None:
-            waiter[1] = reply
-            waiter[0].set()
-        elif asyncio._get_running_loop() is loop:
-            _settle(waiter, reply)
-        else:
-            try:
-                loop.call_soon_threadsafe(_settle, waiter, reply)
-            except RuntimeError:
-                pass  # that loop is closed, and nobody waits any more
-
-
-def _settle(future, reply):
-    if not future.done():
-        future.set_result(reply)
+        waiter = self._waiting.pop(number, None)
+        if waiter is not None:  # else its call was cancelled
+            waiter(reply)
 
 
 def value_of(reply):

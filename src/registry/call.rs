@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::context::{CallContext, Origin};
 use super::foreign_call::{METRIC_LABEL, may_be_foreign};
+use super::ledger::Ledger;
 use super::references::{self, Resolver};
 use super::registry::{Registered, Registry};
 use super::reply::{self, CallOutcome};
@@ -32,6 +33,18 @@ const USER_ARGUMENT: &str = "user_number";
 /// Argument by which a person agrees.
 pub(super) const CONFIRM_ARGUMENT: &str = "confirm";
 
+/// Whose a call's result is, and where it waits to be written down.
+pub(super) struct Keeper {
+    principal: PrincipalId,
+    ledger: Option<Arc<Ledger>>,
+}
+
+impl From<&CallContext> for Keeper {
+    fn from(context: &CallContext) -> Self {
+        Self { principal: context.principal.clone(), ledger: context.ledger.clone() }
+    }
+}
+
 impl Registry {
     /// Calls a tool. Never fails: everything that goes wrong is an outcome with `is_error`.
     pub async fn call(
@@ -42,7 +55,9 @@ impl Registry {
     ) -> CallOutcome {
         let started = Instant::now();
         // Whoever calls is whose rights they are, whatever a door has written there.
-        context.rights.principal = Some(context.principal.clone());
+        if context.rights.principal.as_ref() != Some(&context.principal) {
+            context.rights.principal = Some(context.principal.clone());
+        }
         // Only known names become labels; anything else would let callers fill the metrics.
         let own = self.registered(name);
         let is_foreign = own.is_none() && may_be_foreign(name);
@@ -179,7 +194,7 @@ impl Registry {
         context: &CallContext,
     ) -> Result<(), ToolError> {
         let limit = self.limits.argument_bytes;
-        if validation::json_bytes(arguments) > limit {
+        if validation::is_larger(arguments, limit) {
             return Err(ToolError::new(
                 ErrorKind::Limit,
                 "arguments_too_large",
@@ -222,7 +237,7 @@ impl Registry {
         tool: &str,
         call_id: &mut CallId,
         result: &Value,
-        context: &CallContext,
+        keeper: &Keeper,
     ) -> Result<(), ToolError> {
         let text = serde_json::to_string(result)
             .map_err(|error| ToolError::internal(&format!("a result is no JSON: {error}")))?;
@@ -233,13 +248,13 @@ impl Registry {
         }
         let mut done =
             DoneCall { id: call_id.clone(), tool: tool.to_owned(), result_sha: sha, result: small };
-        if let Some(ledger) = &context.ledger {
+        if let Some(ledger) = &keeper.ledger {
             match ledger.keep(done) {
                 None => return Ok(()),
                 Some(back) => done = back,
             }
         }
-        Box::pin(self.write_direct(&done, call_id, context)).await
+        Box::pin(self.write_direct(&done, call_id, &keeper.principal)).await
     }
 
     /// Writes a direct call down, under another id when the first one is taken.
@@ -247,10 +262,10 @@ impl Registry {
         &self,
         done: &DoneCall,
         call_id: &mut CallId,
-        context: &CallContext,
+        principal: &PrincipalId,
     ) -> Result<(), ToolError> {
         for _ in 0..CALL_ID_TRIES {
-            let call = self.new_call(call_id, &done.tool, context);
+            let call = self.new_call(call_id, &done.tool, principal);
             if self.catalog.insert_call(call, &done.result_sha, done.result.as_deref()).await? {
                 return Ok(());
             }
@@ -259,10 +274,10 @@ impl Registry {
         Err(ToolError::internal("no free call id was found"))
     }
 
-    fn new_call(&self, id: &CallId, tool: &str, context: &CallContext) -> NewCall {
+    fn new_call(&self, id: &CallId, tool: &str, principal: &PrincipalId) -> NewCall {
         NewCall {
             id: id.clone(),
-            principal: context.principal.clone(),
+            principal: principal.clone(),
             tool: tool.to_owned(),
             ttl_ms: self.reference_ttl_ms(),
         }
@@ -281,7 +296,7 @@ impl Registry {
     ) -> Result<CallId, ToolError> {
         for _ in 0..CALL_ID_TRIES {
             let id = keys::call_id()?;
-            let call = self.new_call(&id, tool, context);
+            let call = self.new_call(&id, tool, &context.principal);
             if self.catalog.reserve_call(call).await? {
                 return Ok(id);
             }
@@ -317,7 +332,7 @@ impl Registry {
         self.check_inner(tool, &arguments, &context)?;
         match &tool.handler {
             Handler::Direct(handler) => {
-                let caller = context.clone();
+                let keeper = Keeper::from(&context);
                 let cancel = context.cancel.clone();
                 let call = Call { id: call_id.clone(), context };
                 let work =
@@ -335,7 +350,7 @@ impl Registry {
                     })?,
                 };
                 if let DirectReply::Output(output) = &reply {
-                    self.record_direct(tool.name, call_id, &output.structured, &caller).await?;
+                    self.record_direct(tool.name, call_id, &output.structured, &keeper).await?;
                 }
                 Ok(reply)
             }

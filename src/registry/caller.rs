@@ -5,10 +5,13 @@
 //! can only narrow: fewer tools, less time, fewer calls than the context allows.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -21,7 +24,7 @@ use super::references::Resolver;
 use super::registry::Registry;
 use super::reply::{self, CallOutcome, OpenQuestion};
 use super::tool::{Annotations, Handler, Toolset};
-use super::validation::{self, json_bytes};
+use super::validation::{self, is_larger};
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{ProgressSink, Text};
 use crate::storage::{CallId, PrincipalId};
@@ -70,6 +73,9 @@ pub struct Grant {
     terms: Terms,
     calls: AtomicU64,
     places: Arc<Semaphore>,
+    /// Beginning of the keys of its calls, and how many there were.
+    key: String,
+    keyed: AtomicU64,
 }
 
 /// The terms of a [`Grant`].
@@ -101,7 +107,13 @@ impl Grant {
     /// A grant with nothing used.
     pub fn new(terms: Terms) -> Self {
         let places = Arc::new(Semaphore::new(terms.concurrent_calls.max(1)));
-        Self { terms, calls: AtomicU64::new(0), places }
+        let key = uuid::Uuid::new_v4().to_string();
+        Self { terms, calls: AtomicU64::new(0), places, key, keyed: AtomicU64::new(0) }
+    }
+
+    /// A key that no other call has.
+    fn next_key(&self) -> String {
+        format!("{}-{}", self.key, self.keyed.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Its terms.
@@ -321,7 +333,14 @@ impl Caller {
     ) -> Result<CallOutcome, ToolError> {
         let terms = &grant.terms;
         let registry = self.registry()?;
-        let context = narrowed(terms, allowed, context, keyed);
+        // A tool that answers at once, for a program whose results are written down together, leaves
+        // nothing to finish when it is stopped: it needs no task of its own, which costs as much as
+        // all the rest.
+        let is_short = context.ledger.is_some()
+            && registry.tool(name).is_some_and(|tool| {
+                tool.forwarding.is_none() && matches!(tool.handler, Handler::Direct(_))
+            });
+        let context = narrowed(grant, allowed, context, keyed);
         if context.depth > terms.depth {
             return Err(ToolError::new(
                 ErrorKind::Limit,
@@ -338,7 +357,7 @@ impl Caller {
         {
             return Err(unnamed(name, terms.origin));
         }
-        if json_bytes(&arguments) > terms.argument_bytes {
+        if is_larger(&arguments, terms.argument_bytes) {
             return Err(ToolError::new(
                 ErrorKind::Limit,
                 "arguments_too_large",
@@ -362,16 +381,25 @@ impl Caller {
         self.count(&registry, grant, &context).await?;
 
         let cancel = context.cancel.clone();
-        // Fires when this future is dropped too, which ends the task below.
+        // Fires when this future is dropped too, which ends the call.
         let _gone = cancel.clone().drop_guard();
         let origin = context.origin;
-        let task_name = name.to_owned();
-        let mut running = tokio::spawn(async move {
-            let outcome = registry.call(&task_name, arguments, context).await;
-            drop(place);
-            outcome
-        });
+        let mut running = if is_short {
+            let called = async move { registry.call(name, arguments, context).await };
+            let called = AssertUnwindSafe(called).catch_unwind();
+            Box::pin(called.map(|outcome| outcome.map_err(|_| "it panicked".to_owned())))
+                as BoxFuture<'_, _>
+        } else {
+            let task_name = name.to_owned();
+            let task = tokio::spawn(async move {
+                let outcome = registry.call(&task_name, arguments, context).await;
+                drop(place);
+                outcome
+            });
+            Box::pin(task.map(|outcome| outcome.map_err(|error| error.to_string())))
+        };
         let outcome = tokio::select! {
+            biased;
             outcome = &mut running => outcome,
             () = tokio::time::sleep(terms.call_time) => {
                 cancel.cancel();
@@ -380,8 +408,8 @@ impl Caller {
                 return Err(timed_out(name, terms.call_time));
             }
         };
-        let outcome = outcome.map_err(|error| {
-            ToolError::internal(&format!("the call of `{name}` ended badly: {error}"))
+        let outcome = outcome.map_err(|reason| {
+            ToolError::internal(&format!("the call of `{name}` ended badly: {reason}"))
         })?;
         ended(outcome, origin, terms.result_bytes)
     }
@@ -401,8 +429,7 @@ impl Caller {
             Err(error) => return reply::from_error(None, &error),
         };
         let keyed = Keyed { key: None, progress: ProgressSink::none() };
-        let context =
-            CallContext { ledger: None, ..narrowed(&grant.terms, allowed, context, keyed) };
+        let context = CallContext { ledger: None, ..narrowed(grant, allowed, context, keyed) };
         let origin = context.origin;
         let _gone = context.cancel.clone().drop_guard();
         let text = Text {
@@ -459,11 +486,12 @@ impl Caller {
 
 /// The context of a call under these terms: nothing in it is wider than before.
 fn narrowed(
-    terms: &Terms,
+    grant: &Grant,
     allowed: Option<&BTreeSet<String>>,
     context: CallContext,
     keyed: Keyed,
 ) -> CallContext {
+    let terms = &grant.terms;
     let rights = match allowed {
         Some(names) => context.rights.narrowed_to(names),
         None => context.rights,
@@ -476,7 +504,7 @@ fn narrowed(
     // with a job of the owner's, or of its own, that waits or was interrupted and has the same
     // arguments.
     let idempotency_key = match origin {
-        Origin::Page | Origin::Code => Some(uuid::Uuid::new_v4().to_string()),
+        Origin::Page | Origin::Code => Some(grant.next_key()),
         Origin::Client | Origin::Api | Origin::Command | Origin::Workflow => keyed.key,
     };
     CallContext {
@@ -511,7 +539,7 @@ fn ended(
         )
         .hint("the operator configures a model: see `atelier doctor`"));
     }
-    if json_bytes(&outcome.structured) > result_bytes {
+    if is_larger(&outcome.structured, result_bytes) {
         return Err(ToolError::new(
             ErrorKind::Limit,
             "result_too_large",

@@ -190,7 +190,13 @@ impl Registry {
             }
         };
         let output = ended.map_err(|error| ToolError::internal(&error))??;
-        self.record_direct(&tool.name, call_id, &output.structured, &context).await?;
+        self.record_direct(
+            &tool.name,
+            call_id,
+            &output.structured,
+            &super::call::Keeper::from(&context),
+        )
+        .await?;
         Ok(DirectReply::Output(output))
     }
 

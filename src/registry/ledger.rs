@@ -10,14 +10,17 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::error::ToolError;
 use crate::storage::{CallBatch, CallId, Catalog, DoneCall, PrincipalId, keys};
 
 /// So many calls are written down one by one: most programs make no more.
 const SINGLE: u32 = 4;
-/// Ids that are reserved together, and results that are written together.
-const BLOCK: usize = 64;
+/// Ids that are reserved together, and results that are written together, at first.
+const BLOCK: u32 = 64;
+/// The same for programs that have made more calls than [`BLOCK`].
+const LARGE_BLOCK: u32 = 192;
 /// How often a block of new ids is tried before the store must be at fault.
 const TRIES: usize = 16;
 
@@ -40,6 +43,8 @@ struct State {
     /// In use by a call that has no result yet, or never will.
     open: HashSet<CallId>,
     done: Vec<DoneCall>,
+    /// Fetches a block beside the program.
+    fetching: Option<JoinHandle<()>>,
     /// Ids of the results that wait here or are being written.
     waiting: HashSet<CallId>,
 }
@@ -58,7 +63,7 @@ impl Ledger {
     /// The store's.
     pub async fn id(self: &Arc<Self>) -> Result<Option<CallId>, ToolError> {
         for attempt in 0..TRIES {
-            {
+            let block = {
                 let mut state = self.state();
                 if attempt == 0 {
                     state.calls = state.calls.saturating_add(1);
@@ -66,14 +71,31 @@ impl Ledger {
                 if state.calls <= SINGLE {
                     return Ok(None);
                 }
+                let block = if state.calls > BLOCK { LARGE_BLOCK } else { BLOCK };
                 if let Some(id) = state.free.pop() {
                     state.open.insert(id.clone());
+                    let is_fetching =
+                        state.fetching.as_ref().is_some_and(|task| !task.is_finished());
+                    // While the program uses up the rest, the disk is ready for more.
+                    if state.free.len() < low(block) && !is_fetching {
+                        state.fetching = Some(self.fetch(block));
+                    }
                     return Ok(Some(id));
                 }
-            }
-            self.write(BLOCK).await?;
+                block
+            };
+            self.write(block).await?;
         }
         Err(ToolError::internal("no free call id was found"))
+    }
+
+    /// Fetches the next block beside the program. When that fails, whoever finds no id left tries
+    /// again and tells why.
+    fn fetch(self: &Arc<Self>, block: u32) -> JoinHandle<()> {
+        let ledger = Arc::clone(self);
+        tokio::spawn(async move {
+            let _ = ledger.write_all(block).await;
+        })
     }
 
     /// Takes the result of a call whose id came from here; gives it back when the id did not.
@@ -107,6 +129,11 @@ impl Ledger {
         if self.state().calls <= SINGLE {
             return Ok(());
         }
+        // What it still reserves has to be given back too.
+        let fetching = self.state().fetching.take();
+        if let Some(task) = fetching {
+            let _ = task.await;
+        }
         self.write(0).await?;
         let release: Vec<CallId> = {
             let mut state = self.state();
@@ -122,7 +149,7 @@ impl Ledger {
 
     /// In a task of its own: when the call that asks for it is stopped, the results of others must
     /// not go with it.
-    async fn write(self: &Arc<Self>, reserve: usize) -> Result<(), ToolError> {
+    async fn write(self: &Arc<Self>, reserve: u32) -> Result<(), ToolError> {
         let ledger = Arc::clone(self);
         let work = tokio::spawn(async move { ledger.write_all(reserve).await });
         work.await.unwrap_or_else(|error| {
@@ -130,11 +157,11 @@ impl Ledger {
         })
     }
 
-    async fn write_all(&self, reserve: usize) -> Result<(), ToolError> {
+    async fn write_all(&self, reserve: u32) -> Result<(), ToolError> {
         let _turn = self.turn.lock().await;
         let done = {
             let mut state = self.state();
-            if reserve > 0 && !state.free.is_empty() {
+            if reserve > 0 && state.free.len() >= low(reserve) {
                 // Somebody else reserved meanwhile.
                 return Ok(());
             }
@@ -143,8 +170,7 @@ impl Ledger {
         if reserve == 0 && done.is_empty() {
             return Ok(());
         }
-        let reserve = (0..reserve).map(|_| keys::call_id()).collect::<Result<_, _>>();
-        let written = match reserve {
+        let written = match keys::call_ids(reserve) {
             Ok(reserve) => {
                 let batch = CallBatch { reserve, done: done.clone(), ..self.batch() };
                 self.catalog.write_calls(batch).await
@@ -182,6 +208,11 @@ impl Ledger {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// With fewer ids left, the next block of this size is fetched.
+const fn low(block: u32) -> usize {
+    block as usize / 2
 }
 
 /// Whether one of the ids stands anywhere in a value's strings.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::tool::DirectReply;
-use super::validation::json_bytes;
+use super::validation::is_larger;
 use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{CompletionRequest, Content, JobReply, ToolOutput};
 use crate::llm::Request;
@@ -234,7 +234,7 @@ fn finished(call_id: Option<CallId>, output: ToolOutput, result_bytes: usize) ->
 /// behind the call id.
 fn cut_to_fit(structured: &mut Value, call_id: Option<&CallId>, limit: usize) {
     let mut longest = limit / 2;
-    while json_bytes(structured) > limit && longest > 100 {
+    while is_larger(structured, limit) && longest > 100 {
         cut_texts(structured, longest);
         longest /= 2;
         if let Some(object) = structured.as_object_mut() {

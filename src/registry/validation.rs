@@ -139,6 +139,32 @@ fn shortened(text: &str) -> String {
     format!("{head} … {tail}")
 }
 
+/// Whether a value has more bytes as JSON text than this. Of most values a look tells that they have
+/// far fewer.
+pub(super) fn is_larger(value: &Value, limit: usize) -> bool {
+    json_bytes_at_most(value) > limit && json_bytes(value) > limit
+}
+
+/// More bytes than the JSON text of a value can have: each byte of a text as an escape.
+fn json_bytes_at_most(value: &Value) -> usize {
+    const ESCAPE: usize = 6;
+    const NUMBER: usize = 32;
+    let text = |text: &str| 2 + ESCAPE * text.len();
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        // Of arbitrary length where a library keeps numbers as texts, which ours does not.
+        Value::Number(_) => NUMBER,
+        Value::String(string) => text(string),
+        Value::Array(items) => {
+            items.iter().map(|item| 1 + json_bytes_at_most(item)).sum::<usize>() + 2
+        }
+        Value::Object(object) => {
+            let entry = |(key, item): (&String, &Value)| 2 + text(key) + json_bytes_at_most(item);
+            object.iter().map(entry).sum::<usize>() + 2
+        }
+    }
+}
+
 /// Size of a value as JSON text, without writing it.
 pub(super) fn json_bytes(value: &Value) -> usize {
     struct Counter(usize);
@@ -204,6 +230,25 @@ mod tests {
             let error = checked(arguments.clone()).unwrap_err();
             assert_eq!(error.code, "invalid_arguments");
             assert!(error.message.contains(place), "{arguments}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_value_is_larger_only_than_what_its_text_exceeds() {
+        let values = [
+            json!(null),
+            json!(false),
+            json!(-1.797_693_134_862_315_7e308),
+            json!(u64::MAX),
+            json!("\u{1}\u{2}\"\\é😀"),
+            json!([]),
+            json!({"": [], "\n": {"a": [1, "b", null]}, "ü": "x".repeat(500)}),
+        ];
+        for value in values {
+            let bytes = value.to_string().len();
+            assert_eq!(json_bytes(&value), bytes);
+            assert!(json_bytes_at_most(&value) >= bytes, "{value}");
+            assert!(!is_larger(&value, bytes) && is_larger(&value, bytes - 1), "{value}");
         }
     }
 

@@ -32,6 +32,13 @@ pub fn call_id() -> StorageResult<CallId> {
     Ok(CallId(format!("{:08x}", u32::from_be_bytes(bytes))))
 }
 
+/// So many call ids, one behind the other from a random first, so that their rows lie together. The
+/// catalog leaves out those that the principal has already.
+pub fn call_ids(count: u32) -> StorageResult<Vec<CallId>> {
+    let first = u32::from_be_bytes(random::<4>()?);
+    Ok((0..count).map(|step| CallId(format!("{:08x}", first.wrapping_add(step)))).collect())
+}
+
 /// A completion handle: `cmp_` and 160 random bits in base32.
 pub fn completion_handle() -> StorageResult<CompletionHandle> {
     let bytes = random::<20>()?;

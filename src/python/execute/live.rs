@@ -1,6 +1,7 @@
 //! A run under way: the conversation with the sandbox, whichever attempt of the job holds it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -29,7 +30,7 @@ const LISTED_CALLS: usize = 200;
 /// A run under way. Dropping it ends the run and all its calls.
 pub(super) struct Live {
     handle: RunHandle,
-    server: CallServer,
+    server: Arc<CallServer>,
     /// Calls under way. The registry runs each in a task of its own, so a wakeup less is had by
     /// waiting for them here.
     serving: FuturesUnordered<BoxFuture<'static, Served>>,
@@ -84,7 +85,7 @@ impl Live {
     pub(super) fn new(handle: RunHandle, server: CallServer, place: OwnedSemaphorePermit) -> Self {
         Self {
             handle,
-            server,
+            server: Arc::new(server),
             serving: FuturesUnordered::new(),
             questions: VecDeque::new(),
             asked: 0,
@@ -120,13 +121,13 @@ impl Live {
                     Some(Event::Call(call)) => {
                         let id = call.id;
                         let record = self.record(&call.tool);
-                        let server = self.server.clone();
+                        let server = Arc::clone(&self.server);
                         self.serve(id, record, Function::Tool, async move { server.call(call).await });
                     }
                     Some(Event::Ask(question)) => {
                         let id = question.id;
                         let record = self.record(ASK_TOOL);
-                        let server = self.server.clone();
+                        let server = Arc::clone(&self.server);
                         self.serve(id, record, Function::Ask, async move { server.ask(question).await });
                     }
                     Some(Event::Ended(outcome)) => {
@@ -158,7 +159,7 @@ impl Live {
         &mut self,
         run: &Run,
     ) -> Result<Option<Box<CompletionRequest>>, Failure> {
-        self.server = self.server.taken_up_by(run);
+        self.server = Arc::new(self.server.taken_up_by(run));
         while let Some(asked) = self.questions.pop_front() {
             let answer = run.stored::<llm::Outcome>(&asked.step).await?;
             let Some(answer) = answer else {
@@ -300,8 +301,6 @@ async fn at(time: Option<tokio::time::Instant>) {
 
 /// The end of a run whose sandbox went away without a word.
 fn lost() -> Outcome {
-    use std::sync::Arc;
-
     use crate::sandbox::{Captured, End, IsolationReport, Unfinished};
 
     Outcome {

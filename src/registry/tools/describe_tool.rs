@@ -35,22 +35,23 @@ pub(super) fn tool(caller: &Caller) -> Tool {
             async move {
                 let (rights, origin) = (&call.context.rights, call.context.origin);
                 let tool = caller.describe(params.name.trim(), rights, origin).await?;
-                let mut fields = json!({
-                    "message": format!("`{}` of the server `{}`.", tool.name, tool.server.as_deref().unwrap_or("atelier")),
-                    "name": tool.name,
-                    "description": tool.description,
-                    "server": tool.server.as_deref().unwrap_or("atelier"),
-                    "inputSchema": tool.input_schema,
-                    "annotations": tool.annotations,
-                });
-                if let Some(fields) = fields.as_object_mut() {
-                    if let Some(title) = tool.title {
-                        fields.insert("title".into(), Value::from(title));
-                    }
-                    if !tool.output_schema.is_null() {
-                        fields.insert("outputSchema".into(), tool.output_schema);
-                    }
-                }
+                let server = tool.server.unwrap_or_else(|| "atelier".to_owned());
+                let message = format!("`{}` of the server `{server}`.", tool.name);
+                let annotations = json!(tool.annotations);
+                // Schemas are moved: they can be large.
+                let fields = [
+                    ("message", Some(Value::from(message))),
+                    ("name", Some(Value::from(tool.name))),
+                    ("description", Some(Value::from(tool.description))),
+                    ("server", Some(Value::from(server))),
+                    ("inputSchema", Some(tool.input_schema)),
+                    ("annotations", Some(annotations)),
+                    ("title", tool.title.map(Value::from)),
+                    ("outputSchema", Some(tool.output_schema).filter(|schema| !schema.is_null())),
+                ];
+                let fields =
+                    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+                let fields = Value::Object(fields.collect());
                 Ok(DirectReply::Output(ToolOutput::structured(fields)))
             }
         })

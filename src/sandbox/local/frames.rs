@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::io;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::UnixStream;
 
 const LENGTH: usize = 4;
@@ -42,13 +43,10 @@ impl Channel {
 
     /// Reads what has come; false at the end. Can be dropped at any time without loss.
     pub(super) async fn fill(&mut self) -> io::Result<bool> {
-        loop {
-            self.stream.readable().await?;
-            match self.fill_now() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                other => return other,
-            }
-        }
+        // One call of the kernel where `readable` and `try_read` take two: a read that does not fill
+        // the buffer tells the runtime that nothing is left.
+        self.input.reserve(CHUNK);
+        Ok(self.stream.read_buf(&mut self.input).await? > 0)
     }
 
     fn fill_now(&mut self) -> io::Result<bool> {
@@ -59,15 +57,14 @@ impl Channel {
     }
 
     /// The next whole frame, with its length.
-    pub(super) fn next(&mut self) -> Result<Option<(Value, usize)>, Broken> {
+    pub(super) fn next<T: DeserializeOwned>(&mut self) -> Result<Option<(T, usize)>, Broken> {
         let Some(length) = self.input.first_chunk::<LENGTH>() else { return Ok(None) };
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
         if length > self.limit {
             return Err(format!("a frame of {length} bytes, at most {}", self.limit));
         }
         let Some(body) = self.input.get(LENGTH..LENGTH + length) else { return Ok(None) };
-        let frame = serde_json::from_slice(body)
-            .map_err(|error| format!("a frame that is no JSON ({})", classify(&error)))?;
+        let frame = serde_json::from_slice(body).map_err(|_| fault_of(body))?;
         self.input.drain(..LENGTH + length);
         Ok(Some((frame, length)))
     }
@@ -123,6 +120,14 @@ impl Channel {
         }
         // A large reply leaves no large buffer behind.
         self.output.shrink_to(CHUNK);
+    }
+}
+
+/// Why a frame could not be read.
+fn fault_of(body: &[u8]) -> Broken {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(_) => "a frame that the runner does not send".to_owned(),
+        Err(error) => format!("a frame that is no JSON ({})", classify(&error)),
     }
 }
 

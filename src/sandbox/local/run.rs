@@ -297,9 +297,7 @@ impl Run {
     }
 
     fn take_frames(&mut self) -> Result<Option<Verdict>, String> {
-        while let Some((frame, length)) = self.worker.channel.next()? {
-            let frame: Frame = serde_json::from_value(frame)
-                .map_err(|_| "a frame that the runner does not send".to_owned())?;
+        while let Some((frame, length)) = self.worker.channel.next::<Frame>()? {
             if let Frame::Result(result) = frame {
                 return Ok(Some(Verdict::Said(result)));
             }

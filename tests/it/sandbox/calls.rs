@@ -93,6 +93,46 @@ async def generated_function_name(base):
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replies_of_every_size_come_whole_to_every_loop() {
+    let sandbox = sandbox();
+    // Around the piece that is read at once, alone and behind each other; then one after another from
+    // loops that are closed, whose descriptors others have by then.
+    let code = "
+import asyncio, gc
+sizes = [0, 1, *range(65_480, 65_560), 131_000, 131_072, 700_000]
+async def sized(size):
+    text = await _call_mcp_tool('long', {'size': size})
+    return len(text) if text == 'x' * size else text[:50]
+alone = [await sized(size) for size in sizes]
+together = await asyncio.gather(*[sized(size) for size in sizes[:60]], sized(700_000))
+lone, kept = [], []
+for number in range(6):
+    lone.append(await asyncio.to_thread(asyncio.run, sized(number)))
+    kept.append(open('/dev/null'))
+    gc.collect()
+circle = []
+circle.append(circle)
+refused = []
+for call in (lambda: _call_mcp_tool('t', {'c': circle}), lambda: _call_mcp_tool('t', {'f': float('nan')}),
+             lambda: _call_mcp_tool('t', {'o': object()}), lambda: _call_ai('why', json_schema={'c': circle})):
+    try:
+        await call()
+    except McpToolError as error:
+        refused.append(error.code)
+again = await sized(3)
+[alone == sizes, together == sizes[:60] + [700_000], lone, refused, again]";
+    let long = |_: &str, arguments: &Value| {
+        Ok(json!("x".repeat(usize::try_from(arguments["size"].as_u64().unwrap()).unwrap())))
+    };
+    let outcome = answering(&sandbox, RunSpec::new(code), long).await;
+    assert_eq!(
+        value(&outcome),
+        &json!([true, true, [0, 1, 2, 3, 4, 5], vec!["invalid_arguments"; 4], 3])
+    );
+    sandbox.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parallel_calls_are_in_flight_together() {
     let sandbox = sandbox();
     let code = "
