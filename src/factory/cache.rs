@@ -21,7 +21,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::ir::{PackageFile, Sourced};
 use super::render::runtime_files;
 use super::render::templates::{TEMPLATES, Templates};
-use super::selftest::SelfTest;
+use super::selftest::{SelfTest, Variables};
 use crate::config::factory::FactoryConfig;
 use crate::storage::PrincipalId;
 use crate::storage::blobs::sha256_hex;
@@ -60,12 +60,14 @@ pub(super) struct Making<'a> {
     pub(super) templates: &'a Templates,
     /// Hashes of the operator's plugins, in their order.
     pub(super) plugins: &'a [String],
+    /// What its tests were given: another database is another proof. Only the hash is kept.
+    pub(super) variables: Option<&'a Variables>,
 }
 
 impl Key {
     /// The key of a package.
     pub(super) fn of(sourced: &Sourced, making: &Making<'_>) -> Self {
-        let Making { principal, config, templates, plugins } = making;
+        let Making { principal, config, templates, plugins, variables } = making;
         let around = json!({
             "format": FORMAT,
             "principal": principal.as_str(),
@@ -98,6 +100,8 @@ impl Key {
         part(&serde_json::to_vec(&sourced.package).unwrap_or_default());
         part(&serde_json::to_vec(&sourced.cases).unwrap_or_default());
         part(&serde_json::to_vec(&sourced.files).unwrap_or_default());
+        part(&serde_json::to_vec(&sourced.trial).unwrap_or_default());
+        part(&serde_json::to_vec(variables).unwrap_or_default());
         Self(hex(&hash.finalize()))
     }
 }
@@ -268,10 +272,17 @@ mod tests {
         let other = PrincipalId::from("other");
         let usual = FactoryConfig::default();
         let templates = Templates::default();
-        let key = |sourced: &Sourced, principal, config, templates, plugins| {
-            Key::of(sourced, &Making { principal, config, templates, plugins })
-        };
         let same = sourced("1");
+        let key = |sourced: &Sourced, principal, config, templates, plugins| {
+            Key::of(sourced, &Making { principal, config, templates, plugins, variables: None })
+        };
+        let at = |url: &str| {
+            let variables = Variables::from([("DATABASE_URL".to_owned(), url.to_owned())]);
+            let (principal, config, templates) = (&principal, &usual, &templates);
+            let variables = Some(&variables);
+            let making = Making { principal, config, templates, plugins: &[], variables };
+            Key::of(&same, &making)
+        };
         let first = key(&same, &principal, &usual, &templates, &[]);
         assert_eq!(first, key(&sourced("1"), &principal, &usual, &templates, &[]));
         let mut gated = usual.clone();
@@ -293,6 +304,8 @@ mod tests {
             key(&same, &principal, &ruled, &templates, &[]),
             key(&same, &principal, &usual, &replaced, &[]),
             key(&same, &principal, &usual, &templates, &["plugin".to_owned()]),
+            at("postgresql://one/a"),
+            at("postgresql://one/b"),
         ];
         for (place, one) in others.iter().enumerate() {
             assert_ne!(*one, first, "{place}");

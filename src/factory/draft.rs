@@ -15,7 +15,7 @@ use super::plugins::{self, Plugin};
 use super::publish;
 use super::render::{self, templates::Templates};
 use super::scan::{self, Severity, SourceFile};
-use super::selftest::{self, Level, SelfTest};
+use super::selftest::{self, Level, Proven, SelfTest, Variables};
 use super::service::{CreateServer, Factory, Signing, WebSearching, signed};
 use super::source::description;
 use super::web_search::{Searched, WebSearch};
@@ -34,6 +34,15 @@ pub(super) struct Draft {
     pub(super) staged: PathBuf,
     /// Where it was taken over from, when it was made before.
     pub(super) reused: Option<Reused>,
+}
+
+/// How a package is tried.
+#[derive(Default)]
+pub(super) struct Trying<'a> {
+    /// Which answer of a model it is; 0 when none was asked.
+    pub(super) attempt: u32,
+    /// Variables that its tests need beside placeholders. Values are never shown.
+    pub(super) variables: Option<&'a Variables>,
 }
 
 impl Factory {
@@ -65,7 +74,15 @@ impl Factory {
             });
             let problems = match judged {
                 Ok(sourced) => {
-                    match Box::pin(self.draft(run, sourced, templates, log, Some(attempt))).await {
+                    match Box::pin(self.draft(
+                        run,
+                        sourced,
+                        templates,
+                        log,
+                        Trying { attempt, ..Trying::default() },
+                    ))
+                    .await
+                    {
                         Ok(draft) if draft.self_test.failed == 0 => {
                             return Ok((draft, author.model_used()));
                         }
@@ -142,7 +159,7 @@ impl Factory {
         sourced: Sourced,
         templates: &Templates,
         log: &mut ExecutionLog,
-        attempt: Option<u32>,
+        trying: Trying<'_>,
     ) -> Result<Draft, Failure> {
         let cache = &self.parts.cache;
         let plugins = plugins::read(&self.parts.config).await?;
@@ -152,6 +169,7 @@ impl Factory {
             config: &self.parts.config,
             templates,
             plugins: &hashes,
+            variables: trying.variables,
         };
         let key = Key::of(&sourced, &making);
         let _alone = tokio::select! {
@@ -166,7 +184,7 @@ impl Factory {
         {
             run.progress(60.0, Some(100.0), "taking over what was made before");
             let Kept { from, files, findings, self_test } = kept;
-            let staged = self.staging(run, attempt);
+            let staged = self.staging(run, trying.attempt);
             publish::stage(&staged, &files).await?;
             // An attempt of this very call that was cut off is no other execution.
             let reused = Some(from).filter(|from| from.execution != run.call_id().as_str());
@@ -174,7 +192,7 @@ impl Factory {
             let python = Some(python);
             return Ok(Draft { findings, package, files, self_test, python, staged, reused });
         }
-        let draft = Box::pin(self.made(run, sourced, (templates, &plugins), log, attempt)).await?;
+        let draft = Box::pin(self.made(run, sourced, (templates, &plugins), log, trying)).await?;
         // What failed or could not be run may do better the next time.
         if draft.self_test.level == Level::Tested && draft.self_test.failed == 0 {
             let kept = Kept {
@@ -191,8 +209,8 @@ impl Factory {
         Ok(draft)
     }
 
-    fn staging(&self, run: &Run, attempt: Option<u32>) -> PathBuf {
-        let name = format!("{}-{}", run.job_id().as_str(), attempt.unwrap_or(0));
+    fn staging(&self, run: &Run, attempt: u32) -> PathBuf {
+        let name = format!("{}-{attempt}", run.job_id().as_str());
         self.folder().join(".staging").join(name)
     }
 
@@ -203,9 +221,9 @@ impl Factory {
         sourced: Sourced,
         (templates, plugins): (&Templates, &[Plugin]),
         log: &mut ExecutionLog,
-        attempt: Option<u32>,
+        trying: Trying<'_>,
     ) -> Result<Draft, Failure> {
-        let Sourced { package, cases, files: own } = sourced;
+        let Sourced { package, cases, files: own, trial } = sourced;
         run.progress(40.0, Some(100.0), "writing the package");
         let mut files = render::render(&package, &cases, templates)?;
         files.extend(own);
@@ -233,7 +251,7 @@ impl Factory {
             .into());
         }
         log.step("render", format!("{} files", files.len()));
-        let staged = self.staging(run, attempt);
+        let staged = self.staging(run, trying.attempt);
         publish::stage(&staged, &files).await?;
         run.progress(60.0, Some(100.0), "testing the package");
         let python = self.interpreter(&files).await;
@@ -243,12 +261,22 @@ impl Factory {
                 let name = format!("self_test@{}", fingerprint(&files));
                 Box::pin(run.step(&name, || async {
                     let launcher = &self.parts.launcher;
-                    let tested = selftest::test(&package, &cases, &staged, python, launcher);
-                    Ok::<_, Failure>(tested.await)
+                    let package = Proven { package: &package, cases: &cases, folder: &staged };
+                    let mut found =
+                        selftest::test(package, trying.variables, python, launcher).await;
+                    found.database.clone_from(&trial);
+                    Ok::<_, Failure>(found)
                 }))
                 .await?
             }
         };
+        if let Some(trial) = &trial {
+            let left = match trial.unchecked.len() {
+                0 => String::new(),
+                _ => format!("; not checked: {}", trial.unchecked.join("; ")),
+            };
+            log.step("database", format!("{}{left}", trial.way));
+        }
         log.tool_execution(json!({"tool": "self_test", "level": self_test.level, "passed": self_test.passed, "failed": self_test.failed}));
         log.step(
             "self-test",

@@ -125,7 +125,10 @@ impl From<FactoryError> for ToolError {
         };
         let mut tool_error = Self::new(kind, error.code.as_str(), error.message).hint(error.hint);
         tool_error.details = error.details;
-        tool_error
+        match error.code {
+            Refusal::NoSpecification => tool_error.for_its_answers(),
+            _ => tool_error,
+        }
     }
 }
 

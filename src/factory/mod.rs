@@ -32,4 +32,5 @@ pub mod tools;
 mod web_search;
 mod write;
 
+pub use control::Listed;
 pub use service::{CreateServer, Created, Factory, FactoryParts, Options, WebSearching};
