@@ -50,6 +50,18 @@ pub struct ToolError {
     pub retry_after_s: Option<f64>,
     /// Further fields of the answer.
     pub details: Map<String, Value>,
+    /// What a repeated call has to do with what this one was answered.
+    pub answers: Answers,
+}
+
+/// What becomes of the answers of a model that a failed call had already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// They are as good as before: the same call again uses them, and pays for none twice.
+    #[default]
+    Kept,
+    /// They are what is wrong: the same call again asks anew.
+    Refused,
 }
 
 impl ToolError {
@@ -66,7 +78,15 @@ impl ToolError {
             hint: None,
             retry_after_s: None,
             details: Map::new(),
+            answers: Answers::Kept,
         }
+    }
+
+    /// Says that the answers of a model are what is wrong, so that the same call again gets others.
+    #[must_use]
+    pub fn for_its_answers(mut self) -> Self {
+        self.answers = Answers::Refused;
+        self
     }
 
     /// The caller can fix its arguments.
@@ -147,6 +167,7 @@ impl ToolError {
             hint: text("hint"),
             retry_after_s: value.get("retry_after_s").and_then(Value::as_f64),
             details,
+            answers: Answers::Kept,
         }
     }
 }

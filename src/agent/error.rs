@@ -53,6 +53,7 @@ impl From<AskError> for ToolError {
             ),
             AskError::Unusable { problems } => {
                 Self::new(ErrorKind::Unavailable, "unusable_answer", message)
+                    .for_its_answers()
                     .hint("call again, name another `model`, or ask for a simpler shape")
                     .detail("problems", json!(problems))
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::fenced_launch::FencedLaunch;
 use crate::config::mcp_servers::{Connection, ServerSpec, StdioSpec};
@@ -260,6 +260,10 @@ pub(super) struct CatalogWithMade {
 impl ForeignTools for CatalogWithMade {
     fn known(&self, principal: Option<&PrincipalId>) -> Arc<ForeignList> {
         self.servers.known(principal)
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<()>> {
+        self.servers.changes()
     }
 
     async fn learn(&self, principal: Option<&PrincipalId>) -> Vec<UnlistedServer> {

@@ -196,6 +196,7 @@ impl From<DocumentError> for ToolError {
             DocumentError::Given(GivenProblem::TooLarge { limit, .. })
             | DocumentError::EditsUnsound(ReplyProblem::TooLarge { limit, .. }) => {
                 Self::new(ErrorKind::Limit, "page_too_large", message)
+                    .for_its_answers()
                     .hint("make the page smaller; the operator sets the cap with `limits.page_bytes`")
                     .detail("limit_bytes", json!(limit))
             }
@@ -210,6 +211,7 @@ impl From<DocumentError> for ToolError {
             }
             DocumentError::Unusable { problems } => {
                 Self::new(ErrorKind::Unavailable, "unusable_answer", message)
+                    .for_its_answers()
                     .hint("call again, name another `model`, or write the page yourself and give it in `html`")
                     .detail("problems", json!(problems))
             }
@@ -240,6 +242,7 @@ impl From<DocumentError> for ToolError {
                 .hint("send all blocks again, so that the document stays one complete page"),
             DocumentError::EditUnusable { problems } => {
                 Self::new(ErrorKind::Unavailable, "unusable_answer", message)
+                    .for_its_answers()
                     .hint("call again, name another `model`, ask for less at once, or write the blocks yourself and give them in `edits`")
                     .detail("problems", json!(problems))
             }

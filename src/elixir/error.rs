@@ -154,7 +154,11 @@ impl From<ElixirError> for ToolError {
                     | Refusal::Unsupported
                     | Refusal::Arguments => ErrorKind::Invalid,
                 };
-                Self::new(kind, code.as_str(), message).hint(hint)
+                let error = Self::new(kind, code.as_str(), message).hint(hint);
+                match code {
+                    Refusal::NoDefinition => error.for_its_answers(),
+                    _ => error,
+                }
             }
         }
     }

@@ -45,7 +45,7 @@ pub fn of_requests(package: &Package) -> Vec<Case> {
                 tool: tool.name.clone(),
                 arguments: arguments.clone(),
                 expect,
-                reads_database: false,
+                needs: None,
             });
             before = Some(arguments);
         }
@@ -61,7 +61,7 @@ pub fn of_requests(package: &Package) -> Vec<Case> {
                 tool: tool.name.clone(),
                 arguments: Value::Object(without),
                 expect: Expectation::Error { holds: parameter.argument.clone() },
-                reads_database: false,
+                needs: None,
             });
         }
     }

@@ -4,7 +4,7 @@
 //! starts. So a server that was started is so in every process on the data folder and after every
 //! restart, until it is stopped: each look at the catalog compares with the rows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,8 +28,8 @@ const LISTED: u32 = 500;
 #[derive(Default)]
 pub(super) struct Controls {
     locks: Mutex<HashMap<PrincipalId, Arc<AsyncMutex<()>>>>,
-    /// Started servers that cannot stand in the catalog; said once.
-    broken: Mutex<HashSet<(PrincipalId, String, i64)>>,
+    /// Started servers that cannot stand in the catalog, and why.
+    broken: Mutex<HashMap<PrincipalId, Vec<(StartedServer, String)>>>,
 }
 
 impl Controls {
@@ -38,28 +38,58 @@ impl Controls {
         Arc::clone(locks.entry(principal.clone()).or_default())
     }
 
-    /// Whether this was not noted before.
-    fn is_news(&self, principal: &PrincipalId, noted: &StartedServer) -> bool {
+    /// Keeps which started servers of a principal cannot stand in the catalog; those of which it was
+    /// not known.
+    fn keep_broken(
+        &self,
+        principal: &PrincipalId,
+        now: Vec<(StartedServer, String)>,
+    ) -> Vec<(StartedServer, String)> {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.insert((principal.clone(), noted.name.clone(), noted.version))
+        let before = if now.is_empty() {
+            broken.remove(principal)
+        } else {
+            broken.insert(principal.clone(), now.clone())
+        };
+        let before = before.unwrap_or_default();
+        now.into_iter().filter(|one| !before.contains(one)).collect()
+    }
+
+    fn broken_of(&self, principal: &PrincipalId) -> Vec<(StartedServer, String)> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.get(principal).cloned().unwrap_or_default()
     }
 }
 
+/// A server that was made, and how it is.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its newest version.
+    pub server: MadeServer,
+    /// How it stands in the catalog, when it is started.
+    pub standing: Option<Standing>,
+    /// The version that is started and cannot stand there, and why.
+    pub broken: Option<(i64, String)>,
+}
+
 impl Factory {
-    /// The newest version of every server of a principal, and how it stands in the catalog.
+    /// The newest version of every server of a principal, and how it is.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn list(
-        &self,
-        principal: &PrincipalId,
-    ) -> Result<Vec<(MadeServer, Option<Standing>)>, Failure> {
+    pub async fn list(&self, principal: &PrincipalId) -> Result<Vec<Listed>, Failure> {
         let made = self.parts.catalog.made_servers(principal, LISTED).await?;
         self.restore(principal).await;
         let standing = self.parts.host.standing(principal);
+        let broken = self.controls.broken_of(principal);
         let of = |server: MadeServer| {
             let standing = standing.iter().find(|standing| standing.noted.name == server.name);
-            (server, standing.cloned())
+            let broken = broken.iter().find(|(noted, _)| noted.name == server.name);
+            Listed {
+                standing: standing.cloned(),
+                broken: broken.map(|(noted, reason)| (noted.version, reason.clone())),
+                server,
+            }
         };
         Ok(made.into_iter().map(of).collect())
     }
@@ -145,7 +175,7 @@ impl Factory {
         let standing = self.parts.host.standing(principal);
         let is_so = rows.len() == standing.len()
             && rows.iter().all(|row| standing.iter().any(|standing| &standing.noted == row));
-        if !is_so {
+        if !is_so || !self.controls.broken_of(principal).is_empty() {
             let control = self.controls.of(principal);
             let _control = control.lock().await;
             self.compare(principal).await;
@@ -162,19 +192,21 @@ impl Factory {
                 host.remove(principal, &old.noted.name).await;
             }
         }
+        let mut broken = Vec::new();
         for row in rows {
             if standing.iter().any(|standing| standing.noted == row) {
                 continue;
             }
-            if let Err(reason) = self.stand(principal, &row).await
-                && self.controls.is_news(principal, &row)
-            {
-                tracing::warn!(
-                    server = row.name,
-                    error.cause = reason,
-                    "a started server cannot stand in the catalog"
-                );
+            if let Err(reason) = self.stand(principal, &row).await {
+                broken.push((row, reason));
             }
+        }
+        for (row, reason) in self.controls.keep_broken(principal, broken) {
+            tracing::warn!(
+                server = row.name,
+                error.cause = reason,
+                "a started server cannot stand in the catalog"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ use super::ir::Sourced;
 use super::load::Loader;
 use super::names;
 use super::render::listing;
+use super::selftest::Variables;
 use super::service::CreateServer;
 use super::source::database::{self, DatabaseRequest};
 use crate::config::Environment;
@@ -71,13 +72,14 @@ fn holds_password(address: &str) -> bool {
             || address.to_ascii_lowercase().contains("password"))
 }
 
-/// What the database of a call becomes.
+/// What the database of a call becomes, and the variables with which its package is tested: the
+/// address of a server, on which tests change nothing. A file is never tested itself.
 pub(super) async fn sourced(
     call: &CreateServer,
     given: &str,
     config: &FactoryConfig,
     loader: &Loader<'_>,
-) -> Result<Sourced, FactoryError> {
+) -> Result<(Sourced, Variables), FactoryError> {
     let (url, variable) = resolve(given.trim(), config)?;
     let url = if is_server(&url) { url } else { file(&url, loader, variable.is_some())? };
     let name = match &call.name {
@@ -97,7 +99,11 @@ pub(super) async fn sourced(
     };
     let mut sourced = database::introspect(&request).await?;
     listing::fit(&mut sourced.package);
-    Ok(sourced)
+    let mut variables = Variables::default();
+    if sourced.trial.is_some() {
+        variables.insert(request.variable, request.url);
+    }
+    Ok((sourced, variables))
 }
 
 /// The file of a database that the call names by its path: no secret, so that a server made from it

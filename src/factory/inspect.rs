@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 
 use super::error::{FactoryError, Refusal};
-use super::ir::{Case, Package, PackageFile};
+use super::ir::{Case, Dialect, Package, PackageFile};
 use super::names::prose;
 use super::render;
 use super::scan::{self, CustomRule, Declared, Finding, Report, Rules, Severity, SourceFile};
-use super::selftest::{self, SelfTest};
+use super::selftest::{self, Proven, SelfTest, Variables};
 use super::service::Factory;
 use super::source::description;
 use crate::config::factory::{FactoryConfig, ScanGate};
@@ -240,10 +240,29 @@ impl Factory {
         Ok(match self.parts.environments.interpreter_of(folder).await {
             Ok(python) => {
                 let launcher = &self.parts.launcher;
-                Box::pin(selftest::test(package, cases, folder, &python, launcher)).await
+                let variables = self.database_of(package);
+                let package = Proven { package, cases, folder };
+                Box::pin(selftest::test(package, Some(&variables), &python, launcher)).await
             }
             Err(reason) => failed(format!("no Python environment: {reason}")),
         })
+    }
+}
+
+impl Factory {
+    /// The address of a package's database server, where the operator has set it.
+    fn database_of(&self, package: &Package) -> Variables {
+        let Some(database) =
+            package.database.as_ref().filter(|database| database.dialect == Dialect::Postgresql)
+        else {
+            return Variables::default();
+        };
+        let variables = &self.parts.config.variables;
+        variables
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(&database.variable))
+            .map(|(_, value)| (database.variable.clone(), value.clone()))
+            .collect()
     }
 }
 

@@ -239,10 +239,22 @@ pub struct Sourced {
     pub cases: Vec<Case>,
     /// Files that only this source has, such as the bodies of functions or a schema for tests.
     pub files: Vec<PackageFile>,
+    /// How tools that work on a database server were tried.
+    pub trial: Option<Trial>,
+}
+
+/// How the tools of a database server are tried without changing anything in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Trial {
+    /// The way that was taken, in words.
+    pub way: String,
+    /// What could not be checked, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub unchecked: Vec<String>,
 }
 
 /// A file of a package.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
     /// Path in the package, with `/`.
     pub path: String,
@@ -261,9 +273,21 @@ pub struct Case {
     pub arguments: Value,
     /// What must come of it.
     pub expect: Expectation,
-    /// Whether it reads the database itself, and so runs only where the package's variable names it.
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub reads_database: bool,
+    /// What of a database server it needs, and so runs only where the package's variable names one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub needs: Option<Needs>,
+}
+
+/// What a case needs of a database server. Whatever it does, nothing there is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    /// The tables themselves, in a session that cannot write.
+    Rows,
+    /// The tables themselves, of which the server only plans a statement that would write.
+    Plan,
+    /// An empty copy of the tables, which exists in a transaction that nobody commits.
+    Copy,
 }
 
 /// What must come of a call.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::cache::{PackageCache, Reused};
 use super::control::Controls;
-use super::draft::{Draft, refuse_failed};
+use super::draft::{Draft, Trying, refuse_failed};
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
 use super::from_database;
@@ -56,6 +57,8 @@ pub struct FactoryParts {
     pub environments: Arc<Environments>,
     /// What the scan looks for.
     pub rules: Rules,
+    /// What was made before.
+    pub cache: PackageCache,
 }
 
 /// Makes servers and runs them.
@@ -147,6 +150,8 @@ pub struct Created {
     pub environment: Vec<(String, String, bool)>,
     /// Model that wrote the tools.
     pub model_used: Option<String>,
+    /// The execution that made and proved the package, when it was not this one.
+    pub reused: Option<Reused>,
 }
 
 impl Factory {
@@ -196,33 +201,22 @@ impl Factory {
                 let mut package = openapi::normalise(&bundle, &settings, &shown)?;
                 listing::fit(&mut package);
                 let cases = cases::of_requests(&package);
-                Ok::<_, FactoryError>(Sourced { package, cases, files: Vec::new() })
+                Ok::<_, FactoryError>(Sourced { package, cases, files: Vec::new(), trial: None })
             });
             let sourced = work.await.map_err(|error| internal(&error))??;
-            log.step(
-                "normalise",
-                format!(
-                    "{} tools, {} skipped",
-                    sourced.package.tools.len(),
-                    sourced.package.skipped.len()
-                ),
-            );
-            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, None)).await?;
+            log.step("normalise", counted(&sourced));
+            let draft =
+                Box::pin(self.draft(run, sourced, &templates, &mut log, Trying::default())).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else if let Some(given) = &call.database_url {
             run.progress(5.0, Some(100.0), "reading the database");
-            let sourced = from_database::sourced(&call, given, &self.parts.config, &loader).await?;
+            let (sourced, variables) =
+                from_database::sourced(&call, given, &self.parts.config, &loader).await?;
             named.extend(from_database::named_file(given, &loader));
-            log.step(
-                "introspect",
-                format!(
-                    "{} tools, {} skipped",
-                    sourced.package.tools.len(),
-                    sourced.package.skipped.len()
-                ),
-            );
-            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, None)).await?;
+            log.step("introspect", counted(&sourced));
+            let trying = Trying { variables: Some(&variables), ..Trying::default() };
+            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, trying)).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else if let Some(specs) = &call.tool_specs {
@@ -234,7 +228,8 @@ impl Factory {
                 "tool_specs",
                 format!("{} tools written by the caller", sourced.package.tools.len()),
             );
-            let draft = Box::pin(self.draft(run, sourced, &templates, &mut log, None)).await?;
+            let draft =
+                Box::pin(self.draft(run, sourced, &templates, &mut log, Trying::default())).await?;
             refuse_failed(&draft)?;
             (draft, None)
         } else {
@@ -264,7 +259,7 @@ impl Factory {
         model_used: Option<String>,
     ) -> Result<Created, Failure> {
         run.progress(95.0, Some(100.0), "publishing");
-        let Draft { findings, package, files, self_test, python, staged } = draft;
+        let Draft { findings, package, files, self_test, python, staged, reused } = draft;
         let principal = run.context().principal.clone();
         let place = Path::new(publish::SERVERS)
             .join(names::hash8(principal.as_str()))
@@ -323,6 +318,7 @@ impl Factory {
                 .map(|variable| (variable.name, variable.description, variable.required))
                 .collect(),
             model_used,
+            reused,
         })
     }
 }
@@ -414,6 +410,12 @@ fn refused_specs(problems: Vec<String>) -> FactoryError {
         "each tool needs `name`, `description`, `input_schema` and an `implementation` with `async def run(args, ctx)`",
     )
     .detail("problems", Value::from(problems))
+}
+
+/// What a source came to, for the log.
+fn counted(sourced: &Sourced) -> String {
+    let Sourced { package, .. } = sourced;
+    format!("{} tools, {} skipped", package.tools.len(), package.skipped.len())
 }
 
 fn internal(error: &tokio::task::JoinError) -> FactoryError {

@@ -12,7 +12,7 @@ use super::progress::ProgressSink;
 use super::run::{Run, RunParts, stopped};
 use super::runner::{JobRunner, StopReason, seconds_to_ms};
 use super::{CompletionRequest, Failure, JobReply, ToolOutput};
-use crate::error::{ErrorKind, ToolError};
+use crate::error::{Answers, ErrorKind, ToolError};
 use crate::registry::CallContext;
 use crate::storage::{
     Fence, Job, JobMode, JobOutcome, JobState, NewCompletion, StorageError, keys,
@@ -178,6 +178,6 @@ fn is_passing(error: &ToolError) -> bool {
         | ErrorKind::Cancelled
         | ErrorKind::Internal => false,
     };
-    // With these the stored answers themselves are what is wrong.
-    passing && !["unusable_answer", "page_too_large", "page_broken"].contains(&error.code.as_ref())
+    // Where the stored answers themselves are what is wrong, they would only fail again.
+    passing && error.answers == Answers::Kept
 }

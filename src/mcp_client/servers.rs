@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -67,6 +68,7 @@ struct Inner {
     known: RwLock<Known>,
     /// Held while the list is put together, so that an older one never replaces a newer one.
     publishing: Mutex<()>,
+    changes: watch::Sender<()>,
     launch: Arc<dyn Launch>,
     texts: Option<Arc<dyn Texts>>,
     expose_at_most: usize,
@@ -154,6 +156,7 @@ impl Servers {
             servers: RwLock::default(),
             known: RwLock::default(),
             publishing: Mutex::default(),
+            changes: watch::Sender::new(()),
             launch: parts.launch,
             texts: parts.texts,
             expose_at_most: parts.expose_at_most,
@@ -342,12 +345,16 @@ impl Inner {
             .collect();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut own = BTreeMap::new();
+        let mut has_changed = false;
         for (owner, list) in lists {
             // An equal list stays the same one: what was made of it stays good.
             let old = owner.map_or(Some(&known.shared), |owner| known.own.get(owner));
             let list = match old {
                 Some(old) if is_equal(old, &list) => Arc::clone(old),
-                _ => Arc::new(list),
+                _ => {
+                    has_changed = true;
+                    Arc::new(list)
+                }
             };
             match owner {
                 None => known.shared = list,
@@ -356,7 +363,12 @@ impl Inner {
                 }
             }
         }
+        has_changed |= known.own.len() != own.len();
         known.own = own;
+        drop(known);
+        if has_changed {
+            self.changes.send_replace(());
+        }
     }
 
     /// The tools that a principal may know of.
@@ -406,6 +418,10 @@ impl ForeignTools for Servers {
         let known = self.inner.known.read().unwrap_or_else(PoisonError::into_inner);
         let own = principal.and_then(|principal| known.own.get(principal));
         Arc::clone(own.unwrap_or(&known.shared))
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<()>> {
+        Some(self.inner.changes.subscribe())
     }
 
     async fn learn(&self, principal: Option<&PrincipalId>) -> Vec<UnlistedServer> {

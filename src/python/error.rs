@@ -61,6 +61,7 @@ impl From<PythonError> for ToolError {
                 .hint("correct the line that is named, then call again"),
             PythonError::Unusable { problems } => {
                 Self::new(ErrorKind::Unavailable, "unusable_answer", message)
+                    .for_its_answers()
                     .hint("call again, name another `model`, or write the program yourself and give it in the call")
                     .detail("problems", json!(problems))
             }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use jsonschema::Validator;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::context::CallerPerson;
 use super::validation;
@@ -165,6 +166,11 @@ pub trait ForeignTools: Send + Sync + 'static {
     /// The tools that a principal may know of and that are known at this moment; `None`: those that
     /// everybody has. Starts nothing. The same `Arc` as long as nothing changes.
     fn known(&self, principal: Option<&PrincipalId>) -> Arc<ForeignList>;
+
+    /// Fires after the lists of [`Self::known`] became others; `None` where they never do.
+    fn changes(&self) -> Option<watch::Receiver<()>> {
+        None
+    }
 
     /// Learns the tools of all servers, starting those that were never listed, and returns after
     /// a bounded time. Says which could not be learned.

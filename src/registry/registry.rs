@@ -118,6 +118,11 @@ impl Registry {
         self.registered(name).map(|registered| &registered.tool).filter(|tool| !tool.internal)
     }
 
+    /// Fires after the tools of other servers became others; `None` where they never do.
+    pub fn catalog_changes(&self) -> Option<tokio::sync::watch::Receiver<()>> {
+        self.foreign.changes()
+    }
+
     /// The tools of other servers that stand in the tool list themselves, as far as these rights
     /// cover them, ordered by name.
     pub fn exposed_tools(&self, rights: &Rights) -> Vec<Arc<ForeignTool>> {

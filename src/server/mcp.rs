@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
-    CompleteResult, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
-    GetTaskResult, Implementation, JsonObject, ListPromptsResult, ListToolsResult, MetaObject,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, ToolAnnotations, UpdateTaskParams,
+    CompleteResult, ErrorData, Extensions, GetPromptRequestParams, GetPromptResponse,
+    GetTaskParams, GetTaskResult, Implementation, JsonObject, ListPromptsResult, ListToolsResult,
+    MetaObject, PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter,
+    ToolAnnotations, UpdateTaskParams,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use super::auth::Caller;
 use super::door::Door;
 use super::error::ServeError;
 use super::identity;
+use super::list_changes::{Followers, WatchedList};
 use super::outcome::tool_result;
 use super::person::{self, ClientPerson, Mailbox, Mailboxes, RetryPerson};
 use super::progress::ProgressPump;
@@ -85,6 +87,7 @@ pub(super) struct Handler {
     mailboxes: Mailboxes,
     /// The tools as MCP shows them, made once.
     shown: HashMap<&'static str, rmcp::model::Tool>,
+    followers: Followers,
 }
 
 impl Handler {
@@ -98,15 +101,20 @@ impl Handler {
         let retries = Retries::new(&app.catalog, ttl.unwrap_or(Duration::from_hours(24))).await?;
         let all = Rights::default();
         let shown = app.registry.tools(&all).map(|tool| (tool.name, show(tool))).collect();
-        Ok(Self { door, channel, retries, mailboxes: Mailboxes::default(), shown })
+        let (mailboxes, followers) = (Mailboxes::default(), Followers::default());
+        Ok(Self { door, channel, retries, mailboxes, shown, followers })
     }
 
     /// Who sends a request.
     fn caller(&self, cx: &RequestContext<RoleServer>) -> Result<Caller, ErrorData> {
+        self.sender(&cx.extensions)
+    }
+
+    /// Who sends a message.
+    fn sender(&self, extensions: &Extensions) -> Result<Caller, ErrorData> {
         match self.channel {
             Channel::Stream => Ok(Caller::local()),
-            Channel::Http => cx
-                .extensions
+            Channel::Http => extensions
                 .get::<http::request::Parts>()
                 .and_then(|parts| parts.extensions.get::<Caller>())
                 .cloned()
@@ -316,6 +324,7 @@ impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_tool_list_changed()
             .enable_prompts()
             .enable_completions()
             .enable_tasks()
@@ -323,6 +332,36 @@ impl ServerHandler for Handler {
         ServerConfig::new(capabilities)
             .with_server_info(identity::implementation())
             .with_instructions(identity::INSTRUCTIONS)
+    }
+
+    /// A client in a session is told of changes without asking; others subscribe.
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        if let Ok(caller) = self.sender(&context.extensions) {
+            self.followers.follow(&self.door, caller.rights, context.peer);
+        }
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(requested.supported_by(&self.get_info().capabilities))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let caller = self.caller(context.request_context())?;
+        let sink = context.sink().clone();
+        let telling = async {
+            let Some(mut list) = WatchedList::new(&self.door, caller.rights) else {
+                return std::future::pending().await;
+            };
+            while list.changed().await && sink.notify_tool_list_changed().await.is_ok() {}
+        };
+        tokio::select! {
+            () = telling => {}
+            () = context.cancelled() => {}
+        }
+        Ok(())
     }
 
     async fn list_tools(

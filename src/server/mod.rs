@@ -21,6 +21,7 @@ mod health;
 mod hold;
 mod http;
 mod identity;
+mod list_changes;
 mod mcp;
 mod metrics;
 mod openapi;

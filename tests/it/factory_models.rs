@@ -1,8 +1,12 @@
 //! Tools that a model wrote, with the real binary: whatever its answer fails at, it is told and asked
 //! again; what cannot be put right is an error with its log, and nothing of it stays.
 
-use fake_llm::{FakeLlm, Reply, Rule, Script};
+use std::time::{Duration, Instant};
+
+use fake_llm::{FakeLlm, Fault, Reply, Rule, Script};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::support::factory_python::environment;
 use crate::support::product::{Installation, StdioClient};
@@ -77,11 +81,7 @@ async fn client(server: &FakeLlm) -> (Installation, StdioClient) {
 }
 
 async fn create(client: &mut StdioClient) -> Value {
-    create_of(client, "adds two numbers").await
-}
-
-async fn create_of(client: &mut StdioClient, words: &str) -> Value {
-    client.call("create_mcp_server", json!({ "description": words })).await
+    client.call("create_mcp_server", json!({ "description": "adds two numbers" })).await
 }
 
 /// What every author was told before the next answer.
@@ -167,10 +167,57 @@ async fn bodies_that_cannot_be_repaired_are_an_error_with_its_log() {
     let unknown = client.call("start_mcp_server", json!({"server_name": "adder"})).await;
     assert_eq!(unknown["code"], "factory_unknown_server", "{unknown:#}");
     assert_eq!(staged(&installation), 0);
-    // Positive control: the model's better answer to other words.
-    let made = create_of(&mut client, "adds two numbers, rightly").await;
+    // The same call again does not fail at the same answers: the model is asked anew.
+    let made = create(&mut client).await;
     assert_eq!(made["status"], "success", "{made:#}");
+    assert_eq!(server.model_requests().len(), 5);
     let listed = client.call("list_mcp_servers", json!({})).await;
     assert_eq!(listed["servers"].as_array().map(Vec::len), Some(1), "{listed:#}");
     client.close().await;
+}
+
+/// Whether a job that was lost is known to be.
+async fn is_interrupted(installation: &Installation) -> bool {
+    let options = SqliteConnectOptions::new()
+        .filename(installation.data().join("atelier.db"))
+        .read_only(true)
+        .busy_timeout(Duration::from_secs(10));
+    let mut connection = options.connect().await.unwrap();
+    let query = sqlx::query_scalar("SELECT count(*) FROM job WHERE state = 'interrupted'");
+    let count: i64 = query.fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    count > 0
+}
+
+/// The first answer is paid and refused; the program is killed while the second is written.
+#[tokio::test]
+async fn an_answer_is_not_paid_twice_after_a_crash() {
+    let script = Script::new()
+        .rule(Rule::reply(Reply::text(bad("prose").0)).times(1))
+        .rule(Rule::reply(Reply::text(good())).fault(Fault::StallHeaders { millis: None }).times(1))
+        .reply(Reply::text(good()));
+    let server = FakeLlm::start(script).await.unwrap();
+    let (installation, first) = client(&server).await;
+    let installation = installation.with("ATELIER_LIMITS__LEASE_S", "0.5");
+    first.kill().await;
+    let mut first = installation.stdio().await;
+    let call =
+        json!({"name": "create_mcp_server", "arguments": {"description": "adds two numbers"}});
+    first.send(&json!({"jsonrpc": "2.0", "id": 99, "method": "tools/call", "params": call})).await;
+    server.wait_for(Duration::from_mins(1), |requests| requests.len() == 2).await.unwrap();
+    first.kill().await;
+    let mut second = installation.stdio().await;
+    // The lost job is free once its lease has run out.
+    let begun = Instant::now();
+    while !is_interrupted(&installation).await {
+        assert!(begun.elapsed() < Duration::from_mins(1), "the lost job is still held");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let made = create(&mut second).await;
+    assert_eq!(made["status"], "success", "{made:#}");
+    // Only what was never answered was asked again, with what the first answer was refused for.
+    let requests = server.model_requests();
+    assert_eq!(requests.len(), 3);
+    check_told(&server, &["prose", "prose"]);
+    second.close().await;
 }

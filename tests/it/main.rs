@@ -40,6 +40,8 @@ mod factory_hostile;
 #[cfg(test)]
 mod factory_models;
 #[cfg(test)]
+mod factory_parts;
+#[cfg(test)]
 mod factory_product;
 #[cfg(test)]
 mod factory_requests;

@@ -100,6 +100,7 @@ pub(in crate::documents) fn error(
         ),
     };
     let error = ToolError::new(kind, "page_broken", message)
+        .for_its_answers()
         .hint(hint)
         .detail("verification", json!(verification));
     match draft {

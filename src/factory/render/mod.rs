@@ -200,8 +200,10 @@ fn database_runtime() -> Vec<PackageFile> {
 }
 
 /// Files of packages whose tools are statements.
-const DATABASE_RUNTIME: [(&str, &str); 1] =
-    [("runtime/database.py", include_str!("../runtime/python/runtime/database.py"))];
+const DATABASE_RUNTIME: [(&str, &str); 2] = [
+    ("runtime/database.py", include_str!("../runtime/python/runtime/database.py")),
+    ("tests/postgresql.py", include_str!("../runtime/python/tests/postgresql.py")),
+];
 
 /// Where a package's tools come from, in words.
 pub const fn origin(source: SourceKind) -> &'static str {

@@ -17,7 +17,8 @@ use self::mock::MockApi;
 use super::host::client::ServerProcess;
 use super::host::launcher::{LaunchError, Launcher, Program};
 use super::host::process::Ended;
-use super::ir::{Case, Expectation, Kind, Mode, Package, Scheme, SourceKind};
+use super::host::reach::{self, Given};
+use super::ir::{Case, Expectation, Kind, Mode, Package, Scheme, SourceKind, Trial};
 
 /// Most calls over standard streams; the package's own tests take all.
 const CALLS: usize = 60;
@@ -65,6 +66,9 @@ pub struct SelfTest {
     /// What failed, or why it did not go further.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
+    /// Of a package for a database server: how what writes was tried, and what could not be checked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub database: Option<Trial>,
 }
 
 impl SelfTest {
@@ -76,6 +80,7 @@ impl SelfTest {
             failed: 0,
             list_bytes: 0,
             problems: vec![reason.into()],
+            database: None,
         }
     }
 
@@ -92,13 +97,27 @@ impl SelfTest {
     }
 }
 
+/// Values of variables, by name. They may be secrets.
+pub type Variables = BTreeMap<String, String>;
+
+/// A package that is tested.
+#[derive(Debug, Clone, Copy)]
+pub struct Proven<'a> {
+    /// What it is.
+    pub package: &'a Package,
+    /// Calls with what must come of them.
+    pub cases: &'a [Case],
+    /// Where it lies.
+    pub folder: &'a Path,
+}
+
 /// Tests a package in a folder.
 ///
-/// Its programs run behind the fences, without any network: the mock is what listens behind their door.
+/// Its programs run behind the fences, without any network: the mock is what listens behind their
+/// door. Only the tests of a database server reach that server, where variables name it.
 pub async fn test(
-    package: &Package,
-    cases: &[Case],
-    folder: &Path,
+    Proven { package, cases, folder }: Proven<'_>,
+    variables: Option<&Variables>,
     python: &Path,
     launcher: &Launcher,
 ) -> SelfTest {
@@ -114,6 +133,7 @@ pub async fn test(
         failed: 0,
         list_bytes: 0,
         problems: Vec::new(),
+        database: None,
     };
     match calls(package, cases, program(), launcher, &mut found).await {
         Ok(()) => found.level = Level::Started,
@@ -123,8 +143,23 @@ pub async fn test(
             return found;
         }
     }
-    let arguments = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "tests"];
-    let tests = Program { arguments: arguments.map(str::to_owned).to_vec(), ..program() };
+    // A template of the caller may configure the tests of people, not what runs here with secrets.
+    let arguments = ["-m", "pytest", "-q", "--no-header", "-o", "addopts="];
+    let arguments = arguments.into_iter().chain(["-p", "no:cacheprovider", "tests"]);
+    let tests = Program { arguments: arguments.map(str::to_owned).collect(), ..program() };
+    let tests = match variables.filter(|variables| !variables.is_empty()) {
+        Some(variables) => {
+            let mut given = Given { values: variables.clone(), ..Given::default() };
+            match reach::of(package, &mut given) {
+                Ok(reach) => Program { variables: given.values, reach, ..tests },
+                Err(reason) => {
+                    found.problems.push(format!("the database was not reached: {reason}"));
+                    tests
+                }
+            }
+        }
+        None => tests,
+    };
     let ended = match launcher.run(tests, PATIENCE).await {
         Ok(ended) => ended,
         Err(LaunchError::TooWeak { reason, fix }) => return not_isolated(&reason, &fix),
@@ -137,10 +172,11 @@ pub async fn test(
     } else {
         found.failed += failed.max(1);
         let last: Vec<&str> = ended.output.lines().rev().take(12).collect();
-        found.problems.push(format!(
-            "the package's own tests: {}",
-            last.into_iter().rev().collect::<Vec<_>>().join("\n")
-        ));
+        let mut told = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        for secret in variables.into_iter().flat_map(BTreeMap::values) {
+            told = told.replace(secret.as_str(), "••••••");
+        }
+        found.problems.push(format!("the package's own tests: {told}"));
     }
     found
 }
@@ -206,7 +242,11 @@ async fn calls(
     }
     // At even distances, so that every part of a large API is touched. What touches a database waits
     // for the package's own tests, which have a copy of it.
-    let step = cases.len().div_ceil(CALLS).max(1);
+    // A server with a limit takes no more calls than that.
+    let features = &package.features;
+    let limit = usize::try_from(features.rate_limit_requests).unwrap_or(usize::MAX);
+    let most = if features.enable_rate_limiting { CALLS.min(limit) } else { CALLS };
+    let step = cases.len().div_ceil(most.max(1)).max(1);
     let called = if package.source == SourceKind::Database { 0 } else { cases.len() };
     for case in cases.iter().take(called).step_by(step) {
         found.count(one(&server, &mock, case, package.mode).await);

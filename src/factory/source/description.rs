@@ -101,7 +101,7 @@ pub fn from_specs(
                 tool: tool_name.clone(),
                 arguments: example.arguments.clone(),
                 expect: Expectation::Result { holds: json!({"status": "success", "data": result}) },
-                reads_database: false,
+                needs: None,
             });
         }
         for host in spec.hosts {
@@ -167,7 +167,7 @@ pub fn from_specs(
         skipped: Vec::new(),
         notes: Vec::new(),
     };
-    Ok(Sourced { package, cases, files })
+    Ok(Sourced { package, cases, files, trial: None })
 }
 
 /// A name that is no keyword of an output language, since it never stands in code: only as a file.

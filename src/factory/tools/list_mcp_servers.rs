@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ToolError;
-use crate::factory::Factory;
 use crate::factory::host::running::Condition;
+use crate::factory::{Factory, Listed};
 use crate::jobs::Failure;
 use crate::registry::{Annotations, DirectReply, Tool, Toolset, portable_schema, structured};
 
@@ -40,8 +40,8 @@ struct ServerLine {
     source: String,
     /// Whether its process runs now.
     running: bool,
-    /// `running`; `idle`: started, its process begins with the next call; `failed`: started, and
-    /// the next call tries again; `stopped`.
+    /// `running`; `idle`: started, its process begins with the next call; `failed`: started, but not
+    /// running for what `last_error` says, and tried again with the next call; `stopped`.
     state: &'static str,
     /// Version that is started.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,27 +69,8 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
             let factory = Arc::clone(&factory);
             async move {
                 let made = factory.list(&call.context.principal).await.map_err(plain)?;
-                let servers: Vec<ServerLine> = made
-                    .into_iter()
-                    .map(|(server, standing)| ServerLine {
-                        path: factory.folder_of(&server).to_string_lossy().into_owned(),
-                        summary: serde_json::from_str(&server.summary).unwrap_or_default(),
-                        server_name: server.name,
-                        version: server.version,
-                        source: server.source,
-                        running: standing
-                            .as_ref()
-                            .is_some_and(|standing| standing.condition == Condition::Running),
-                        state: standing
-                            .as_ref()
-                            .map_or("stopped", |standing| standing.condition.as_str()),
-                        started_version: standing.as_ref().map(|standing| standing.noted.version),
-                        catalog_name: standing
-                            .as_ref()
-                            .map(|standing| standing.catalog_name.clone()),
-                        last_error: standing.and_then(|standing| standing.last_error),
-                    })
-                    .collect();
+                let servers: Vec<ServerLine> =
+                    made.into_iter().map(|listed| line(&factory, listed)).collect();
                 let message = match servers.len() {
                     0 => "No servers yet; `create_mcp_server` makes one.".to_owned(),
                     1 => "1 server.".to_owned(),
@@ -98,6 +79,34 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
                 Ok(DirectReply::Output(structured(&Output { status: "success", message, servers })))
             }
         })
+}
+
+fn line(factory: &Factory, listed: Listed) -> ServerLine {
+    let Listed { server, standing, broken } = listed;
+    let state = match (&standing, &broken) {
+        (Some(standing), _) => standing.condition.as_str(),
+        (None, Some(_)) => Condition::Failed.as_str(),
+        (None, None) => "stopped",
+    };
+    let noted = standing.as_ref().map(|standing| standing.noted.version);
+    let running = standing.as_ref().is_some_and(|it| it.condition == Condition::Running);
+    let catalog_name = standing.as_ref().map(|standing| standing.catalog_name.clone());
+    let (started_version, reason) = match broken {
+        Some((version, reason)) => (noted.or(Some(version)), Some(reason)),
+        None => (noted, None),
+    };
+    ServerLine {
+        path: factory.folder_of(&server).to_string_lossy().into_owned(),
+        summary: serde_json::from_str(&server.summary).unwrap_or_default(),
+        server_name: server.name,
+        version: server.version,
+        source: server.source,
+        running,
+        state,
+        started_version,
+        catalog_name,
+        last_error: standing.and_then(|standing| standing.last_error).or(reason),
+    }
 }
 
 /// The error of a failure that cannot suspend.

@@ -3,12 +3,13 @@
 
 pub(crate) mod postgres;
 mod scanned;
+mod trial;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use atelier::factory::error::{FactoryError, Refusal};
-use atelier::factory::ir::{Features, Kind, Mode, Operation, PackageFile, Sourced};
+use atelier::factory::ir::{Features, Kind, Mode, Needs, Operation, PackageFile, Sourced};
 use atelier::factory::render::{self, templates::Templates};
 use atelier::factory::source::database::{Access, DatabaseRequest, introspect};
 use serde_json::{Value, json};
@@ -205,14 +206,15 @@ async fn awkward_tables_of_postgresql_are_served() {
     assert!(held > 500, "{held}");
     // The package's own tests read every table where its variable names the database, and say that
     // they did not where it does not.
-    let reading = sourced.cases.iter().filter(|case| case.reads_database).count();
+    let needing = sourced.cases.iter().filter(|case| case.needs.is_some()).count();
+    let reading = sourced.cases.iter().filter(|case| case.needs == Some(Needs::Rows)).count();
     assert!(reading > tables.len(), "{reading}");
     let (told, ok) = own_tests(&package, &url);
     assert!(ok && told.contains("passed") && !told.contains("skipped"), "{told}");
     let (told, ok) = own_tests(&package, "");
-    assert!(ok && told.contains(&format!("{reading} skipped")), "{told}");
+    assert!(ok && told.contains(&format!("{needing} skipped")), "{told}");
     let (told, ok) = own_tests(&package, &server.url("atelier_user", "hunter2", "nowhere"));
-    assert!(!ok && told.contains(&format!("{reading} failed")), "{told}");
+    assert!(!ok && told.contains(&format!("{needing} failed")), "{told}");
     let none = server.url("atelier_user", "hunter2", "nowhere");
     client(&package, "fails", &[&none, "there is no such database or user"]);
     let wrong = server.url("atelier_user", "hunter2hunter2", "awkward");
@@ -306,6 +308,49 @@ async fn a_package_that_only_reads_cannot_write() {
     let writing = folder.path().join("writing");
     write_package(&writing, &introspect(&request(url)).await.unwrap());
     assert_eq!(forced_write(&writing, url).trim(), "written");
+}
+
+/// Triggers that change what was written, in its own table and in others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_comes_back_as_triggers_left_it() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("noted.db");
+    let script = "\
+CREATE TABLE noted (id INTEGER PRIMARY KEY, label TEXT, other TEXT);
+CREATE TABLE journal (id INTEGER PRIMARY KEY, what TEXT NOT NULL);
+CREATE TRIGGER made AFTER INSERT ON noted BEGIN
+  UPDATE noted SET label = upper(label) WHERE id = new.id;
+  INSERT INTO journal (what) VALUES ('made ' || new.id);
+END;
+CREATE TRIGGER changed AFTER UPDATE OF other ON noted BEGIN
+  UPDATE noted SET label = label || '!' WHERE id = new.id;
+END;";
+    make_sqlite(&file, script).await;
+    let url = file.to_str().unwrap();
+    let sourced = introspect(&request(url)).await.unwrap();
+    let package = folder.path().join("package");
+    write_package(&package, &sourced);
+    for tool in ["create_noted", "update_noted", "list_journal", "delete_noted"] {
+        assert!(sourced.cases.iter().any(|case| case.tool == tool), "{tool}");
+    }
+    let (told, ok) = own_tests(&package, "");
+    assert!(ok, "{told}");
+    let program = "\
+import asyncio, json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from runtime.application import Application
+server = Application(Path(sys.argv[1]), {'DATABASE_URL': sys.argv[2]})
+async def labels():
+    for name, arguments in [('create_noted', {'id': 5, 'label': 'a'}), ('update_noted', {'id': 5, 'other': 'b'})]:
+        result = await server.call(name, arguments)
+        print(json.loads(result.content[0].text)['row']['label'])
+asyncio.run(labels())
+";
+    let ended =
+        Command::new(python()).args(["-c", program]).arg(&package).arg(url).output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+    assert_eq!(told, "A\nA!\n", "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,6 +71,29 @@ impl Postgres {
         connection.close().await.unwrap();
     }
 
+    /// A number that a query finds.
+    pub(crate) async fn number(&self, database: &str, query: &str) -> i64 {
+        let mut connection = options(self.port).database(database).connect().await.unwrap();
+        let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
+        let number = query.fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
+    }
+
+    /// All that a database holds, as statements.
+    pub(crate) fn dump(&self, database: &str) -> String {
+        let made = command("pg_dump", None)
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string(), database])
+            .env("PGPASSWORD", PASSWORD)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // Newer programs put a random word around what they print.
+        let text = String::from_utf8(made.stdout).unwrap();
+        let lines = text.lines().filter(|line| !line.contains("restrict "));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

@@ -1,15 +1,20 @@
 //! Databases as sources: what is in them becomes tools.
 //!
-//! The database is read once and never written. Every table, view and column becomes part of a
+//! The database is read once, and nothing in it is ever changed (see `trial`). Every table, view and column becomes part of a
 //! tool or is named with the reason why it did not.
 
 mod arguments;
+mod blueprint;
 mod cases;
+mod empty_copy;
+mod plan;
 mod postgres;
 mod problem;
 mod schema;
 mod sqlite;
 mod tools;
+mod trial;
+mod values;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -99,12 +104,16 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         return Err(nothing(&skipped));
     }
     let tools = tools::make(dialect, &tables, request.access, &schema, &mut skipped);
-    let (cases, files) = match dialect {
-        Dialect::Sqlite => cases::sqlite(&schema, &tables, &tools, request.access).await,
+    let (cases, files, trial) = match dialect {
+        Dialect::Sqlite => {
+            let (cases, files) = cases::sqlite(&schema, &tables, &tools, request.access).await;
+            (cases, files, None)
+        }
         Dialect::Postgresql => {
-            let mut cases = cases::described(&tables);
-            cases.extend(cases::reading(&tables, &tools));
-            (cases, Vec::new())
+            let blueprints = &schema.blueprints;
+            let (cases, files, trial) =
+                Box::pin(cases::postgresql(&request.url, blueprints, &tables, &tools)).await;
+            (cases, files, Some(trial))
         }
     };
     let count = tables.len();
@@ -155,7 +164,7 @@ pub async fn introspect(request: &DatabaseRequest) -> Result<Sourced, FactoryErr
         skipped,
         notes: schema.notes.clone(),
     };
-    Ok(Sourced { package, cases, files })
+    Ok(Sourced { package, cases, files, trial })
 }
 
 fn dialect(url: &str) -> Result<Dialect, FactoryError> {

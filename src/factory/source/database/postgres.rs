@@ -12,8 +12,8 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use crate::factory::error::{FactoryError, Refusal};
 use crate::factory::ir::{Column, ForeignKey, Note, Skipped, Table, TableKind, Values};
 
-use super::problem;
 use super::schema::{Arguments, Described, Rights, Schema};
+use super::{blueprint, problem};
 
 /// How long connecting may take.
 const CONNECTING: Duration = Duration::from_secs(15);
@@ -206,6 +206,7 @@ async fn schema(connection: &mut PgConnection) -> sqlx::Result<Schema> {
             },
         });
     }
+    schema.blueprints = blueprint::read(connection).await?;
     Ok(schema)
 }
 

@@ -1,10 +1,11 @@
 //! What is in a database, and which of it is wanted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::factory::error::{FactoryError, Refusal};
 use crate::factory::ir::{Note, Skipped, Table};
 
+use super::blueprint::Blueprint;
 use super::{DatabaseRequest, SHOWN};
 
 /// Longest name of an argument.
@@ -18,6 +19,8 @@ pub(super) struct Schema {
     pub(super) notes: Vec<Note>,
     /// Statements that make an empty copy, where the database tells them.
     pub(super) statements: Vec<String>,
+    /// How tables are made anew, where the database does not.
+    pub(super) blueprints: BTreeMap<(String, String), Blueprint>,
 }
 
 /// A table with what its user may do.

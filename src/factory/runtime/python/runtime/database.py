@@ -319,7 +319,18 @@ class DatabaseBackend:
             rows = session.query(statement, values)
         if len(rows) != 1:
             raise ToolFailure(f"`{table.label}` took no row: a trigger or rule turned it away.")
-        return self._row(table.columns, rows[0])
+        return self._stored(session, table, self._row(table.columns, rows[0]))
+
+    def _stored(self, session: Session, table: Table, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as it stands now: what was returned is older than triggers that came after it."""
+        if not table.key:
+            return row
+        condition, values, _ = self._chosen(table, row)
+        rows = session.query(
+            f"SELECT {self._selected(table.columns)} FROM {table.sql} WHERE {condition} LIMIT 2",
+            values,
+        )
+        return self._row(table.columns, rows[0]) if len(rows) == 1 else row
 
     def _create_many(
         self, session: Session, table: Table, arguments: dict[str, Any]
@@ -355,7 +366,7 @@ class DatabaseBackend:
         with session.explained(table, arguments, self.tables):
             rows = session.query(statement, values + chosen)
         self._exactly_one(table, rows, told)
-        return {"row": self._row(table.columns, rows[0])}
+        return {"row": self._stored(session, table, self._row(table.columns, rows[0]))}
 
     def _delete(self, session: Session, table: Table, arguments: dict[str, Any]) -> dict[str, Any]:
         condition, values, told = self._chosen(table, arguments)
@@ -898,10 +909,15 @@ class PostgresSession(Session):
     def __init__(self, driver: Postgres, writes: bool, cancel: Cancellation) -> None:
         self.driver, self.writes, self.cancel = driver, writes, cancel
 
-    def __enter__(self) -> PostgresSession:
+    def load(self) -> Any:
+        """The driver, which other databases do without."""
         import psycopg
 
         self.psycopg = psycopg
+        return psycopg
+
+    def connect(self) -> Any:
+        """A connection on which every transaction has the bounds of a call."""
         options = (
             f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={LOCK_SECONDS * 1000}"
             " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
@@ -910,11 +926,15 @@ class PostgresSession(Session):
         )
         address = self.driver.address.replace("postgres://", "postgresql://", 1)
         try:
-            self.connection = psycopg.connect(
+            return self.psycopg.connect(
                 address, autocommit=False, connect_timeout=10, options=options
             )
-        except psycopg.Error as error:
+        except self.psycopg.Error as error:
             raise self._unreachable(error) from None
+
+    def __enter__(self) -> PostgresSession:
+        self.load()
+        self.connection = self.connect()
         self.connection.read_only = not self.writes
         self.cancel.attach(self.connection.cancel)
         return self

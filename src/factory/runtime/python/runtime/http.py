@@ -15,7 +15,7 @@ import httpx2
 
 from . import serialize, settings
 from .auth import Credentials
-from .errors import ToolFailure
+from .errors import ToolFailure, distrusted
 
 # What one answer may bring into a conversation.
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
@@ -98,6 +98,10 @@ class HttpBackend:
             try:
                 response = await self.read(built)
             except httpx2.ConnectError as error:
+                distrust = distrusted(error)
+                if distrust is not None:
+                    # It would show the same certificate again.
+                    raise ToolFailure(f"the certificate of the API at {origin(base)} is not accepted: {distrust}") from None
                 # Nothing reached the API: any method may be repeated.
                 if last:
                     raise ToolFailure(f"the API at {origin(base)} cannot be reached: {type(error).__name__}") from None
