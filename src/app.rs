@@ -25,16 +25,18 @@ use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
-use crate::egress::EgressLimits;
+use crate::egress::{EgressLimits, SystemResolver};
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
+use crate::factory::cache::PackageCache;
 pub use crate::factory::host::environment::CommonEnvironment;
 use crate::factory::host::environment::{self, Environments};
 use crate::factory::host::launcher::{Launcher, LauncherParts};
 use crate::factory::inspect::{self, Inspected};
+use crate::factory::plugins;
 use crate::factory::scan::{Report, Rules};
 use crate::factory::{self, Factory, FactoryParts};
-use crate::fetch::{Fetcher, SystemResolver};
+use crate::fetch::Fetcher;
 use crate::installation_key::InstallationKey;
 use crate::jobs::{self, JobRunner, RunnerParts};
 use crate::llm::models::TableError;
@@ -141,6 +143,16 @@ pub fn sandbox_to_examine(config: &Config) -> Result<(Arc<dyn Sandbox>, Tier), A
 /// The Python that most made servers run with, for the doctor to show.
 pub fn environment_of_made_servers(config: &Config) -> CommonEnvironment {
     environment::common(&config.factory, &config.storage.data_dir.join("environments"))
+}
+
+/// Checks the plugins of made servers, as configured.
+///
+/// # Errors
+/// When one cannot be used.
+pub fn check_plugins(config: &Config) -> Result<(), AppError> {
+    plugins::check(&config.factory).map_err(|error| {
+        AppError::Setting(Problem::new("factory.plugins", error.message, error.hint))
+    })
 }
 
 /// What the scan of packages looks for, as configured.
@@ -262,6 +274,7 @@ impl App {
             Arc::clone(&launcher),
             config.factory.running_servers,
         );
+        check_plugins(&config)?;
         let factory = Arc::new(Factory::new(FactoryParts {
             catalog: Arc::clone(&catalog),
             prompts: Arc::clone(&prompts),
@@ -272,6 +285,10 @@ impl App {
             host: Arc::new(made_servers),
             environments,
             rules: scan_rules(&config)?,
+            cache: PackageCache::new(
+                config.storage.data_dir.join("made_packages"),
+                config.factory.kept_packages,
+            ),
         }));
         let attachments =
             Attachments::new(fetcher, Arc::clone(&catalog), blobs.clone(), urls.clone());

@@ -29,7 +29,7 @@ use crate::storage::Sha256Hex;
 use crate::storage::blobs::sha256_hex;
 
 /// The embedded prompts by their id.
-const EMBEDDED: [(&str, &str); 23] = [
+const EMBEDDED: [(&str, &str); 24] = [
     ("documents/web_app", include_str!("../prompts/documents/web_app.md.j2")),
     ("documents/page_tools", include_str!("../prompts/documents/page_tools.md.j2")),
     ("documents/pdf", include_str!("../prompts/documents/pdf.md.j2")),
@@ -49,6 +49,7 @@ const EMBEDDED: [(&str, &str); 23] = [
     ("elixir/definition", include_str!("../prompts/elixir/definition.md.j2")),
     ("elixir/repair", include_str!("../prompts/elixir/repair.md.j2")),
     ("factory/tools", include_str!("../prompts/factory/tools.md.j2")),
+    ("factory/body", include_str!("../prompts/factory/body.md.j2")),
     ("factory/repair", include_str!("../prompts/factory/repair.md.j2")),
     ("python/create", include_str!("../prompts/python/create.md.j2")),
     ("python/edit", include_str!("../prompts/python/edit.md.j2")),

@@ -22,6 +22,7 @@ pub(super) enum ConfigCommand {
 /// use it can judge.
 pub(super) fn run(resolved: &Resolved) -> Result<ExitCode, CommandError> {
     app::scan_rules(&resolved.config)?;
+    app::check_plugins(&resolved.config)?;
     match &resolved.file {
         Some(file) if file.exists() => {
             output::note(&format!("configuration file: {}", file.display()));

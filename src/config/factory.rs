@@ -18,6 +18,9 @@ pub struct FactoryConfig {
     pub python: String,
     /// A virtual environment that is there already; without it one is made at first use.
     pub environment: Option<PathBuf>,
+    /// File with the certificates (PEM) of the authorities that made servers trust, instead of those of
+    /// the system: for APIs whose certificates a private authority signed.
+    pub ca_bundle: Option<PathBuf>,
     /// Whether made servers may run as plain processes of this machine, with what they were given
     /// and no other variable, but without a sandbox around them.
     pub unsandboxed: bool,
@@ -34,6 +37,11 @@ pub struct FactoryConfig {
     pub tavily_base_url: Option<Url>,
     /// Most servers that run at the same time.
     pub running_servers: usize,
+    /// Most packages that are kept, so that the same call need not make and prove the same package
+    /// again; 0: none.
+    pub kept_packages: usize,
+    /// Programs that add files to packages, or judge them.
+    pub plugins: Vec<PluginConfig>,
     /// Rules of the scan beside those that are built in.
     pub scan_rules: Vec<ScanRule>,
     /// Findings of this severity and above are not let through.
@@ -66,6 +74,38 @@ pub struct ScanRule {
     pub message: String,
 }
 
+/// A program of the operator's that adds files to packages, or judges them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginConfig {
+    /// Its name, in findings and errors.
+    pub name: String,
+    /// What it does.
+    pub kind: PluginKind,
+    /// A Python file, or a folder with a `plugin.py`; absolute.
+    pub path: PathBuf,
+    /// Seconds that it may take for a package.
+    #[serde(default = "plugin_timeout")]
+    pub timeout_s: f64,
+    /// Files of templates that it may write in place of ours, such as `README.md`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
+}
+
+/// What a plugin does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginKind {
+    /// It adds files.
+    Generator,
+    /// It tells what is wrong.
+    Validator,
+}
+
+const fn plugin_timeout() -> f64 {
+    30.0
+}
+
 /// The least severity that is not let through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,12 +125,15 @@ impl Default for FactoryConfig {
             allowed_roots: Vec::new(),
             python: "python3".to_owned(),
             environment: None,
+            ca_bundle: None,
             unsandboxed: false,
             private_hosts: Vec::new(),
             variables: BTreeMap::new(),
             tavily_api_key: None,
             tavily_base_url: None,
             running_servers: 8,
+            kept_packages: 200,
+            plugins: Vec::new(),
             scan_rules: Vec::new(),
             scan_gate: ScanGate::default(),
         }

@@ -263,10 +263,11 @@ fn flag_layer(flags: &Flags) -> Layer {
 }
 
 /// Keys whose values are paths.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "storage.data_dir",
     "browser.chrome",
     "factory.environment",
+    "factory.ca_bundle",
     "python.interpreter",
     "llm.models_file",
     "llm.prompts_dir",

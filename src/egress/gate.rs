@@ -10,13 +10,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::address::AddressPolicy;
 use super::hosts::{HostRule, canonical, is_address, shown};
-use crate::fetch::Resolve;
-use crate::fetch::address::refused_range;
-
-/// Kinds of addresses that are nobody's service, whatever the operator allows a name to be: where a
-/// name leads is up to whoever answers for it. By number they can be allowed.
-const NEVER_BY_NAME: [&str; 4] = ["link-local", "multicast", "broadcast", "unspecified"];
+use super::log::{self, Record, Way};
+use super::resolve::Resolve;
 
 /// Bounds of a program's connections.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +43,7 @@ impl Default for EgressLimits {
 }
 
 /// What a refusal tells to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Hints {
     /// About a host that is not declared.
     pub undeclared: String,
@@ -54,14 +51,23 @@ pub struct Hints {
     pub private: String,
 }
 
+/// Which hosts are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destinations {
+    /// These.
+    Declared(Vec<HostRule>),
+    /// Whatever is asked for.
+    Anywhere,
+}
+
 /// What a gate is made of.
 pub struct GateParts {
     /// For whom it is; stands in the log.
     pub name: String,
     /// What may be reached.
-    pub hosts: Vec<HostRule>,
-    /// What of that may be reached although it is not on the public internet; without a port: on each.
-    pub private: Vec<HostRule>,
+    pub hosts: Destinations,
+    /// At which addresses.
+    pub policy: AddressPolicy,
     /// Finds addresses.
     pub resolver: Arc<dyn Resolve>,
     /// Bounds.
@@ -170,11 +176,6 @@ impl Gate {
         Self { parts, places, made: AtomicU64::new(0) }
     }
 
-    /// For whom it is.
-    pub(super) fn name(&self) -> &str {
-        &self.parts.name
-    }
-
     pub(super) fn limits(&self) -> &EgressLimits {
         &self.parts.limits
     }
@@ -188,8 +189,12 @@ impl Gate {
     pub fn explain(&self, refusal: &Refusal) -> String {
         let hint = match refusal {
             Refusal::Undeclared(_) => {
-                let declared: Vec<String> =
-                    self.parts.hosts.iter().take(20).map(HostRule::to_string).collect();
+                let declared: Vec<String> = match &self.parts.hosts {
+                    Destinations::Declared(hosts) => {
+                        hosts.iter().take(20).map(HostRule::to_string).collect()
+                    }
+                    Destinations::Anywhere => Vec::new(),
+                };
                 let declared =
                     if declared.is_empty() { "none".to_owned() } else { declared.join(", ") };
                 format!(" ({declared}); {}", self.parts.hints.undeclared)
@@ -204,14 +209,36 @@ impl Gate {
         format!("{refusal}{hint}")
     }
 
+    /// The addresses of a host, if it may be connected to: these, and no others.
+    ///
+    /// # Errors
+    /// Why not; it stands in the log.
+    pub(crate) async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
+        let work = async {
+            let host = self.meant(host, port)?;
+            self.checked(&host, port).await
+        };
+        work.await.inspect_err(|refusal| self.log_refusal(host, port, refusal))
+    }
+
     /// Connects to a host, if that may be.
+    ///
+    /// # Errors
+    /// Why not; it stands in the log.
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<Passed, Refusal> {
+        self.connected(host, port)
+            .await
+            .inspect_err(|refusal| self.log_refusal(host, port, refusal))
+    }
+
+    async fn connected(&self, host: &str, port: u16) -> Result<Passed, Refusal> {
         let limits = &self.parts.limits;
-        let host = canonical(host).ok_or_else(|| Refusal::NoHost(shown(host)))?;
+        let host = self.meant(host, port)?;
         let destination = destination(&host, port);
-        if !self.parts.hosts.iter().any(|rule| rule.covers(&host, port)) {
-            return Err(Refusal::Undeclared(destination));
-        }
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Refusal::Crowded(limits.connections))?;
@@ -231,6 +258,16 @@ impl Gate {
         Ok(Passed { stream, _place: place })
     }
 
+    /// The host in the form in which it is compared, when it is meant.
+    fn meant(&self, host: &str, port: u16) -> Result<String, Refusal> {
+        let host = canonical(host).ok_or_else(|| Refusal::NoHost(shown(host)))?;
+        let is_meant = match &self.parts.hosts {
+            Destinations::Declared(rules) => rules.iter().any(|rule| rule.covers(&host, port)),
+            Destinations::Anywhere => true,
+        };
+        if is_meant { Ok(host) } else { Err(Refusal::Undeclared(destination(&host, port))) }
+    }
+
     async fn checked(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
         let found = match host.parse::<IpAddr>() {
             Ok(address) => vec![address],
@@ -239,17 +276,22 @@ impl Gate {
         if found.is_empty() {
             return Err(Refusal::Unresolved(host.to_owned()));
         }
-        let exception = self.parts.private.iter().find(|rule| rule.excepts(host, port));
-        for address in &found {
-            let Some(range) = refused_range(*address) else { continue };
-            let allowed = exception
-                .is_some_and(|rule| rule.names_address() || !NEVER_BY_NAME.contains(&range));
-            if !allowed {
-                let destination = destination(host, port);
-                return Err(Refusal::NotPublic { destination, range });
-            }
-        }
-        Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+        let found: Vec<SocketAddr> =
+            found.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        self.parts
+            .policy
+            .check(host, &found)
+            .map_err(|range| Refusal::NotPublic { destination: destination(host, port), range })?;
+        Ok(found)
+    }
+
+    /// Begins what the log will say about a connection.
+    pub(crate) fn record(&self, host: &str, port: u16, way: Way) -> Record {
+        Record::begin(&self.parts.name, &destination(host, port), way)
+    }
+
+    fn log_refusal(&self, host: &str, port: u16, refusal: &Refusal) {
+        log::refusal(&self.parts.name, &destination(host, port), refusal);
     }
 }
 

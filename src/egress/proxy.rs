@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::gate::{Gate, Passed, Refusal, destination};
+use super::gate::{Gate, Passed};
 use super::head::{self, Body, Forward, Wanted};
-use super::hosts::shown;
+use super::log::{Record, Way};
 use super::tunnel::{Counted, both, copy, within};
 
 /// Largest head of a request; a path may be long.
@@ -107,23 +107,17 @@ async fn serve(stream: TcpStream, kind: Kind, gate: &Gate) {
 
 /// Bytes for one destination. There is no way to tell why not; the log does.
 async fn fixed(stream: TcpStream, host: &str, port: u16, gate: &Gate) {
-    let began = Instant::now();
-    match gate.connect(host, port).await {
-        Ok(passed) => {
-            let (from_program, to_program) = stream.into_split();
-            let program = (from_program, to_program);
-            tunnel(program, passed, &destination(host, port), gate, began).await;
-        }
-        Err(refusal) => {
-            log_refusal(gate, &destination(host, port), &refusal);
-            // Closed at once, so that the program does not wait for an answer.
-            let _ = stream.set_zero_linger();
-        }
+    if let Ok(passed) = gate.connect(host, port).await {
+        let record = gate.record(host, port, Way::Tunnel);
+        let (from_program, to_program) = stream.into_split();
+        tunnel((from_program, to_program), passed, gate, record).await;
+    } else {
+        // Closed at once, so that the program does not wait for an answer.
+        let _ = stream.set_zero_linger();
     }
 }
 
 async fn http(stream: TcpStream, gate: &Gate) -> io::Result<()> {
-    let began = Instant::now();
     let (from_program, mut to_program) = stream.into_split();
     let mut from_program = BufReader::new(from_program);
     let head = tokio::time::timeout(gate.limits().head, read_head(&mut from_program)).await;
@@ -145,21 +139,21 @@ async fn http(stream: TcpStream, gate: &Gate) -> io::Result<()> {
             (host.clone(), *port)
         }
     };
-    let place = destination(&host, port);
     let passed = match gate.connect(&host, port).await {
         Ok(passed) => passed,
         Err(refusal) => {
-            log_refusal(gate, &place, &refusal);
             return answer(&mut to_program, refusal.status(), &gate.explain(&refusal)).await;
         }
     };
     match wanted {
         Wanted::Tunnel { .. } => {
             to_program.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
-            tunnel((from_program, to_program), passed, &place, gate, began).await;
+            let record = gate.record(&host, port, Way::Tunnel);
+            tunnel((from_program, to_program), passed, gate, record).await;
         }
         Wanted::Request(forward) => {
-            request((from_program, to_program), passed, &forward, gate, began).await;
+            let record = gate.record(&host, port, Way::Request);
+            request((from_program, to_program), passed, &forward, gate, record).await;
         }
     }
     Ok(())
@@ -168,14 +162,13 @@ async fn http(stream: TcpStream, gate: &Gate) -> io::Result<()> {
 async fn tunnel(
     program: (impl tokio::io::AsyncRead + Unpin, OwnedWriteHalf),
     mut passed: Passed,
-    place: &str,
     gate: &Gate,
-    began: Instant,
+    record: Record,
 ) {
-    let counted = Counted::default();
+    let counted = &record.counted;
     let host = passed.stream.split();
-    let ending = within(gate.limits(), &counted, both(program, host, &counted)).await;
-    log_connection(gate, place, &counted, ending.word(), began);
+    let ending = within(gate.limits(), counted, both(program, host, counted)).await;
+    record.end(ending.word());
 }
 
 /// One request and its answer; whatever comes behind the body is not read.
@@ -184,13 +177,13 @@ async fn request(
     mut passed: Passed,
     forward: &Forward,
     gate: &Gate,
-    began: Instant,
+    record: Record,
 ) {
-    let counted = Counted::default();
+    let counted = &record.counted;
     let (mut from_host, mut to_host) = passed.stream.split();
     let out = async {
         to_host.write_all(&forward.head).await?;
-        body(&mut from_program, &mut to_host, forward.body, &counted).await?;
+        body(&mut from_program, &mut to_host, forward.body, counted).await?;
         // Nothing more comes; the other direction decides about the end.
         std::future::pending::<io::Result<()>>().await
     };
@@ -206,9 +199,8 @@ async fn request(
             Err(_) = &mut out => back.await,
         }
     };
-    let ending = within(gate.limits(), &counted, work).await;
-    let place = destination(&forward.host, forward.port);
-    log_connection(gate, &place, &counted, ending.word(), began);
+    let ending = within(gate.limits(), counted, work).await;
+    record.end(ending.word());
 }
 
 /// Copies a body of known length, or chunk by chunk.
@@ -289,25 +281,4 @@ async fn answer(to: &mut OwnedWriteHalf, status: u16, reason: &str) -> io::Resul
     );
     to.write_all(text.as_bytes()).await?;
     to.shutdown().await
-}
-
-fn log_refusal(gate: &Gate, place: &str, refusal: &Refusal) {
-    tracing::warn!(
-        egress.server = gate.name(),
-        egress.destination = shown(place),
-        egress.outcome = refusal.word(),
-        "a connection was refused"
-    );
-}
-
-fn log_connection(gate: &Gate, place: &str, counted: &Counted, outcome: &str, began: Instant) {
-    tracing::info!(
-        egress.server = gate.name(),
-        egress.destination = place,
-        egress.outcome = outcome,
-        sent_bytes = counted.sent(),
-        received_bytes = counted.received(),
-        duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "a connection was made"
-    );
 }

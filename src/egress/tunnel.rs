@@ -28,6 +28,10 @@ impl Counted {
         self.received.load(Ordering::Relaxed)
     }
 
+    pub(super) fn add_received(&self, bytes: usize) {
+        self.received.fetch_add(u64::try_from(bytes).unwrap_or_default(), Ordering::Relaxed);
+    }
+
     pub(super) fn of_requests(&self) -> &AtomicU64 {
         &self.sent
     }

@@ -258,7 +258,7 @@ impl Factory {
             FactoryError::new(
                 Refusal::NotStarted,
                 format!("`{}` is not started: {reason}", made.name),
-                "the operator corrects it under `factory.variables`",
+                "correct it in `environment`, or the operator does under `factory.variables`",
             )
         })?;
         Ok(StartServer {
@@ -342,6 +342,38 @@ impl Factory {
         loader.allowed(&file).map(drop)
     }
 
+    /// A file that a call names for the server: it is given to code that the caller may have written,
+    /// so it must lie where calls may read. It need not be there yet.
+    fn allowed_file(&self, variable: &str, path: &str) -> Result<String, FactoryError> {
+        let loader = Loader {
+            fetcher: &self.parts.fetcher,
+            allowed_roots: &self.parts.config.allowed_roots,
+            fetched: Fetched::default(),
+        };
+        let path = Path::new(path);
+        if !path.is_absolute() {
+            return Err(FactoryError::new(
+                Refusal::Arguments,
+                format!(
+                    "`{variable}`: `{}` is no absolute path",
+                    prose(&path.display().to_string(), 200)
+                ),
+                "write where the file lies, from the root on",
+            ));
+        }
+        let path = loader.allowed_folder(path).map_err(|mut error| {
+            error.message = format!("`{variable}`: {}", error.message);
+            error
+        })?;
+        path.into_os_string().into_string().map_err(|_| {
+            FactoryError::new(
+                Refusal::Arguments,
+                format!("`{variable}` names a path that is no text"),
+                "rename the file",
+            )
+        })
+    }
+
     /// Of all variables those that the package declares; secrets come from the operator alone.
     fn variables(
         &self,
@@ -369,6 +401,7 @@ impl Factory {
                 all.by_operator.insert(variable.name.clone());
             }
         }
+        let files = reach::file_variables(package);
         for (name, value) in given {
             let Some(variable) = package.environment.iter().find(|variable| &variable.name == name)
             else {
@@ -393,7 +426,12 @@ impl Factory {
             {
                 self.check_file(value)?;
             }
-            all.values.insert(name.clone(), value.clone());
+            let value = if files.contains(name.as_str()) && !value.is_empty() {
+                self.allowed_file(name, value)?
+            } else {
+                value.clone()
+            };
+            all.values.insert(name.clone(), value);
             all.by_operator.remove(name);
         }
         Ok(all)

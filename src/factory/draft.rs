@@ -4,19 +4,23 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::author::Author;
+use super::cache::{Kept, Key, Making, Reused};
 use super::error::{FactoryError, Refusal};
 use super::execution_log::ExecutionLog;
 use super::inspect;
 use super::ir::{Package, PackageFile, SourceKind, Sourced};
 use super::names::prose;
+use super::plugins::{self, Plugin};
 use super::publish;
 use super::render::{self, templates::Templates};
 use super::scan::{self, Severity, SourceFile};
-use super::selftest::{self, Proven, SelfTest, Variables};
+use super::selftest::{self, Level, Proven, SelfTest, Variables};
 use super::service::{CreateServer, Factory, Signing, WebSearching, signed};
 use super::source::description;
 use super::web_search::{Searched, WebSearch};
-use super::write::{ATTEMPTS, Conversation, json_of};
+use super::write::{ATTEMPTS, given_up};
+use crate::error::{ErrorKind, ToolError};
 use crate::jobs::{Failure, Run};
 use crate::storage::blobs::sha256_hex;
 
@@ -28,6 +32,8 @@ pub(super) struct Draft {
     pub(super) self_test: SelfTest,
     pub(super) python: Option<PathBuf>,
     pub(super) staged: PathBuf,
+    /// Where it was taken over from, when it was made before.
+    pub(super) reused: Option<Reused>,
 }
 
 /// How a package is tried.
@@ -57,13 +63,12 @@ impl Factory {
             None => words.to_owned(),
         };
         let found = self.searched(run, call, &words, log).await?;
-        let mut talk = Conversation::new(run, &self.parts.prompts, &call.model, (&words, &found))?;
+        let mut author =
+            Author::new(run, &self.parts.prompts, &call.model, (&words, &found)).await?;
         for attempt in 1..=ATTEMPTS {
             run.progress(5.0, Some(100.0), "asking for the tools");
-            let outcome = talk.ask(attempt).await?;
-            let (system, user) = talk.asked();
-            log.model_call(&outcome, ("tools", attempt), system, &user);
-            let judged = json_of(&outcome.text).and_then(|value| {
+            let written = author.write(attempt, log).await?;
+            let judged = written.and_then(|value| {
                 description::from_specs(&value, call.name.as_deref(), &call.options.features)
                     .map(|sourced| signed(sourced, signing.clone()))
             });
@@ -79,7 +84,7 @@ impl Factory {
                     .await
                     {
                         Ok(draft) if draft.self_test.failed == 0 => {
-                            return Ok((draft, outcome.model_used));
+                            return Ok((draft, author.model_used()));
                         }
                         Ok(draft) => {
                             publish::forget(&draft.staged).await;
@@ -98,14 +103,15 @@ impl Factory {
             };
             let told = prose(&problems.join("; "), 600);
             log.step("refused", format!("answer {attempt}: {told}"));
-            talk.refuse(outcome.text, problems)?;
+            author.refuse(problems)?;
         }
         let summary = json!({"tools": 0, "answers": ATTEMPTS});
         let metadata = json!({
             "source": SourceKind::Description,
             "generator": concat!("atelier ", env!("CARGO_PKG_VERSION")),
         });
-        Err(talk.given_up().detail("execution_log", log.to_json(&metadata, &summary)).into())
+        let log = log.to_json(&metadata, &summary);
+        Err(given_up(author.problems()).detail("execution_log", log).into())
     }
 
     /// Refuses a search that cannot be made, before anything is done.
@@ -146,7 +152,7 @@ impl Factory {
         Ok(searched.as_text())
     }
 
-    /// Renders, stages and proves a package.
+    /// A package that is staged and proven: made now, or taken over from when it was made before.
     pub(super) async fn draft(
         &self,
         run: &Run,
@@ -155,11 +161,74 @@ impl Factory {
         log: &mut ExecutionLog,
         trying: Trying<'_>,
     ) -> Result<Draft, Failure> {
+        let cache = &self.parts.cache;
+        let plugins = plugins::read(&self.parts.config).await?;
+        let hashes: Vec<String> = plugins.iter().map(|plugin| plugin.hash.clone()).collect();
+        let making = Making {
+            principal: &run.context().principal,
+            config: &self.parts.config,
+            templates,
+            plugins: &hashes,
+        };
+        let key = Key::of(&sourced, &making);
+        let _alone = tokio::select! {
+            alone = cache.alone(&key) => alone,
+            () = run.cancel().cancelled() => {
+                return Err(ToolError::new(ErrorKind::Cancelled, "cancelled", "the call was cancelled").into());
+            }
+        };
+        if let Some(kept) = cache.find(&key).await
+            // Of an environment that is gone nothing is proven any more.
+            && let Ok(python) = self.interpreter(&kept.files).await
+        {
+            run.progress(60.0, Some(100.0), "taking over what was made before");
+            let Kept { from, files, findings, self_test } = kept;
+            let staged = self.staging(run, trying.attempt);
+            publish::stage(&staged, &files).await?;
+            // An attempt of this very call that was cut off is no other execution.
+            let reused = Some(from).filter(|from| from.execution != run.call_id().as_str());
+            let package = sourced.package;
+            let python = Some(python);
+            return Ok(Draft { findings, package, files, self_test, python, staged, reused });
+        }
+        let draft = Box::pin(self.made(run, sourced, (templates, &plugins), log, trying)).await?;
+        // What failed or could not be run may do better the next time.
+        if draft.self_test.level == Level::Tested && draft.self_test.failed == 0 {
+            let kept = Kept {
+                from: Reused {
+                    execution: run.call_id().as_str().to_owned(),
+                    made_at: run.started_at(),
+                },
+                files: draft.files.clone(),
+                findings: draft.findings.clone(),
+                self_test: draft.self_test.clone(),
+            };
+            cache.keep(&key, &kept).await;
+        }
+        Ok(draft)
+    }
+
+    fn staging(&self, run: &Run, attempt: u32) -> PathBuf {
+        let name = format!("{}-{attempt}", run.job_id().as_str());
+        self.folder().join(".staging").join(name)
+    }
+
+    /// Renders, stages and proves a package.
+    async fn made(
+        &self,
+        run: &Run,
+        sourced: Sourced,
+        (templates, plugins): (&Templates, &[Plugin]),
+        log: &mut ExecutionLog,
+        trying: Trying<'_>,
+    ) -> Result<Draft, Failure> {
         let Sourced { package, cases, files: own, trial } = sourced;
         run.progress(40.0, Some(100.0), "writing the package");
         let mut files = render::render(&package, &cases, templates)?;
         files.extend(own);
-        let report = scan_all(&package, &files, &self.parts.rules)?;
+        let added = self.generate(run, plugins, (&package, &cases), &mut files, log).await?;
+        let mut report = scan_all(&package, &files, &added, &self.parts.rules)?;
+        report.add(self.validate(run, plugins, &package, &files, log).await?);
         log.step("scan", format!("{} findings", report.findings.len()));
         log.tool_execution(json!({"tool": "security_scan", "files": report.files, "findings": report.findings.len()}));
         files.extend(reports(&report));
@@ -181,11 +250,7 @@ impl Factory {
             .into());
         }
         log.step("render", format!("{} files", files.len()));
-        let staged = self.folder().join(".staging").join(format!(
-            "{}-{}",
-            run.job_id().as_str(),
-            trying.attempt
-        ));
+        let staged = self.staging(run, trying.attempt);
         publish::stage(&staged, &files).await?;
         run.progress(60.0, Some(100.0), "testing the package");
         let python = self.interpreter(&files).await;
@@ -244,7 +309,8 @@ impl Factory {
         publish::stage(&staged, &files).await?;
         let findings =
             report.to_json().get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
-        Ok(Draft { findings, package, files, self_test, python: python.ok(), staged })
+        let python = python.ok();
+        Ok(Draft { findings, package, files, self_test, python, staged, reused: None })
     }
 }
 
@@ -276,6 +342,7 @@ pub(super) fn refuse_failed(draft: &Draft) -> Result<(), FactoryError> {
 fn scan_all(
     package: &Package,
     files: &[PackageFile],
+    added: &[String],
     rules: &scan::Rules,
 ) -> Result<scan::Report, FactoryError> {
     for file in files.iter().filter(|file| is_python(&file.path)) {
@@ -293,8 +360,9 @@ fn scan_all(
     let written: Vec<SourceFile<'_>> = files
         .iter()
         .filter(|file| {
-            // Templates of the caller may make these two.
+            // Templates of the caller may make these two; plugins add what they like.
             file.path.starts_with("tools/")
+                || added.contains(&file.path)
                 || file.path == "Dockerfile"
                 || file.path.starts_with(".github/")
         })

@@ -46,13 +46,15 @@ pub enum Refusal {
     NotStarted,
     /// A template of the caller cannot be used.
     Template,
+    /// A plugin of the operator's cannot be used, or failed.
+    Plugin,
     /// A defect of the generator.
     Internal,
 }
 
 impl Refusal {
     /// Every one, for the documentation's test.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Arguments,
         Self::Document,
         Self::TooLarge,
@@ -65,6 +67,7 @@ impl Refusal {
         Self::UnknownServer,
         Self::NotStarted,
         Self::Template,
+        Self::Plugin,
         Self::Internal,
     ];
 
@@ -83,6 +86,7 @@ impl Refusal {
             Self::UnknownServer => "factory_unknown_server",
             Self::NotStarted => "factory_not_started",
             Self::Template => "factory_template",
+            Self::Plugin => "factory_plugin",
             Self::Internal => "factory_internal",
         }
     }
@@ -112,9 +116,10 @@ impl From<FactoryError> for ToolError {
             | Refusal::Template => ErrorKind::Invalid,
             Refusal::TooLarge => ErrorKind::Limit,
             Refusal::NotAllowed => ErrorKind::Denied,
-            Refusal::NotAccessible | Refusal::NoSpecification | Refusal::NotStarted => {
-                ErrorKind::Unavailable
-            }
+            Refusal::NotAccessible
+            | Refusal::NoSpecification
+            | Refusal::NotStarted
+            | Refusal::Plugin => ErrorKind::Unavailable,
             Refusal::UnknownServer => ErrorKind::NotFound,
             Refusal::SelfTestFailed | Refusal::Internal => ErrorKind::Internal,
         };

@@ -254,7 +254,7 @@ pub struct Trial {
 }
 
 /// A file of a package.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
     /// Path in the package, with `/`.
     pub path: String,

@@ -5,6 +5,8 @@
 //! and tested before it is published by one rename.
 
 pub mod auth;
+mod author;
+pub mod cache;
 pub mod cases;
 mod control;
 mod credentials;
@@ -18,6 +20,7 @@ pub mod inspect;
 pub mod ir;
 pub mod load;
 pub mod names;
+pub mod plugins;
 mod publish;
 pub mod render;
 pub mod scan;

@@ -340,10 +340,9 @@ fn with_body(
         MediaForm::Json => ExpectedBody::Json { value: value.clone() },
         MediaForm::Text => ExpectedBody::Text { text: text_of(value) },
         MediaForm::Binary => {
-            if content_type.contains('*')
-                && let Some(own) = value.get("content_type").and_then(Value::as_str)
-            {
-                own.clone_into(&mut content_type);
+            if content_type.contains('*') {
+                let own = value.get("content_type").and_then(Value::as_str);
+                own.unwrap_or("application/octet-stream").clone_into(&mut content_type);
             }
             ExpectedBody::Binary { base64: content(value, &body.argument)? }
         }

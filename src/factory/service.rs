@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::cache::{PackageCache, Reused};
 use super::control::Controls;
 use super::draft::{Draft, Trying, refuse_failed};
 use super::error::{FactoryError, Refusal};
@@ -56,6 +57,8 @@ pub struct FactoryParts {
     pub environments: Arc<Environments>,
     /// What the scan looks for.
     pub rules: Rules,
+    /// What was made before.
+    pub cache: PackageCache,
 }
 
 /// Makes servers and runs them.
@@ -147,6 +150,8 @@ pub struct Created {
     pub environment: Vec<(String, String, bool)>,
     /// Model that wrote the tools.
     pub model_used: Option<String>,
+    /// The execution that made and proved the package, when it was not this one.
+    pub reused: Option<Reused>,
 }
 
 impl Factory {
@@ -254,7 +259,7 @@ impl Factory {
         model_used: Option<String>,
     ) -> Result<Created, Failure> {
         run.progress(95.0, Some(100.0), "publishing");
-        let Draft { findings, package, files, self_test, python, staged } = draft;
+        let Draft { findings, package, files, self_test, python, staged, reused } = draft;
         let principal = run.context().principal.clone();
         let place = Path::new(publish::SERVERS)
             .join(names::hash8(principal.as_str()))
@@ -313,6 +318,7 @@ impl Factory {
                 .map(|variable| (variable.name, variable.description, variable.required))
                 .collect(),
             model_used,
+            reused,
         })
     }
 }

@@ -19,8 +19,20 @@ pub(super) struct Conversation<'a> {
     run: &'a Run,
     prompts: &'a Prompts,
     model: String,
+    /// What its steps are called.
+    name: String,
     request: Request,
     problems: Vec<String>,
+}
+
+/// What a conversation begins with.
+pub(super) struct Opening<'a> {
+    /// The prompt.
+    pub(super) prompt: &'a str,
+    /// Its inputs.
+    pub(super) inputs: BTreeMap<&'static str, PromptValue>,
+    /// What its steps are called.
+    pub(super) name: String,
 }
 
 impl<'a> Conversation<'a> {
@@ -28,28 +40,22 @@ impl<'a> Conversation<'a> {
         run: &'a Run,
         prompts: &'a Prompts,
         model: &str,
-        (description, found): (&str, &str),
+        opening: Opening<'_>,
     ) -> Result<Self, Failure> {
+        let Opening { prompt, mut inputs, name } = opening;
+        inputs.insert("packages", PromptValue::from(PACKAGES.join(", ")));
         let prompt = prompts
-            .render(
-                "factory/tools",
-                &run.delimiter(),
-                BTreeMap::from([
-                    ("description", PromptValue::from(description)),
-                    ("found", PromptValue::from(found)),
-                    ("packages", PromptValue::from(PACKAGES.join(", "))),
-                ]),
-            )
+            .render(prompt, &run.delimiter(), inputs)
             .map_err(|error| Failure::Error(error.into()))?;
         let request = Request::new(prompt.system, prompt.user, Expects::kind(ExpectedKind::Json));
-        Ok(Self { run, prompts, model: model.to_owned(), request, problems: Vec::new() })
+        Ok(Self { run, prompts, model: model.to_owned(), name, request, problems: Vec::new() })
     }
 
-    /// Asks for tools; what was wrong with the last answer goes along.
-    pub(super) async fn ask(&mut self, attempt: u32) -> Result<Outcome, Failure> {
+    /// Asks for a text; what was wrong with the last answer goes along.
+    pub(super) async fn ask(&self, attempt: u32) -> Result<Outcome, Failure> {
         self.run
             .complete(Ask {
-                step: format!("tools#{attempt}"),
+                step: format!("{}#{attempt}", self.name),
                 model: Some(self.model.clone()).filter(|model| !model.trim().is_empty()),
                 request: self.request.clone(),
                 as_text: None,
@@ -89,16 +95,16 @@ impl<'a> Conversation<'a> {
         self.problems = problems;
         Ok(())
     }
+}
 
-    /// The end of a conversation that came to nothing.
-    pub(super) fn given_up(self) -> FactoryError {
-        FactoryError::new(
-            Refusal::NoSpecification,
-            format!("after {ATTEMPTS} answers the tools still cannot be used: {}", self.problems.join("; ")),
-            "describe the server more plainly, name another `model`, or write `tool_specs` yourself",
-        )
-        .detail("problems", Value::from(self.problems))
-    }
+/// The end of conversations that came to nothing.
+pub(super) fn given_up(problems: Vec<String>) -> FactoryError {
+    FactoryError::new(
+        Refusal::NoSpecification,
+        format!("after {ATTEMPTS} answers the tools still cannot be used: {}", problems.join("; ")),
+        "describe the server more plainly, name another `model`, or write `tool_specs` yourself",
+    )
+    .detail("problems", Value::from(problems))
 }
 
 /// The JSON of an answer.

@@ -1,46 +1,28 @@
 //! Fetches one file from the public internet, and from nowhere else.
 //!
-//! A name is resolved once, every address is checked, and the connection goes to exactly those
-//! addresses, so that a name cannot point elsewhere between the check and the use. Redirects are
-//! followed by hand, each checked like the first address. Bytes are counted after decompression,
-//! while they come.
+//! Every request goes through a gate of [`crate::egress`]: a name is resolved once, every address is
+//! checked, and the connection goes to exactly those addresses, so that a name cannot point elsewhere
+//! between the check and the use. Redirects are followed by hand, each through the gate like the first
+//! address. Bytes are counted after decompression, while they come.
 
-pub mod address;
-
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use reqwest::dns::{Name, Resolving};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use self::address::AddressPolicy;
+use crate::egress::{Destinations, EgressLimits, Gate, GateParts, Hints, Record, Refusal, Way};
 
-/// Finds the addresses of a host name.
-#[async_trait]
-pub trait Resolve: Send + Sync + 'static {
-    /// All addresses of the host.
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
-}
+pub use crate::egress::{Resolve, SystemResolver, address};
 
-/// The resolver of the operating system.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemResolver;
-
-#[async_trait]
-impl Resolve for SystemResolver {
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let found = tokio::net::lookup_host((host, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
-    }
-}
+/// How the log calls the end of an exchange that came to its end.
+const CLOSED: &str = "closed";
 
 /// What one call may fetch.
 #[derive(Debug, Clone)]
@@ -139,8 +121,7 @@ pub(crate) struct Allowance {
 /// Fetches files.
 #[derive(Clone)]
 pub struct Fetcher {
-    resolver: Arc<dyn Resolve>,
-    policy: AddressPolicy,
+    gate: Arc<Gate>,
     limits: FetchLimits,
 }
 
@@ -154,7 +135,15 @@ impl Fetcher {
     pub fn with(resolver: Arc<dyn Resolve>, policy: AddressPolicy, limits: FetchLimits) -> Self {
         // The first to set it wins, and every part of the program sets the same.
         drop(rustls::crypto::ring::default_provider().install_default());
-        Self { resolver, policy, limits }
+        let gate = Gate::new(GateParts {
+            name: "fetch".to_owned(),
+            hosts: Destinations::Anywhere,
+            policy,
+            resolver,
+            limits: EgressLimits::default(),
+            hints: Hints::default(),
+        });
+        Self { gate: Arc::new(gate), limits }
     }
 
     /// The same fetcher with other limits.
@@ -197,11 +186,14 @@ impl Fetcher {
     ) -> Result<FetchedFile, FetchProblem> {
         for _ in 0..=self.limits.redirects {
             check_url(&url)?;
-            let response = self.request(&url).await?;
+            let (response, record) = self.request(&url).await?;
             let status = response.status();
             if status.is_success() {
-                return self.read(response, allowance).await;
+                let file = self.read(response, &record, allowance).await?;
+                record.end(CLOSED);
+                return Ok(file);
             }
+            record.end(CLOSED);
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Err(FetchProblem::Status(status.as_u16()));
             }
@@ -216,9 +208,11 @@ impl Fetcher {
     }
 
     /// One request, to addresses that were checked.
-    async fn request(&self, url: &Url) -> Result<Response, FetchProblem> {
+    async fn request(&self, url: &Url) -> Result<(Response, Record), FetchProblem> {
         let host = url.host_str().ok_or(FetchProblem::NotAUrl)?;
-        let addresses = self.checked_addresses(url).await?;
+        let port = url.port_or_known_default().ok_or(FetchProblem::NotAUrl)?;
+        let addresses = self.gate.addresses(host, port).await;
+        let addresses = addresses.map_err(|refusal| problem(&refusal, host))?;
         #[expect(
             clippy::disallowed_methods,
             reason = "the client of foreign files, which dials checked addresses alone"
@@ -233,37 +227,21 @@ impl Fetcher {
             .resolve_to_addrs(host, &addresses)
             .build()
             .map_err(|_| FetchProblem::NoClient)?;
-        client
+        let record = self.gate.record(host, port, Way::Fetch);
+        let response = client
             .get(url.clone())
             .header(USER_AGENT, concat!("Atelier/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "*/*")
             .send()
             .await
-            .map_err(|_| FetchProblem::Unreachable(host.to_owned()))
-    }
-
-    async fn checked_addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, FetchProblem> {
-        let host = url.host().ok_or(FetchProblem::NotAUrl)?;
-        let port = url.port_or_known_default().ok_or(FetchProblem::NotAUrl)?;
-        let found = match &host {
-            Host::Ipv4(address) => vec![IpAddr::V4(*address)],
-            Host::Ipv6(address) => vec![IpAddr::V6(*address)],
-            Host::Domain(name) => self.resolver.resolve(name).await.unwrap_or_default(),
-        };
-        if found.is_empty() {
-            return Err(FetchProblem::Unresolved(host.to_string()));
-        }
-        let addresses: Vec<SocketAddr> =
-            found.into_iter().map(|address| SocketAddr::new(address, port)).collect();
-        self.policy
-            .check(&addresses)
-            .map_err(|range| FetchProblem::NotPublic { host: host.to_string(), range })?;
-        Ok(addresses)
+            .map_err(|_| FetchProblem::Unreachable(host.to_owned()))?;
+        Ok((response, record))
     }
 
     async fn read(
         &self,
         mut response: Response,
+        record: &Record,
         allowance: &Allowance,
     ) -> Result<FetchedFile, FetchProblem> {
         let limit = self.limits.file_bytes;
@@ -278,6 +256,7 @@ impl Fetcher {
         let mut share = Share { allowance, taken: 0 };
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|_| FetchProblem::BrokenOff)? {
+            record.received(chunk.len());
             if bytes.len() + chunk.len() > limit {
                 return Err(FetchProblem::TooLarge(limit));
             }
@@ -328,6 +307,19 @@ impl Drop for Share<'_> {
     }
 }
 
+/// A refusal in the words of whoever named the address.
+fn problem(refusal: &Refusal, host: &str) -> FetchProblem {
+    let host = host.to_owned();
+    match refusal {
+        Refusal::NotPublic { range, .. } => FetchProblem::NotPublic { host, range },
+        Refusal::NoHost(_) | Refusal::Unresolved(_) => FetchProblem::Unresolved(host),
+        Refusal::Undeclared(_)
+        | Refusal::Unreachable { .. }
+        | Refusal::TooSlow(_)
+        | Refusal::Crowded(_) => FetchProblem::Unreachable(host),
+    }
+}
+
 /// Whether an address may be asked for at all.
 ///
 /// # Errors
@@ -348,5 +340,125 @@ struct NoResolver;
 impl reqwest::dns::Resolve for NoResolver {
     fn resolve(&self, _name: Name) -> Resolving {
         Box::pin(std::future::ready(Err("names are resolved before the connection".into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    /// Names and their addresses, and what was asked for.
+    #[derive(Default)]
+    struct Names {
+        known: BTreeMap<&'static str, IpAddr>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Resolve for Names {
+        async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+            self.asked.lock().unwrap().push(host.to_owned());
+            let known = self.known.get(host).map(|address| vec![*address]);
+            known.ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// Lines of the log of this thread.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn every_request_passes_the_gate_and_stands_in_the_log_without_its_path() {
+        let lines = Lines::default();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // First the file, then the way to a host inside.
+        let answers = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfile".to_owned(),
+            "HTTP/1.1 302 Found\r\nLocation: http://inside.test/secret\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+                .to_owned(),
+        ];
+        let host = tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let names = Arc::new(Names {
+            known: [
+                ("files.test", "127.0.0.1".parse().unwrap()),
+                ("inside.test", "10.1.2.3".parse().unwrap()),
+            ]
+            .into(),
+            asked: Mutex::default(),
+        });
+        let policy = AddressPolicy::public_only().with_exception(address);
+        let fetcher = Fetcher::with(names.clone(), policy, FetchLimits::default());
+        let url = || {
+            let port = address.port();
+            Url::parse(&format!("http://files.test:{port}/secret?key=secret")).unwrap()
+        };
+        let file = fetcher.fetch(url(), &fetcher.allowance()).await.unwrap();
+        assert_eq!(file.bytes, b"file");
+        let refused = fetcher.fetch(url(), &fetcher.allowance()).await.unwrap_err();
+        let (host_name, range) = ("inside.test".to_owned(), "private");
+        assert_eq!(refused, FetchProblem::NotPublic { host: host_name, range });
+        host.await.unwrap();
+        assert_eq!(*names.asked.lock().unwrap(), ["files.test", "files.test", "inside.test"]);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let own: Vec<&str> = text.lines().filter(|line| line.contains("egress.")).collect();
+        assert_eq!(own.len(), 3, "{text}");
+        for (line, bytes) in own.iter().zip(["received_bytes=4", "received_bytes=0"]) {
+            let place = format!("egress.destination=\"files.test:{}\"", address.port());
+            for part in [
+                &place,
+                "egress.server=\"fetch\"",
+                "egress.way=\"fetch\"",
+                "egress.outcome=\"closed\"",
+                bytes,
+            ] {
+                assert!(line.contains(part), "{part}: {text}");
+            }
+        }
+        assert!(own[2].contains("egress.destination=\"inside.test:80\""), "{text}");
+        assert!(own[2].contains("egress.outcome=\"not_public\""), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -22,15 +22,26 @@ class Checker:
     def fits(self, schema: Any, value: Any, strict: bool) -> bool:
         """Not strict: several branches of `oneOf` may take the value. Descriptions whose branches
         overlap are common; what tells them apart is their discriminator, which no validator reads."""
-        edition = self.document.edition
-        if strict not in self.registries:
-            whole = Resource(contents=convert(self.document.root, edition, strict), specification=DRAFT202012)
-            self.registries[strict] = Registry().with_resource("urn:document", whole)
+        converted = convert(schema, self.document.edition, strict)
+        # A description in which everything is resolved is huge, and nothing has to be found in it.
+        registry = self.registry(strict) if refers(converted) else Registry()
         try:
-            validator = jsonschema.Draft202012Validator(convert(schema, edition, strict), registry=self.registries[strict])
+            validator = jsonschema.Draft202012Validator(converted, registry=registry)
             return validator.is_valid(without_files(value))
         except Exception:  # noqa: BLE001 - a schema that is none says nothing about the value
             return True
+
+    def registry(self, strict: bool) -> Any:
+        if strict not in self.registries:
+            whole = Resource(contents=convert(self.document.root, self.document.edition, strict), specification=DRAFT202012)
+            self.registries[strict] = Registry().with_resource("urn:document", whole)
+        return self.registries[strict]
+
+
+def refers(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(refers, value))
+    return isinstance(value, dict) and (isinstance(value.get("$ref"), str) or any(map(refers, value.values())))
 
 
 def without_files(value: Any) -> Any:

@@ -414,10 +414,12 @@ def in_header(parameter: Parameter, value: Any, raws: list[str]) -> None:
     if len(raws) != 1:
         raise Wrong(f"the header {name} was sent {len(raws)} times")
     raw = raws[0]
+    # Other delimiters are of Swagger 2.0.
+    between = {"spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}.get(parameter.style, ",")
     if parameter.as_json:
         right = like(raw, value) or like(unquote(raw), value)
     elif isinstance(value, list):
-        right = headed([part.strip(" ") for part in raw.split(",")], value)
+        right = headed([part.strip(" ") for part in raw.split(between)], value)
     elif isinstance(value, dict) and explode:
         parts = [part.strip(" ").partition("=") for part in raw.split(",")]
         right = sorted(unquote(part[0]) for part in parts) == sorted(value) and all(spoken(part[2], value[unquote(part[0])]) for part in parts)

@@ -95,10 +95,24 @@ class Document:
         if not reference.startswith("#"):
             raise LookupError(reference)
         value = self.root
+        if len(reference) > 1 and not reference.startswith("#/"):
+            return self.anchored(unquote(reference[1:]))
         for part in unquote(reference[1:]).split("/")[1:]:
             part = part.replace("~1", "/").replace("~0", "~")
             value = value[int(part)] if isinstance(value, list) else value[part]
         return value
+
+    def anchored(self, name: str) -> Any:
+        stack = [self.root]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, dict):
+                if value.get("$anchor") == name:
+                    return value
+                stack.extend(value.values())
+            elif isinstance(value, list):
+                stack.extend(value)
+        raise LookupError(name)
 
     def resolve(self, value: Any) -> Any:
         for _ in range(60):

@@ -70,7 +70,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "storage",
         ],
     ),
-    ("egress", &["fetch"]),
+    ("egress", &[]),
     ("elixir", &["error", "jobs", "llm", "prompts", "registry"]),
     ("error", &["llm", "storage"]),
     (
@@ -80,7 +80,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "storage",
         ],
     ),
-    ("fetch", &[]),
+    ("fetch", &["egress"]),
     ("installation_key", &[]),
     ("jobs", &["config", "error", "llm", "registry", "storage"]),
     ("lib", &[]),

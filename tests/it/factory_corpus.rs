@@ -20,6 +20,9 @@ use crate::support::factory_python::{environment, interpreter};
 /// Descriptions in the two packages, the resolved doubles of GitHub's left aside.
 const DESCRIPTIONS: usize = 134;
 
+/// All of them, and how many are GitHub's.
+const ALL_DESCRIPTIONS: (usize, usize) = (139, 10);
+
 /// Operations that are called of each description in every run of the tests.
 const SAMPLE: usize = 15;
 
@@ -50,6 +53,11 @@ fn corpus() -> PathBuf {
     let folder = std::env::var_os("ATELIER_TEST_CORPUS").map_or(default, PathBuf::from);
     assert!(folder.join("ready").exists(), "run tests/corpus/setup.sh once");
     folder.canonicalize().unwrap()
+}
+
+/// Descriptions of our own, for what the packages do not hold.
+fn awkward() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/factory/audit")
 }
 
 /// Name and path of every description.
@@ -93,7 +101,7 @@ impl Factory {
         let mut config = Config::default();
         config.storage.data_dir = folder.path().join("data");
         config.factory.environment = Some(python.unwrap_or_else(|| folder.path().join("none")));
-        config.factory.allowed_roots = vec![corpus()];
+        config.factory.allowed_roots = vec![corpus(), awkward()];
         config.limits.answer_budget_s = 600.0;
         let app = open(config, settings()).await;
         Self { app, _folder: folder }
@@ -214,13 +222,30 @@ async fn servers_of_public_descriptions_send_the_right_requests() {
     accept(&judge(&entries, &["--sample", &sample]));
 }
 
+/// Every place, style, body and way in, in three descriptions written for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_awkward_descriptions_is_right() {
+    let all: Vec<(String, PathBuf)> = ["styles", "security", "old"]
+        .iter()
+        .map(|name| ((*name).to_owned(), awkward().join(format!("{name}.yaml"))))
+        .collect();
+    let factory = Factory::open(None).await;
+    let entries = make(&factory, &all, |_, _| {}).await;
+    let verdicts = judge(&entries, &[]);
+    let operations: Vec<usize> = verdicts.iter().map(|verdict| verdict.operations).collect();
+    assert_eq!(operations, [6, 9, 32]);
+    for verdict in verdicts {
+        assert!(verdict.faults.is_empty() && verdict.wrong.is_empty(), "{verdict:#?}");
+        assert_eq!(verdict.right, verdict.operations, "{verdict:#?}");
+    }
+}
+
 /// The same with all descriptions, all operations, servers started as users start them, and each
 /// package's own self-test.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes half an hour: make soak"]
-async fn every_operation_of_every_public_description() {
+async fn every_operation(wanted: impl Fn(&str) -> bool, count: usize) {
     let folder = corpus();
-    let all = descriptions(&folder, |_| true);
+    let all = descriptions(&folder, wanted);
+    assert_eq!(all.len(), count, "{all:#?}");
     let factory = Factory::open(Some(environment())).await;
     let entries = make(&factory, &all, |name, result| {
         let test = &result["self_test"];
@@ -229,4 +254,20 @@ async fn every_operation_of_every_public_description() {
     })
     .await;
     accept(&judge(&entries, &["--cold"]));
+}
+
+fn is_githubs(name: &str) -> bool {
+    name.starts_with("generated/")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a quarter of an hour: make soak"]
+async fn every_operation_of_githubs_descriptions() {
+    every_operation(is_githubs, ALL_DESCRIPTIONS.1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a quarter of an hour: make soak"]
+async fn every_operation_of_all_other_public_descriptions() {
+    every_operation(|name| !is_githubs(name), ALL_DESCRIPTIONS.0 - ALL_DESCRIPTIONS.1).await;
 }

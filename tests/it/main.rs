@@ -32,15 +32,21 @@ mod elixir;
 #[cfg(test)]
 mod error_codes;
 #[cfg(test)]
+mod factory_audit;
+#[cfg(test)]
 mod factory_corpus;
 #[cfg(test)]
 mod factory_hostile;
 #[cfg(test)]
 mod factory_models;
 #[cfg(test)]
+mod factory_parts;
+#[cfg(test)]
 mod factory_product;
 #[cfg(test)]
 mod factory_requests;
+#[cfg(test)]
+mod factory_settings;
 #[cfg(test)]
 mod factory_sign_in;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,10 @@ use tokio::net::TcpListener;
 use super::process::{self, Ended, Running, tail};
 use super::reach::{Network, Reach};
 use crate::config::factory::FactoryConfig;
-use crate::egress::{EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy};
-use crate::fetch::Resolve;
+use crate::egress::address::AddressPolicy;
+use crate::egress::{
+    Destinations, EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy, Resolve,
+};
 use crate::sandbox::{IsolationReport, Sandbox, SandboxError, ServiceProcess, ServiceSpec};
 
 /// Where a program finds the proxy in its network, which holds nothing else.
@@ -26,6 +28,10 @@ const DOOR: SocketAddr = loopback(1, 8080);
 const DATABASES: u8 = 2;
 /// Variables that HTTP clients read, in the two ways in which they write them.
 const PROXY_VARIABLES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
+/// The variable by which TLS libraries find whom to trust.
+const TRUST_VARIABLE: &str = "SSL_CERT_FILE";
+/// What certificates begin with.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 /// How long a program has when it is asked to end.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -52,6 +58,7 @@ pub struct Launcher {
     limits: EgressLimits,
     unsandboxed: bool,
     private: Vec<HostRule>,
+    ca_bundle: Option<PathBuf>,
 }
 
 /// A program of a package.
@@ -135,7 +142,8 @@ impl Launcher {
         let LauncherParts { sandbox, config, resolver, limits } = parts;
         let private: Result<_, _> = config.private_hosts.iter().map(|host| host.parse()).collect();
         let private = private.map_err(|bad| format!("`factory.private_hosts`: {bad}"))?;
-        Ok(Self { sandbox, resolver, limits, unsandboxed: config.unsandboxed, private })
+        let FactoryConfig { unsandboxed, ca_bundle, .. } = config;
+        Ok(Self { sandbox, resolver, limits, unsandboxed, private, ca_bundle })
     }
 
     /// A way for a program to something of ours, to be handed over with it.
@@ -154,7 +162,13 @@ impl Launcher {
     ///
     /// # Errors
     /// Why it does not run.
-    pub async fn start(&self, program: Program) -> Result<Started, LaunchError> {
+    pub async fn start(&self, mut program: Program) -> Result<Started, LaunchError> {
+        if let (Some(bundle), Network::Declared(_)) = (&self.ca_bundle, &program.reach.network) {
+            check_bundle(bundle).await?;
+            let path = bundle.to_string_lossy().into_owned();
+            program.variables.insert(TRUST_VARIABLE.to_owned(), path);
+            program.reach.copies.push(bundle.clone());
+        }
         if self.unsandboxed { plain(program) } else { self.sandboxed(program).await }
     }
 
@@ -251,8 +265,8 @@ impl Launcher {
     fn gate(&self, name: &str, hosts: Vec<HostRule>, private: Vec<HostRule>) -> Arc<Gate> {
         Arc::new(Gate::new(GateParts {
             name: name.to_owned(),
-            hosts,
-            private,
+            hosts: Destinations::Declared(hosts),
+            policy: AddressPolicy::public_only().with_hosts(private),
             resolver: Arc::clone(&self.resolver),
             limits: self.limits,
             hints: Hints {
@@ -265,6 +279,19 @@ impl Launcher {
             },
         }))
     }
+}
+
+/// A program without certificates would fail at its first connection, with less to go by.
+async fn check_bundle(bundle: &Path) -> Result<(), LaunchError> {
+    let bad = |reason: String| {
+        LaunchError::Failed(format!("`factory.ca_bundle` is {}, {reason}", bundle.display()))
+    };
+    let text = tokio::fs::read(bundle).await;
+    let text = text.map_err(|error| bad(format!("which cannot be read: {error}")))?;
+    if String::from_utf8_lossy(&text).contains(CERTIFICATE) {
+        return Ok(());
+    }
+    Err(bad("which holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)".to_owned()))
 }
 
 fn refused(error: SandboxError) -> LaunchError {

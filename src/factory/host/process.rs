@@ -112,7 +112,7 @@ async fn given(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> Vec<u8> {
 }
 
 /// Reads a stream to its end and keeps the last part of it.
-pub(super) async fn collect(mut stream: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
+pub(in crate::factory) async fn collect(mut stream: impl tokio::io::AsyncRead + Unpin) -> Vec<u8> {
     use tokio::io::AsyncReadExt as _;
     let mut kept = Vec::new();
     let mut buffer = vec![0; 16 * 1024];

@@ -11,6 +11,8 @@ use crate::sandbox::{ShareAccess, SharedFolder};
 
 /// Variables with addresses that the runtime reads in place of those of the description.
 const ADDRESSES: [&str; 2] = ["API_BASE_URL", "OAUTH2_TOKEN_URL"];
+/// Largest file that a server gets a copy of.
+const COPY_BYTES: u64 = 256 << 10;
 /// Where the header of a SQLite file says how it is written to, and what it says for a log beside it.
 const WRITE_VERSION: usize = 18;
 const WITH_LOG: u8 = 2;
@@ -66,12 +68,19 @@ pub fn of(package: &Package, given: &mut Given) -> Result<Reach, String> {
     for scheme in package.schemes.values() {
         match scheme {
             Scheme::MutualTls { certificate, key } => {
-                let files = [certificate, key].into_iter().filter_map(|name| given.of(name));
-                reach.copies.extend(files.map(PathBuf::from));
+                for name in [certificate, key] {
+                    let Some(file) = given.of(name) else { continue };
+                    let copied = small_file(Path::new(file))
+                        .map_err(|reason| format!("`{name}` names {file}, which {reason}"))?;
+                    reach.copies.push(copied);
+                }
             }
             Scheme::Oauth2(oauth2) | Scheme::OpenIdConnect { oauth2, .. } => {
-                if let Some(file) = given.of(&oauth2.token_file) {
-                    reach.shares.push(token_file(Path::new(file))?);
+                let name = &oauth2.token_file;
+                if let Some(file) = given.of(name) {
+                    let shared = token_file(Path::new(file))
+                        .map_err(|reason| format!("`{name}` names {file}, which {reason}"))?;
+                    reach.shares.push(shared);
                 }
             }
             Scheme::ApiKey { .. } | Scheme::Basic { .. } | Scheme::Bearer { .. } => {}
@@ -168,13 +177,52 @@ fn filled<'a>(
     url
 }
 
+/// Variables of a package that name files of the host, but for its database.
+pub fn file_variables(package: &Package) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    for scheme in package.schemes.values() {
+        match scheme {
+            Scheme::MutualTls { certificate, key } => {
+                names.extend([certificate.as_str(), key.as_str()]);
+            }
+            Scheme::Oauth2(oauth2) | Scheme::OpenIdConnect { oauth2, .. } => {
+                names.insert(oauth2.token_file.as_str());
+            }
+            Scheme::ApiKey { .. } | Scheme::Basic { .. } | Scheme::Bearer { .. } => {}
+        }
+    }
+    names
+}
+
+/// A file that a server gets a copy of.
+fn small_file(file: &Path) -> Result<PathBuf, String> {
+    if !file.is_absolute() {
+        return Err("is no absolute path".to_owned());
+    }
+    let unread = |error: std::io::Error| format!("cannot be read: {error}");
+    // A pipe would be waited for when it is opened.
+    if !file.metadata().map_err(unread)?.is_file() {
+        return Err("is no file".to_owned());
+    }
+    #[expect(clippy::disallowed_methods, reason = "whether the operator's file can be read")]
+    let opened = std::fs::File::open(file).map_err(unread)?;
+    let bytes = opened.metadata().map_err(unread)?.len();
+    if bytes > COPY_BYTES {
+        return Err(format!("has {bytes} bytes, at most {COPY_BYTES} are copied"));
+    }
+    Ok(file.to_owned())
+}
+
 /// The file that keeps tokens, which is written anew beside itself.
 fn token_file(file: &Path) -> Result<SharedFolder, String> {
     let (Some(folder), Some(name)) =
         (file.parent().filter(|folder| folder.is_absolute()), file.file_name())
     else {
-        return Err(format!("the token file {} needs an absolute path", file.display()));
+        return Err("is no absolute path".to_owned());
     };
+    if !folder.is_dir() {
+        return Err("lies in a folder that is not there".to_owned());
+    }
     Ok(SharedFolder {
         folder: folder.to_owned(),
         files: vec![name.to_string_lossy().into_owned()],

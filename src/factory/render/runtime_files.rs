@@ -1,7 +1,7 @@
 //! The constant files of a Python package.
 
 /// Path and text of each.
-pub const PYTHON: [(&str, &str); 13] = [
+pub const PYTHON: [(&str, &str); 14] = [
     ("server.py", include_str!("../runtime/python/server.py")),
     ("runtime/__init__.py", include_str!("../runtime/python/runtime/__init__.py")),
     ("runtime/application.py", include_str!("../runtime/python/runtime/application.py")),
@@ -12,6 +12,7 @@ pub const PYTHON: [(&str, &str); 13] = [
     ("runtime/schema.py", include_str!("../runtime/python/runtime/schema.py")),
     ("runtime/search.py", include_str!("../runtime/python/runtime/search.py")),
     ("runtime/serialize.py", include_str!("../runtime/python/runtime/serialize.py")),
+    ("runtime/settings.py", include_str!("../runtime/python/runtime/settings.py")),
     ("runtime/telemetry.py", include_str!("../runtime/python/runtime/telemetry.py")),
     ("tests/test_tools.py", include_str!("../runtime/python/tests/test_tools.py")),
     ("requirements-dev.txt", DEVELOPMENT),

@@ -44,6 +44,11 @@ impl Templates {
         Ok(Self { replaced })
     }
 
+    /// Those of the caller, by name.
+    pub(crate) fn names_and_texts(&self) -> &BTreeMap<String, String> {
+        &self.replaced
+    }
+
     /// Every template filled in, as path and text.
     ///
     /// # Errors

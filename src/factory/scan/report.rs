@@ -21,6 +21,14 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity >= gate).collect()
     }
 
+    /// Adds what others found in the same files.
+    pub fn add(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by(|one, other| {
+            (&one.path, one.line, one.column).cmp(&(&other.path, other.line, other.column))
+        });
+    }
+
     fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }

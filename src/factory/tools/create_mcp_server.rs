@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::options::OptionsParams;
+use crate::factory::cache::Reused;
 use crate::factory::error::{FactoryError, Refusal};
 use crate::factory::from_database::hide_password;
 use crate::factory::ir::{Mode, Skipped};
@@ -115,6 +116,10 @@ pub(crate) struct Output {
     /// Model that wrote the tools; null when none was called.
     #[schemars(with = "Value")]
     model_used: Option<String>,
+    /// Given when the same package was made before: nothing was generated, scanned or tested again;
+    /// the files are those of that execution, its log included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_cache: Option<Reused>,
 }
 
 /// A tool.
@@ -215,6 +220,7 @@ impl Output {
             client_config,
             environment,
             model_used,
+            reused,
         } = created;
         let proven = match self_test.level {
             Level::Tested => format!("{} checks passed", self_test.passed),
@@ -224,10 +230,16 @@ impl Output {
                 self_test.problems.first().map_or("no reason is known", String::as_str)
             ),
         };
+        let again = reused.as_ref().map_or_else(String::new, |reused| {
+            format!(
+                " The same package was made and proven before, by the call {}.",
+                reused.execution
+            )
+        });
         let what =
             if version == 1 { "made".to_owned() } else { format!("made as version {version}") };
         let message = format!(
-            "`{server_name}` is {what}, with {} tools and {} parts skipped; {proven}.",
+            "`{server_name}` is {what}, with {} tools and {} parts skipped; {proven}.{again}",
             tools.len(),
             skipped.len()
         );
@@ -262,6 +274,7 @@ impl Output {
                 .map(|(name, description, required)| VariableLine { name, description, required })
                 .collect(),
             model_used,
+            from_cache: reused,
         }
     }
 }

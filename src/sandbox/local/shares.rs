@@ -23,7 +23,7 @@ const EMPTY_FOLDER: &str = "./.empty-folder";
 /// Most files of a shared folder that are hidden one by one.
 const MOST_HIDDEN: usize = 1000;
 /// Largest file that is copied.
-const COPY_BYTES: u64 = 256 << 10;
+const COPY_BYTES: u64 = 1 << 20;
 
 /// A folder that a service shares with the host, and what it holds besides.
 pub(super) struct Share<'a> {

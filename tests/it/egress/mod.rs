@@ -8,3 +8,4 @@ mod leftovers;
 mod product;
 mod proxy;
 pub(crate) mod support;
+mod tls;

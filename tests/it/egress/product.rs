@@ -41,13 +41,13 @@ fn document(base: &str, port: u16) -> String {
 }
 
 /// A package of an API at this base, with the variable `KEY`.
-fn package(base: &str, port: u16) -> Package {
+pub(super) fn package(base: &str, port: u16) -> Package {
     let bundle = Bundle::new(serde_json::from_str(&document(base, port)).unwrap(), None);
     openapi::normalise(&bundle, &Settings::default(), "inline").unwrap()
 }
 
 /// Its files.
-fn write(package: &Package, folder: &Path) {
+pub(super) fn write(package: &Package, folder: &Path) {
     for file in render(package, &[], &Templates::default()).unwrap() {
         let path = folder.join(&file.path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

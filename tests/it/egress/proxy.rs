@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use atelier::egress::{EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy};
+use atelier::egress::address::AddressPolicy;
+use atelier::egress::{Destinations, EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tracing_subscriber::fmt::MakeWriter;
@@ -68,8 +69,8 @@ impl Way {
         let rule: HostRule = format!("{API}:{}", host.port()).parse().unwrap();
         let gate = Arc::new(Gate::new(GateParts {
             name: "a test".to_owned(),
-            hosts: vec![rule.clone()],
-            private: vec![rule],
+            hosts: Destinations::Declared(vec![rule.clone()]),
+            policy: AddressPolicy::public_only().with_hosts([rule]),
             resolver: names.clone(),
             limits,
             hints: Hints { undeclared: "declare it".to_owned(), private: "allow it".to_owned() },

@@ -69,11 +69,21 @@ impl Workbench {
         Self::with(settings(), private, names)
     }
 
+    /// As the operator wants it, with these names.
+    pub(crate) fn configured(config: FactoryConfig, names: Arc<Names>) -> Self {
+        Self::made(settings(), config, names)
+    }
+
     pub(crate) fn with(settings: LocalSettings, private: &[String], names: Arc<Names>) -> Self {
+        let config = FactoryConfig { private_hosts: private.to_vec(), ..FactoryConfig::default() };
+        Self::made(settings, config, names)
+    }
+
+    fn made(settings: LocalSettings, config: FactoryConfig, names: Arc<Names>) -> Self {
         let sandbox = Arc::new(LocalSandbox::new(settings));
         let launcher = Launcher::new(LauncherParts {
             sandbox: sandbox.clone(),
-            config: FactoryConfig { private_hosts: private.to_vec(), ..FactoryConfig::default() },
+            config,
             resolver: names,
             limits: EgressLimits { idle: Duration::from_secs(20), ..EgressLimits::default() },
         });

@@ -3,8 +3,10 @@
 mod chain;
 mod command_line;
 mod life;
+mod plugins;
 mod principals;
 mod production;
+mod reuse;
 mod written;
 
 use std::net::SocketAddr;

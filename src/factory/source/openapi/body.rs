@@ -208,25 +208,37 @@ fn media_form(declared: &str, schema: Option<&Value>) -> (String, MediaForm) {
         | "application/x-ndjson"
         | "application/sql" => MediaForm::Text,
         "application/octet-stream" => MediaForm::Binary,
+        // A range says nothing about the form but by its family; the schema does.
+        other if other.contains('*') || other.is_empty() => {
+            let (sent, form) = of_range(other, schema.is_some_and(is_binary), is_text);
+            return (sent.to_owned(), form);
+        }
         other if other.ends_with("+json") => MediaForm::Json,
         other if other.starts_with("multipart/") => MediaForm::Multipart,
         other if other.ends_with("+xml") || other.ends_with("+yaml") => MediaForm::Text,
         other if other.starts_with("text/") => MediaForm::Text,
-        // A range says nothing about the form; the schema does.
-        other if other.contains('*') || other.is_empty() => {
-            if schema.is_some_and(is_binary) {
-                return ("application/octet-stream".to_owned(), MediaForm::Binary);
-            }
-            if is_text {
-                return ("text/plain".to_owned(), MediaForm::Text);
-            }
-            return ("application/json".to_owned(), MediaForm::Json);
-        }
         _ if is_text => MediaForm::Text,
         _ if schema.is_some_and(is_structured) => MediaForm::Json,
         _ => MediaForm::Binary,
     };
     (declared.trim().to_owned(), form)
+}
+
+/// What is sent for a range of media types. One that stays a range takes the type of the file.
+fn of_range(range: &str, is_binary: bool, is_text: bool) -> (&str, MediaForm) {
+    let family = range.split('/').next().unwrap_or_default();
+    match family {
+        "multipart" => ("multipart/form-data", MediaForm::Multipart),
+        "image" | "audio" | "video" | "font" | "model" => (range, MediaForm::Binary),
+        "text" if is_binary => (range, MediaForm::Binary),
+        "text" => ("text/plain", MediaForm::Text),
+        _ if range.ends_with("+xml") => ("application/xml", MediaForm::Text),
+        _ if range.ends_with("+json") => ("application/json", MediaForm::Json),
+        _ if is_binary && range.is_empty() => ("application/octet-stream", MediaForm::Binary),
+        _ if is_binary => (range, MediaForm::Binary),
+        _ if is_text => ("text/plain", MediaForm::Text),
+        _ => ("application/json", MediaForm::Json),
+    }
 }
 
 /// Whether a schema describes more than a text or bytes.

@@ -1,6 +1,7 @@
 //! The documents of one API, and how references lead from one place to another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -22,6 +23,51 @@ pub struct Bundle {
 struct Document {
     address: Option<Url>,
     value: Value,
+    /// Pointers of what has an `$anchor`, once one is asked for.
+    anchors: OnceLock<HashMap<String, String>>,
+}
+
+impl Document {
+    fn new(address: Option<Url>, value: Value) -> Self {
+        Self { address, value, anchors: OnceLock::new() }
+    }
+
+    /// The pointer of an anchor; of several with one name, one of them.
+    fn anchor(&self, name: &str) -> Option<&str> {
+        let anchors = self.anchors.get_or_init(|| anchors(&self.value));
+        anchors.get(name).map(String::as_str)
+    }
+}
+
+/// All anchors below a value; a loop, since documents may be deep.
+fn anchors(value: &Value) -> HashMap<String, String> {
+    let mut found = HashMap::new();
+    let mut stack = vec![(String::new(), value)];
+    while let Some((pointer, value)) = stack.pop() {
+        match value {
+            Value::Object(object) => {
+                for key in ["$anchor", "$dynamicAnchor"] {
+                    if let Some(Value::String(name)) = object.get(key) {
+                        found.insert(name.clone(), pointer.clone());
+                    }
+                }
+                for (key, inner) in object.iter().filter(|(_, inner)| is_nested(inner)) {
+                    let key = key.replace('~', "~0").replace('/', "~1").replace('%', "%25");
+                    stack.push((format!("{pointer}/{key}"), inner));
+                }
+            }
+            Value::Array(items) => {
+                let items = items.iter().enumerate().filter(|(_, inner)| is_nested(inner));
+                stack.extend(items.map(|(index, inner)| (format!("{pointer}/{index}"), inner)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+const fn is_nested(value: &Value) -> bool {
+    matches!(value, Value::Object(_) | Value::Array(_))
 }
 
 /// A place in a bundle.
@@ -56,7 +102,11 @@ impl Bundle {
         if let Some(address) = &address {
             by_address.insert(address.as_str().to_owned(), 0);
         }
-        Self { documents: vec![Document { address, value }], by_address, refused: BTreeMap::new() }
+        Self {
+            documents: vec![Document::new(address, value)],
+            by_address,
+            refused: BTreeMap::new(),
+        }
     }
 
     /// The first document.
@@ -74,7 +124,7 @@ impl Bundle {
     /// Adds a document that a reference led to.
     pub fn add(&mut self, address: Url, value: Value) {
         self.by_address.insert(address.as_str().to_owned(), self.documents.len());
-        self.documents.push(Document { address: Some(address), value });
+        self.documents.push(Document::new(Some(address), value));
     }
 
     /// Remembers why a document could not be had.
@@ -159,6 +209,14 @@ impl Bundle {
         let Some(root) = self.documents.get(number) else {
             return Err(format!("the reference `{shown}` leads nowhere"));
         };
+        let fragment = if fragment.is_empty() || fragment.starts_with('/') {
+            fragment
+        } else {
+            let name = percent_decode_str(fragment).decode_utf8_lossy();
+            root.anchor(&name).ok_or_else(|| {
+                format!("the reference `{shown}` leads nowhere: there is no such `$anchor`")
+            })?
+        };
         let mut value = &root.value;
         let mut pointer = String::new();
         for segment in fragment.split('/').skip(1) {
@@ -179,9 +237,6 @@ impl Bundle {
             value = next;
             pointer.push('/');
             pointer.push_str(&segment);
-        }
-        if !fragment.is_empty() && !fragment.starts_with('/') {
-            return Err(format!("the reference `{shown}` names an anchor, which is not supported"));
         }
         Ok(Target { place: Place { document: number, value }, key: (number, pointer) })
     }

@@ -3,6 +3,7 @@
 //! They are read as plain values: typed models refuse documents that are in use everywhere. Every
 //! operation becomes a tool or is listed with the reason why not.
 
+mod answers;
 mod body;
 pub mod bundle;
 pub mod document;
@@ -117,7 +118,7 @@ pub fn normalise(
         complaints.into_iter().map(|message| Note { pointer: "schemas".to_owned(), message }),
     );
     let mut responses = Map::new();
-    let tools: Vec<_> = made
+    let mut tools: Vec<_> = made
         .into_iter()
         .map(|Made { tool, responses: own }| {
             if !own.is_empty() {
@@ -136,6 +137,15 @@ pub fn normalise(
     } else {
         Mode::Direct
     });
+    if mode == Mode::Direct {
+        // Behind `describe_operation` stand the schemas themselves.
+        for tool in &mut tools {
+            let responses = responses.get(&tool.name).and_then(Value::as_object);
+            if let Some(shape) = responses.and_then(|own| answers::shape(own, &response_defs)) {
+                tool.description = format!("{} {shape}", tool.description);
+            }
+        }
+    }
     let mut package = Package {
         format: FORMAT,
         name: names::server(settings.name.as_deref().unwrap_or(&title)),
@@ -319,7 +329,11 @@ fn environment(package: &Package) -> Vec<Variable> {
         secret: false,
         required: !known,
     }];
-    for server in package.servers.iter().take(1) {
+    let of_operations = package.tools.iter().filter_map(|tool| match &tool.kind {
+        Kind::Http(http) => http.servers.first(),
+        Kind::Sql(_) | Kind::Function(_) => None,
+    });
+    for server in package.servers.iter().take(1).chain(of_operations) {
         for (name, variable) in &server.variables {
             list.push(Variable {
                 name: variable.environment.clone(),

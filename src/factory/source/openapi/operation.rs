@@ -226,24 +226,38 @@ fn description(
 
 /// How to get further pages, where the parameters tell.
 fn pages(list: &[Parameter]) -> Option<String> {
-    const WORDS: [&str; 12] = [
+    // Without signs and case: `page[number]`, `pageToken` and `page_token` are of these.
+    const WORDS: [&str; 21] = [
         "page",
+        "pagenumber",
+        "pagetoken",
+        "pageno",
+        "pageindex",
+        "pagecursor",
+        "pageafter",
+        "pageoffset",
+        "perpage",
         "offset",
         "cursor",
-        "page_token",
-        "pagetoken",
         "after",
-        "starting_after",
+        "startingafter",
+        "startcursor",
+        "startat",
         "skip",
-        "per_page",
-        "next_token",
+        "$skip",
+        "nexttoken",
+        "nextpagetoken",
         "marker",
-        "continuation_token",
+        "continuationtoken",
     ];
+    let plain = |name: &str| -> String {
+        let signs = ['_', '-', '[', ']', '.'];
+        name.chars().filter(|letter| !signs.contains(letter)).collect::<String>().to_lowercase()
+    };
     let named: Vec<String> = list
         .iter()
         .filter(|parameter| parameter.location == Location::Query)
-        .filter(|parameter| WORDS.contains(&parameter.wire_name.to_ascii_lowercase().as_str()))
+        .filter(|parameter| WORDS.contains(&plain(&parameter.wire_name).as_str()))
         .map(|parameter| format!("`{}`", parameter.argument))
         .collect();
     (!named.is_empty()).then(|| format!("Answers come in pages: {}.", named.join(", ")))

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, Place};
 use super::document::Edition;
-use super::keywords::{COPIED, LISTS, MAPS, SCHEMA, TYPES};
+use super::keywords::{COPIED, LISTS, MAPS, SCHEMA, TYPES, is_structural, variants};
 use crate::factory::names::prose;
 
 /// Longest description of a schema.
@@ -102,8 +102,14 @@ impl<'a> Schemas<'a> {
         let Some(Value::String(reference)) = object.get("$ref") else {
             return self.object(place, object, expanding);
         };
-        let mut value = self.reference(place.document, reference);
         // Beside a reference, only 3.1 lets other keywords count; descriptions do no harm anywhere.
+        if self.edition == Edition::ThreeOne && object.keys().any(|key| is_structural(key)) {
+            let key = self.bundle.follow(place.document, reference).map(|target| target.key);
+            if key.is_ok_and(|key| !expanding.contains(&key)) {
+                return self.object(place, object, expanding);
+            }
+        }
+        let mut value = self.reference(place.document, reference);
         if let Some(converted) = value.as_object_mut() {
             if self.edition == Edition::ThreeOne && object.len() > 1 {
                 let mut rest = object.clone();
@@ -293,12 +299,19 @@ impl<'a> Schemas<'a> {
             && let Some(name) = name.as_str()
             && (result.contains_key("oneOf") || result.contains_key("anyOf"))
         {
-            let sentence = format!("The variant is chosen by `{}`.", prose(name, 60));
+            let words = variants(object);
+            let words = if words.is_empty() { words } else { format!(": {words}") };
+            let sentence = format!("The variant is chosen by `{}`{words}.", prose(name, 60));
             let text = match result.get("description").and_then(Value::as_str) {
                 Some(text) => format!("{text} {sentence}"),
                 None => sentence,
             };
             result.insert("description".to_owned(), Value::String(text));
+        }
+        if object.get("$ref").is_some_and(Value::is_string) {
+            // What stands beside the reference counts together with it.
+            let reference = std::slice::from_ref(place.value);
+            self.all_of(place, reference, &mut result, &mut dropped, expanding);
         }
         if let Some(Value::Array(branches)) = object.get("allOf") {
             self.all_of(place, branches, &mut result, &mut dropped, expanding);
@@ -368,7 +381,12 @@ impl<'a> Schemas<'a> {
             }
         }
         if !kept.is_empty() {
-            result.insert("allOf".to_owned(), Value::Array(kept));
+            match result.get_mut("allOf") {
+                Some(Value::Array(before)) => before.extend(kept),
+                _ => {
+                    result.insert("allOf".to_owned(), Value::Array(kept));
+                }
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Ways to authenticate, and which an operation wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -25,10 +25,28 @@ pub(super) fn schemes(
     let mut wrong = Vec::new();
     let Some(place) = place else { return (found, wrong) };
     let Some(entries) = place.value.as_object() else { return (found, wrong) };
+    let mut taken: BTreeSet<String> = BTreeSet::new();
     for (name, value) in entries {
         let place = Place { document: place.document, value };
-        let read =
-            bundle.resolve(place).and_then(|place| scheme(name, place.value, edition, bundle));
+        let prefix = variable(name);
+        // Two schemes never share a variable, and none takes one that means something else.
+        let prefixes = [prefix.clone(), format!("API_{prefix}")]
+            .into_iter()
+            .chain((2..=entries.len() + 2).map(|number| format!("{prefix}_{number}")));
+        let read = bundle.resolve(place).and_then(|place| {
+            let mut last = Err("its variables have no free name".to_owned());
+            for prefix in prefixes {
+                let scheme = scheme(&prefix, place.value, edition, bundle)?;
+                let names: Vec<String> =
+                    variables(name, &scheme).into_iter().map(|entry| entry.name).collect();
+                if !names.iter().any(|name| taken.contains(name) || is_reserved(name)) {
+                    taken.extend(names);
+                    last = Ok(scheme);
+                    break;
+                }
+            }
+            last
+        });
         match read {
             Ok(scheme) => {
                 found.insert(name.clone(), scheme);
@@ -39,12 +57,38 @@ pub(super) fn schemes(
     (found, wrong)
 }
 
+/// Variables that the runtime, its libraries or the system read for another purpose.
+fn is_reserved(name: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "ALLOWED_HOSTS",
+        "API_BASE_URL",
+        "API_TIMEOUT_SECONDS",
+        "HOME",
+        "LANG",
+        "OAUTH2_AUTHORIZATION_URL",
+        "OAUTH2_TOKEN_URL",
+        "PATH",
+        "PWD",
+        "SHELL",
+        "TMPDIR",
+        "TZ",
+        "USER",
+    ];
+    NAMES.contains(&name)
+        || ["LD_", "PYTHON", "SSL_"].iter().any(|start| name.starts_with(start))
+        || name.ends_with("_PROXY")
+}
+
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn scheme(name: &str, value: &Value, edition: Edition, bundle: &Bundle) -> Result<Scheme, String> {
-    let prefix = variable(name);
+fn scheme(
+    prefix: &str,
+    value: &Value,
+    edition: Edition,
+    bundle: &Bundle,
+) -> Result<Scheme, String> {
     match text(value, "type") {
         "apiKey" => {
             let location = match text(value, "in") {
@@ -57,11 +101,15 @@ fn scheme(name: &str, value: &Value, edition: Edition, bundle: &Bundle) -> Resul
             if wire_name.is_empty() {
                 return Err("it does not name its header or parameter".to_owned());
             }
-            Ok(Scheme::ApiKey { location, wire_name: wire_name.to_owned(), variable: prefix })
+            Ok(Scheme::ApiKey {
+                location,
+                wire_name: wire_name.to_owned(),
+                variable: prefix.to_owned(),
+            })
         }
-        "basic" => Ok(basic(&prefix)),
+        "basic" => Ok(basic(prefix)),
         "http" => match text(value, "scheme").to_ascii_lowercase().as_str() {
-            "basic" => Ok(basic(&prefix)),
+            "basic" => Ok(basic(prefix)),
             "bearer" => Ok(Scheme::Bearer {
                 prefix: "Bearer".to_owned(),
                 variable: format!("{prefix}_TOKEN"),
@@ -75,10 +123,10 @@ fn scheme(name: &str, value: &Value, edition: Edition, bundle: &Bundle) -> Resul
             }
             other => Err(format!("`{}` is no scheme of HTTP", prose(other, 30))),
         },
-        "oauth2" => Ok(Scheme::Oauth2(Box::new(oauth2(&prefix, value, edition, bundle)))),
+        "oauth2" => Ok(Scheme::Oauth2(Box::new(oauth2(prefix, value, edition, bundle)))),
         "openIdConnect" => {
             let url = text(value, "openIdConnectUrl");
-            let mut oauth2 = blank(&prefix);
+            let mut oauth2 = blank(prefix);
             oauth2.grant = Grant::AuthorizationCode;
             oauth2.scopes = vec!["openid".to_owned()];
             Ok(Scheme::OpenIdConnect { url: absolute(url, bundle), oauth2: Box::new(oauth2) })

@@ -338,7 +338,10 @@ def main(root: Path) -> None:
     parser.add_argument("--authorize", metavar="SCHEME", help="let the user agree to an OAuth2 scheme, then end")
     parser.add_argument("--health", action="store_true", help="print the state as JSON and end")
     options = parser.parse_args()
-    application = Application(root)
+    try:
+        application = Application(root)
+    except ToolFailure as failure:
+        raise SystemExit(failure.message) from None
     if options.health:
         state = anyio.run(checked, application)
         print(json.dumps(state))
@@ -347,6 +350,8 @@ def main(root: Path) -> None:
         anyio.run(authorize, application, options.authorize)
     elif options.http:
         host, _, port = options.http.rpartition(":")
+        if not (port.isascii() and port.isdigit() and int(port) < 65536):
+            parser.error(f"--http wants HOST:PORT, not `{options.http}`")
         anyio.run(serve_http, application, host or "127.0.0.1", int(port))
     else:
         anyio.run(serve_stdio, application)

@@ -19,7 +19,7 @@ import anyio
 import httpx2
 
 from . import serialize
-from .errors import ToolFailure
+from .errors import ToolFailure, distrusted
 
 # Tokens are renewed that long before they end.
 SKEW_SECONDS = 60.0
@@ -213,7 +213,7 @@ class OAuth2Tokens:
         try:
             response = await self.client.post(address or self.endpoints["token"], headers=headers, content=urlencode(form).encode())
         except httpx2.HTTPError as error:
-            reason = str(error) if isinstance(error, httpx2.ProxyError) else type(error).__name__
+            reason = str(error) if isinstance(error, httpx2.ProxyError) else distrusted(error) or type(error).__name__
             raise ToolFailure(f"the token server of `{self.name}` cannot be reached: {reason}") from None
         try:
             answer = response.json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 
@@ -12,3 +13,14 @@ class ToolFailure(Exception):
         super().__init__(message)
         self.message = message
         self.details = details or {}
+
+
+def distrusted(error: BaseException | None) -> str | None:
+    """What is wrong with a certificate, when that is why there is no connection."""
+    for _ in range(8):
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message.rstrip(".")
+        if error is None:
+            return None
+        error = error.__cause__ or error.__context__
+    return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import random
-import ssl
 import uuid
 from email.utils import parsedate_to_datetime
 from datetime import datetime, timezone
@@ -14,9 +13,9 @@ from typing import Any, Mapping
 import anyio
 import httpx2
 
-from . import serialize
+from . import serialize, settings
 from .auth import Credentials
-from .errors import ToolFailure
+from .errors import ToolFailure, distrusted
 
 # What one answer may bring into a conversation.
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
@@ -36,12 +35,16 @@ class HttpBackend:
         self.client: httpx2.AsyncClient | None = None
         self.credentials: Credentials | None = None
         self.retries = 0
+        # A wrong setting ends the server before it begins, and says which one it is.
+        self.timeout = settings.timeout(environment)
+        self.address = settings.base_address(environment)
+        self.verify = settings.tls(package, environment)
 
     async def open(self) -> None:
         self.client = httpx2.AsyncClient(
-            timeout=float(self.environment.get("API_TIMEOUT_SECONDS", "30")),
+            timeout=self.timeout,
             follow_redirects=False,
-            verify=tls(self.package, self.environment),
+            verify=self.verify,
             trust_env=True,
         )
         self.credentials = Credentials(self.package, self.environment, self.client)
@@ -57,9 +60,8 @@ class HttpBackend:
             return {"ok": False, "detail": failure.message}
 
     def base_url(self, operation: dict[str, Any]) -> str:
-        override = self.environment.get("API_BASE_URL")
-        if override:
-            return override.rstrip("/")
+        if self.address:
+            return self.address
         servers = operation.get("servers") or self.package["servers"]
         if not servers:
             raise ToolFailure("the base URL of the API is not known: set the environment variable API_BASE_URL")
@@ -96,6 +98,10 @@ class HttpBackend:
             try:
                 response = await self.read(built)
             except httpx2.ConnectError as error:
+                distrust = distrusted(error)
+                if distrust is not None:
+                    # It would show the same certificate again.
+                    raise ToolFailure(f"the certificate of the API at {origin(base)} is not accepted: {distrust}") from None
                 # Nothing reached the API: any method may be repeated.
                 if last:
                     raise ToolFailure(f"the API at {origin(base)} cannot be reached: {type(error).__name__}") from None
@@ -143,15 +149,6 @@ class HttpBackend:
             raise ToolFailure("the proxy does not let this server reach it: " + body[:ERROR_EXCERPT].decode("utf-8", "replace").strip())
         response.extensions["body"] = body
         return response
-
-
-def tls(package: dict[str, Any], environment: Mapping[str, str]) -> Any:
-    for scheme in package["schemes"].values():
-        if scheme["type"] == "mutual_tls" and environment.get(scheme["certificate"]):
-            context = ssl.create_default_context()
-            context.load_cert_chain(environment[scheme["certificate"]], environment.get(scheme["key"]))
-            return context
-    return True
 
 
 def origin(base: str) -> str:
@@ -202,7 +199,7 @@ def wire(
     if request.parts is not None:
         boundary = uuid.uuid4().hex
         content = serialize.encode_multipart(request.parts, boundary)
-        all_headers.append(("Content-Type", f"multipart/form-data; boundary={boundary}"))
+        all_headers.append(("Content-Type", f"{request.parts_type}; boundary={boundary}"))
     whole_query = "&".join(part for part in [request.query, *query] if part)
     url = httpx2.URL(base)
     prefix = url.raw_path.split(b"?")[0].rstrip(b"/")

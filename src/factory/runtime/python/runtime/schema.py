@@ -42,6 +42,10 @@ def checkable(schema: Any) -> Any:
         for key, value in schema.items():
             if key == "pattern" and isinstance(value, str) and not compiles(value):
                 continue
+            if key in ("properties", "$defs") and isinstance(value, dict):
+                # Names, not keywords.
+                copy[key] = {name: checkable(entry) for name, entry in value.items()}
+                continue
             if key == "patternProperties" and isinstance(value, dict):
                 value = {name: entry for name, entry in value.items() if compiles(name)}
             copy[key] = value if key in ("enum", "const", "default") else checkable(value)

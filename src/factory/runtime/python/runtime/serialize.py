@@ -32,6 +32,8 @@ class Request:
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes | None = None
     parts: list[Part] | None = None
+    # Of the parts: `multipart/form-data`, or another subtype that the description names.
+    parts_type: str = "multipart/form-data"
 
 
 def text_of(value: Any) -> str:
@@ -229,12 +231,14 @@ def add_body(request: Request, body: dict[str, Any], arguments: dict[str, Any]) 
         request.body = text_of(value).encode()
     elif form == "binary":
         request.body = content_of(value, name)
-        if isinstance(value, dict) and value.get("content_type") and "*" in content_type:
-            content_type = value["content_type"]
+        if "*" in content_type:
+            own = value.get("content_type") if isinstance(value, dict) else None
+            content_type = checked_header("Content-Type", own or "application/octet-stream")
     elif form == "urlencoded":
         request.body = urlencoded(media, value, name).encode()
     else:
         request.parts = multipart(media, value, name)
+        request.parts_type = content_type.split(";")[0].strip()
         return
     request.headers.append(("Content-Type", content_type))
 

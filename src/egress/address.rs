@@ -1,12 +1,18 @@
-//! Which addresses of the internet an attachment may come from.
+//! Which addresses may be connected to.
 //!
-//! The server sits inside networks that its callers must not see: its own machine, the company's
+//! The server sits inside networks that callers and programs must not see: its own machine, the company's
 //! network, the cloud's metadata service. So only addresses of the public internet pass; every
 //! range with another purpose, and every IPv6 form that carries an IPv4 address inside, is refused
 //! whatever is behind it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::hosts::HostRule;
+
+/// Kinds of addresses that are nobody's service, whatever the operator allows a name to be: where a
+/// name leads is up to whoever answers for it. By number they can be allowed.
+const NEVER_BY_NAME: [&str; 4] = ["link-local", "multicast", "broadcast", "unspecified"];
 
 /// IPv4 ranges that are not the public internet (the IANA special-purpose registry), the narrower
 /// before the wider.
@@ -98,6 +104,7 @@ fn same_prefix_v6(address: Ipv6Addr, network: Ipv6Addr, length: u32) -> bool {
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {
     exceptions: BTreeSet<SocketAddr>,
+    hosts: Vec<HostRule>,
 }
 
 impl AddressPolicy {
@@ -113,16 +120,27 @@ impl AddressPolicy {
         self
     }
 
-    /// Why none of these addresses may be connected to: one that is not public spoils them all,
-    /// or a name with two addresses would let its owner choose.
+    /// Allows hosts besides, although they are not on the public internet; without a port: on each.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: impl IntoIterator<Item = HostRule>) -> Self {
+        self.hosts.extend(hosts);
+        self
+    }
+
+    /// Why none of the addresses of a host, as [`super::hosts::canonical`] writes it, may be connected
+    /// to: one that is not public spoils them all, or a name with two addresses would let its owner
+    /// choose.
     ///
     /// # Errors
     /// The kind of the first range that is refused.
-    pub fn check(&self, addresses: &[SocketAddr]) -> Result<(), &'static str> {
+    pub fn check(&self, host: &str, addresses: &[SocketAddr]) -> Result<(), &'static str> {
         for address in addresses {
-            if !self.exceptions.contains(address)
-                && let Some(kind) = refused_range(address.ip())
-            {
+            let Some(kind) = refused_range(address.ip()) else { continue };
+            let by_host = self.hosts.iter().any(|rule| {
+                rule.excepts(host, address.port())
+                    && (rule.names_address() || !NEVER_BY_NAME.contains(&kind))
+            });
+            if !by_host && !self.exceptions.contains(address) {
                 return Err(kind);
             }
         }
@@ -298,17 +316,23 @@ mod tests {
         let public: SocketAddr = "8.8.8.8:80".parse().unwrap();
         let private: SocketAddr = "10.0.0.1:80".parse().unwrap();
         let policy = AddressPolicy::public_only();
-        assert_eq!(policy.check(&[public]), Ok(()));
-        assert_eq!(policy.check(&[public, private]), Err("private"));
-        assert_eq!(policy.check(&[private, public]), Err("private"));
+        assert_eq!(policy.check("host.test", &[public]), Ok(()));
+        assert_eq!(policy.check("host.test", &[public, private]), Err("private"));
+        assert_eq!(policy.check("host.test", &[private, public]), Err("private"));
     }
 
     #[test]
     fn an_exception_is_one_address_and_port() {
         let fixture: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         let policy = AddressPolicy::public_only().with_exception(fixture);
-        assert_eq!(policy.check(&[fixture]), Ok(()));
-        assert_eq!(policy.check(&["127.0.0.1:4001".parse().unwrap()]), Err("loopback"));
-        assert_eq!(policy.check(&["127.0.0.2:4000".parse().unwrap()]), Err("loopback"));
+        assert_eq!(policy.check("host.test", &[fixture]), Ok(()));
+        assert_eq!(
+            policy.check("host.test", &["127.0.0.1:4001".parse().unwrap()]),
+            Err("loopback")
+        );
+        assert_eq!(
+            policy.check("host.test", &["127.0.0.2:4000".parse().unwrap()]),
+            Err("loopback")
+        );
     }
 }
