@@ -127,7 +127,7 @@ impl AddressPolicy {
         self
     }
 
-    /// Why none of the addresses of a host, as [`super::hosts::canonical`] writes it, may be connected
+    /// Why none of the addresses of a host, as `hosts::canonical` writes it, may be connected
     /// to: one that is not public spoils them all, or a name with two addresses would let its owner
     /// choose.
     ///
