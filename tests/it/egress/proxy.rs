@@ -1,6 +1,5 @@
 //! The proxy by itself, spoken to in bytes.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,9 +8,8 @@ use atelier::egress::address::AddressPolicy;
 use atelier::egress::{Destinations, EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tracing_subscriber::fmt::MakeWriter;
 
-use super::support::{API, Names};
+use super::support::{API, Lines, Names};
 
 /// A host that writes down what it gets, byte by byte, and answers each connection once.
 struct Host {
@@ -223,29 +221,6 @@ async fn a_fixed_way_leads_to_one_place() {
     way.proxy.close().await;
 }
 
-/// Lines of the log of this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn each_connection_and_each_refusal_is_logged_once_without_paths() {
     let lines = Lines::default();
@@ -258,7 +233,7 @@ async fn each_connection_and_each_refusal_is_logged_once_without_paths() {
     way.say(&format!("POST http://{API}:{port}/secret?key=secret {head}")).await;
     way.say(&format!("POST http://evil.test/secret?key=secret {head}")).await;
     way.proxy.close().await;
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let own: Vec<&str> = text.lines().filter(|line| line.contains("egress.")).collect();
     assert_eq!(own.len(), 2, "{text}");
     assert!(own[0].contains(&format!("egress.destination=\"{API}:{port}\"")), "{text}");

@@ -21,6 +21,7 @@ use axum::Router;
 use axum::extract::Request;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::sandbox::support::settings;
 use crate::support::factory_python::environment;
@@ -217,5 +218,38 @@ impl Api {
 impl Drop for Api {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// A log, as a subscriber writes it.
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub(super) fn of_connections(&self) -> Vec<String> {
+        self.text().lines().filter(|line| line.contains("egress.")).map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
     }
 }

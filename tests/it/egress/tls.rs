@@ -20,10 +20,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::server::TlsStream;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::product::{package, write};
-use super::support::{API, Names, Workbench, open_up, reach};
+use super::support::{API, Lines, Names, Workbench, open_up, reach};
 use crate::sandbox::support::as_every_user;
 
 /// An authority of this test alone.
@@ -120,36 +119,6 @@ impl HttpsApi {
 impl Drop for HttpsApi {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// The log of this process.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn of_connections(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains("egress.")).map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 
