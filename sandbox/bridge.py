@@ -5,14 +5,21 @@ in any order, to whichever event loop or thread waits for them. Nothing here is 
 read, forge or destroy all of it, and only harms its own run. The server checks every frame.
 """
 
-import asyncio
+import array
 import json
 import select
 import socket
 import struct
 import sys
 import threading
-import time
+
+# `asyncio` can do without `ssl`, which is large and of no use where there is no network.
+if "ssl" not in sys.modules:
+    sys.modules["ssl"] = None
+    import asyncio
+
+    del sys.modules["ssl"]
+import asyncio
 
 FRAME_BYTES = 1 << 20
 INPUT_BYTES = 8 << 20
@@ -70,6 +77,12 @@ def pack(message):
     return _LENGTH.pack(len(body)) + body
 
 
+def decoded(body):
+    """What JSON says; without the detours of `json.loads`, each of which costs a fork its pages."""
+    value, _ = _decode(str(body, "utf-8"), 0)
+    return value
+
+
 class _Later:
     """Where a reply to a coroutine goes that waits in its loop."""
 
@@ -106,8 +119,8 @@ class _Blocking:
 class Channel:
     """Frames over one socket, for any number of threads and event loops."""
 
-    def __init__(self, descriptor):
-        self._socket = socket.socket(fileno=descriptor)
+    def __init__(self, connected):
+        self._socket = connected
         self._buffer = bytearray()
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
@@ -116,17 +129,22 @@ class Channel:
         self._polls = {}  # descriptor of a loop's selector -> a poll of it and the socket
         self._next = 0
 
+    def forget(self):
+        """As it was when it was made."""
+        self._buffer.clear()
+        self._waiting.clear()
+        self._watched.clear()
+        self._polls.clear()
+        self._next = 0
+
     # Before the code runs.
 
-    def read_exactly(self, count):
-        while len(self._buffer) < count:
-            data = self._socket.recv(1 << 16)
-            if not data:
-                raise EOFError
-            self._buffer += data
-        data = bytes(self._buffer[:count])
-        del self._buffer[:count]
-        return data
+    def greet(self, frame, handles):
+        """The first frame, with the descriptors that the server keeps beside it."""
+        rights = []
+        if handles:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))]
+        self._socket.sendmsg([frame], rights)
 
     def has_input(self, milliseconds):
         """Whether something comes within that time."""
@@ -134,11 +152,25 @@ class Channel:
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(milliseconds))
 
-    def read_frame(self, limit=INPUT_BYTES):
-        (length,) = _LENGTH.unpack(self.read_exactly(_LENGTH.size))
-        if length > limit:
-            raise ValueError(f"a frame of {length} bytes, at most {limit}")
-        return json.loads(self.read_exactly(length))
+    def read_frame(self):
+        return decoded(self.read_body())
+
+    def read_body(self):
+        buffer = self._buffer
+        while True:
+            if len(buffer) >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(buffer)
+                if length > INPUT_BYTES:
+                    raise ValueError(f"a frame of {length} bytes, at most {INPUT_BYTES}")
+                end = _LENGTH.size + length
+                if len(buffer) >= end:
+                    body = bytes(buffer[_LENGTH.size : end])
+                    del buffer[:end]
+                    return body
+            count = self._socket.recv_into(_chunk)
+            if not count:
+                raise EOFError
+            buffer += _chunk[:count]
 
     # While it runs.
 
@@ -332,6 +364,11 @@ class Bridge:
         self._never_awaited = {}
         self._created = 0
 
+    def forget(self):
+        """As it was when it was made."""
+        self._never_awaited.clear()
+        self._created = 0
+
     def namespace(self):
         return {
             "_call_mcp_tool": self.call_tool,
@@ -342,7 +379,7 @@ class Bridge:
 
     def forgotten(self):
         """Lines with a call that was made and never awaited."""
-        return sorted(set(self._never_awaited.values()))
+        return sorted(set(self._never_awaited.values())) if self._never_awaited else []
 
     def _noted(self, work):
         self._created += 1

@@ -33,15 +33,19 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_SET_MODE_FILTER = 1
 EINVAL = 22
 
-# capset, seccomp, landlock_restrict_self
-_NUMBERS = {"x86_64": (126, 317, 446), "aarch64": (91, 277, 446)}
-_CAPSET, _SECCOMP, _LANDLOCK_RESTRICT_SELF = _NUMBERS.get(platform.machine(), (-1, -1, -1))
+# capget, capset, seccomp, landlock_restrict_self
+_NUMBERS = {"x86_64": (125, 126, 317, 446), "aarch64": (90, 91, 277, 446)}
+_CAPGET, _CAPSET, _SECCOMP, _LANDLOCK_RESTRICT_SELF = _NUMBERS.get(platform.machine(), (-1,) * 4)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_bare_fork = ctypes.PyDLL(None).fork
-_libc.mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)
-_libc.prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
-_libc.syscall.restype = ctypes.c_long
+_bare_fork = ctypes.PyDLL(None, use_errno=True).fork
+_unshare, _setns, _mount, _prctl, _syscall = (
+    _libc.unshare, _libc.setns, _libc.mount, _libc.prctl, _libc.syscall)
+_unshare.argtypes = (ctypes.c_int,)
+_setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_mount.argtypes = (ctypes.c_char_p,) * 3 + (ctypes.c_ulong, ctypes.c_char_p)
+_prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
+_syscall.restype = ctypes.c_long
 
 
 class LayerError(Exception):
@@ -53,12 +57,6 @@ class LayerError(Exception):
         self.code = code
 
 
-def _check(step, result):
-    if result < 0:
-        raise LayerError(step, ctypes.get_errno())
-    return result
-
-
 def fork():
     """Forks without the interpreter's own after-fork work, most of what a fork costs.
 
@@ -66,70 +64,76 @@ def fork():
     does besides, new seeds for `random`, the runner does. Interpreters without the one lock need it.
     """
     if getattr(sys, "_is_gil_enabled", lambda: True)():
-        return _check("fork", _bare_fork())
+        pid = _bare_fork()
+        if pid < 0:
+            raise LayerError("fork", ctypes.get_errno())
+        return pid
     return os.fork()
 
 
-def unshare(step, flags):
-    _check(step, _libc.unshare(ctypes.c_int(flags)))
+def walk(steps):
+    """Takes each step: its name, a function of the kernel, and its arguments.
 
-
-def setns(step, descriptor, flags):
-    _check(step, _libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
-
-
-def mount(step, source, target, kind, flags, data=None):
-    _check(step, _libc.mount(source, target, kind, flags, data))
-
-
-def prctl(step, option, *arguments):
-    padded = arguments + (0,) * (4 - len(arguments))
-    _check(step, _libc.prctl(option, *padded))
-
-
-def die_with_parent():
-    prctl("parent death signal", PR_SET_PDEATHSIG, 9)
-
-
-def adopt_orphans():
-    prctl("child subreaper", PR_SET_CHILD_SUBREAPER, 1)
-
-
-def mount_proc(flags=0):
-    mount("mount /proc", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | flags)
-
-
-def close_root():
-    """Nothing may be created in the private root from now on; done once the zygote has its caches."""
-    flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
-    mount("read-only root", None, b"/", None, flags)
-
-
-def own_namespaces(plan):
-    """Puts this process (already pid 1 of its own pid namespace) behind namespaces of its own.
-
-    The mounts come before the user namespace: the pid namespace belongs to the zygote's user
-    namespace, and only that one may mount its /proc.
+    Steps are laid out in the zygote, so that a fork has as little as possible to make.
     """
-    unshare("unshare mount and ipc", CLONE_NEWNS | CLONE_NEWIPC)
-    folder = plan["folder"].encode()
-    options = "size={tmpfs_bytes},nr_inodes={tmpfs_inodes},mode=700".format(**plan["limits"])
-    mount("mount run folder", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, options.encode())
-    # The old /proc stays open for one write, since the new one is read-only and lies on top.
-    old_proc = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    mount_proc(MS_RDONLY)
-    unshare("unshare user", CLONE_NEWUSER)
-    _write_at(old_proc, "setgroups", "deny")
-    _write_at(old_proc, "uid_map", "1000 0 1")
-    _write_at(old_proc, "gid_map", "1000 0 1")
-    os.close(old_proc)
+    for step, function, arguments in steps:
+        if function(*arguments) < 0:
+            raise LayerError(step, ctypes.get_errno())
 
 
-def _write_at(folder, name, text):
+def _prctl_step(step, option, argument=0):
+    return step, _prctl, (option, argument, 0, 0, 0)
+
+
+DIE_WITH_PARENT = _prctl_step("parent death signal", PR_SET_PDEATHSIG, 9)
+ADOPT_ORPHANS = _prctl_step("child subreaper", PR_SET_CHILD_SUBREAPER, 1)
+FORBID_NEW_PRIVILEGES = _prctl_step("no_new_privs", PR_SET_NO_NEW_PRIVS, 1)
+# A change of credentials hides /proc/self from its own process and from the memory watchdog.
+BE_DUMPABLE = _prctl_step("dumpable", PR_SET_DUMPABLE, 1)
+UNSHARE_PID = (("unshare pid", _unshare, (CLONE_NEWPID,)),)
+MOUNT_PROC = ("mount /proc", _mount,
+              (b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None))
+# Nothing may be created in the private root from now on; done once the zygote has its caches.
+CLOSE_ROOT = ("read-only root", _mount,
+              (None, b"/", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, None))
+
+
+def own_mounts(folder, limits):
+    """A run folder of its own, for a process that is already pid 1 of its own pid namespace."""
+    options = "size={tmpfs_bytes},nr_inodes={tmpfs_inodes},mode=700".format(**limits)
+    return (
+        ("unshare mount and ipc", _unshare, (CLONE_NEWNS | CLONE_NEWIPC,)),
+        ("mount run folder", _mount,
+         (b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options.encode())),
+    )
+
+
+# The mounts come before the user namespace: the pid namespace belongs to the zygote's user namespace,
+# and only that one may mount its /proc.
+OWN_USER = (
+    ("mount /proc", _mount,
+     (b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, None)),
+    ("unshare user", _unshare, (CLONE_NEWUSER,)),
+)
+MAPS = (("setgroups", b"deny"), ("uid_map", b"1000 0 1"), ("gid_map", b"1000 0 1"))
+
+
+def enter(step, namespace):
+    """The step into a namespace of processes that this descriptor names."""
+    return step, _setns, (namespace, CLONE_NEWPID)
+
+
+def map_user(folder):
+    """Names this user inside, through a folder below /proc that the new namespace cannot write to."""
+    for name, text in MAPS:
+        write_at(folder, name, text)
+
+
+def write_at(folder, name, text):
     try:
-        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, 0, dir_fd=folder)
         try:
-            os.write(descriptor, text.encode())
+            os.write(descriptor, text)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -149,26 +153,42 @@ def tasks_of_this_user():
     return count
 
 
-def limit_resources(limits):
-    pairs = (
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
+def common_bounds(limits):
+    """What binds the zygote too, so that workers inherit it."""
+    return _bounds((
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, limits["processes"]),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
         (resource.RLIMIT_MEMLOCK, 65536),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_SIGPENDING, 1024),
         (resource.RLIMIT_AS, limits["address_space_bytes"]),
-    )
-    for kind, value in pairs:
-        if value is None:
-            continue
-        _, hard = resource.getrlimit(kind)
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
+    ))
+
+
+def worker_bounds(limits):
+    """What is counted for each worker, or would stop the zygote."""
+    return _bounds((
+        (resource.RLIMIT_NOFILE, limits["open_files"]),
+        (resource.RLIMIT_NPROC, limits["processes"]),
+        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
+    ))
+
+
+def _bounds(wanted):
+    bounds = []
+    for kind, value in wanted:
+        if value is not None:
+            _, hard = resource.getrlimit(kind)
+            if hard != resource.RLIM_INFINITY:
+                value = min(value, hard)
+            bounds.append((kind, (value, value)))
+    return tuple(bounds)
+
+
+def limit_resources(bounds):
+    for kind, pair in bounds:
         try:
-            resource.setrlimit(kind, (value, value))
+            resource.setrlimit(kind, pair)
         except (OSError, ValueError) as error:
             raise LayerError(f"limit {kind}", getattr(error, "errno", None) or EINVAL) from None
 
@@ -177,26 +197,53 @@ class _CapabilityHeader(ctypes.Structure):
     _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
 
-def drop_capabilities():
-    """Gives up every right in the own user namespace; no_new_privs keeps execve from granting any."""
-    prctl("clear ambient capabilities", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
-    header = _CapabilityHeader(0x20080522, 0)
-    data = (ctypes.c_uint32 * 6)()
-    _check("drop capabilities", _libc.syscall(
-        ctypes.c_long(_CAPSET), ctypes.byref(header), ctypes.byref(data)))
-
-
-def forbid_new_privileges():
-    prctl("no_new_privs", PR_SET_NO_NEW_PRIVS, 1)
-
-
-def be_dumpable():
-    # A change of credentials hides /proc/self from its own process and from the memory watchdog.
-    prctl("dumpable", PR_SET_DUMPABLE, 1)
+_capability_header = _CapabilityHeader(0x20080522, 0)
+_no_capabilities = (ctypes.c_uint32 * 6)()
+# Every right in the own user namespace is given up; no_new_privs keeps execve from granting any.
+DROP_CAPABILITIES = (
+    _prctl_step("clear ambient capabilities", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
+    ("drop capabilities", _syscall, (
+        ctypes.c_long(_CAPSET), ctypes.byref(_capability_header), ctypes.byref(_no_capabilities))),
+)
 
 
 def restrict_files(ruleset):
-    _check("landlock", _libc.syscall(
+    return ("landlock", _syscall, (
+        ctypes.c_long(_LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+# The kernel reads it where it lies, so it stays.
+_programs = []
+
+
+def filters(programs):
+    """The steps that apply seccomp programs."""
+    steps = []
+    for code in programs:
+        buffer = ctypes.create_string_buffer(code, len(code))
+        program = _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
+        _programs.append((program, buffer))
+        steps.append(("seccomp", _syscall, (
+            ctypes.c_long(_SECCOMP), ctypes.c_uint(SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0),
+            ctypes.byref(program))))
+    return tuple(steps)
+
+
+_capabilities = (ctypes.c_uint32 * 6)()
+# Every right in the own user namespace is given up; no_new_privs keeps execve from granting any.
+DROP_CAPABILITIES = (
+    _prctl_step("clear ambient capabilities", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
+    ("drop capabilities", _syscall, (
+        ctypes.c_long(_CAPSET), ctypes.byref(_capability_header), ctypes.byref(_no_capabilities))),
+)
+
+
+def restrict_files(ruleset):
+    return ("landlock", _syscall, (
         ctypes.c_long(_LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)))
 
 
@@ -213,12 +260,32 @@ class Filters:
             _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
             for code, buffer in zip(programs, self._buffers)
         ]
+        self.steps = tuple(
+            ("seccomp", _syscall, (
+                ctypes.c_long(_SECCOMP), ctypes.c_uint(SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0),
+                ctypes.byref(program)))
+            for program in self._programs)
 
-    def __bool__(self):
-        return bool(self._programs)
 
-    def apply(self):
-        for program in self._programs:
-            _check("seccomp", _libc.syscall(
-                ctypes.c_long(_SECCOMP), ctypes.c_uint(SECCOMP_SET_MODE_FILTER),
-                ctypes.c_uint(0), ctypes.byref(program)))
+_capabilities = (ctypes.c_uint32 * 6)()
+# Changes nothing.
+_PRACTICE = (
+    ("practise", _unshare, (0,)),
+    DIE_WITH_PARENT,
+    ("practise", _syscall, (
+        ctypes.c_long(_CAPGET), ctypes.byref(_capability_header), ctypes.byref(_capabilities))),
+)
+
+
+def practise(rounds, bounds):
+    """Goes the way of a worker often, so that CPython has noted what it notes before there is one."""
+    devices = os.open("/dev", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for _ in range(rounds):
+            limit_resources(bounds)
+            write_at(devices, "null", b"practise")
+            walk(_PRACTICE)
+    except LayerError:
+        pass  # whether this machine allows it, the first worker finds out
+    finally:
+        os.close(devices)

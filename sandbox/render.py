@@ -132,6 +132,8 @@ def shown(value, limit):
 
 def render(value, limit):
     """`{value, type, exact, note}`; the value's JSON is at most `limit` bytes."""
+    if value is None:
+        return {"value": None, "type": "NoneType", "exact": True, "note": None}
     kind = type(value)
     name = kind.__name__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__name__}"
     state = _Render()

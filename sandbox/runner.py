@@ -4,17 +4,16 @@ From the server: any number of `input` frames (each followed by one frame of raw
 `inspect`. To the server: `call`, `ai`, `tools`, `image`, and last of all `result`.
 """
 
-import array
+import _random
 import ast
 import asyncio
+import functools
 import gc
 import inspect
-import json
 import linecache
 import os
 import random
 import resource
-import socket
 import sys
 import types
 
@@ -27,13 +26,21 @@ import atelier_tracebacks as tracebacks
 FILE_NAME = "code.py"
 STUB_MODULE = "atelier_tools"
 VALUE_NAME = "__atelier_value__"
+PLACE = ("lineno", "col_offset", "end_lineno", "end_col_offset")
 FUNCTION_NAME = "generated_function_name"
 # A waiting worker whose run has not come by then rehearses.
-IDLE_MILLISECONDS = 2
+IDLE_MILLISECONDS = 5
 REHEARSAL = {
     "kind": "run", "args": [], "kwargs": {}, "stubs": None, "value_bytes": 1 << 20,
     "code": "import json\ntext = f'{1 + 1}'\nprint(end='')\njson.dumps({'sum': [text, 2.5]})",
 }
+PRACTICE_CALL = {
+    **REHEARSAL,
+    "code": "async def generated_function_name(a, b):\n"
+            "    return await _call_mcp_tool('practice', {'a': [a, None], 'b': {'c': b}})",
+    "args": [1], "kwargs": {"b": "text"},
+}
+PRACTICE_REPLY = {"id": 1, "ok": True, "value": {"items": [1, "two", 2.5, None]}}
 
 
 def prepare_streams():
@@ -42,77 +49,114 @@ def prepare_streams():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def greet(descriptor, report, handles):
-    """The first frame: which fences hold, with the descriptors that the server keeps beside it."""
-    channel = socket.socket(fileno=descriptor)
-    rights = []
-    if handles:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))]
-    channel.sendmsg([bridge.pack(report)], rights)
-    channel.detach()
+class Runner:
+    """What every run needs and nothing of the code decides. Made in the zygote; a fork of it serves.
 
+    What a fork does for the first time costs it pages: CPython notes on the way which methods it has
+    found where, and rewrites code that is called often. So the zygote practises before it forks.
+    """
 
-def serve(descriptor, idle):
-    """Waits for the one run of this worker, and runs it. Never returns."""
-    channel = bridge.Channel(descriptor)
-    shown = settle_in(channel)
-    if idle and not channel.has_input(IDLE_MILLISECONDS):
-        _rehearse(channel, shown)
-    try:
-        while True:
-            frame = channel.read_frame()
-            if frame["kind"] != "input":
-                break
-            _write_input(channel, frame)
-    except (EOFError, ConnectionError):
-        os._exit(0)  # the server ended or recycles this worker
-    sys.stdout.flush()
-    if frame["kind"] == "inspect":
-        result = inspection.inspect_code(frame["code"], frame["tools"])
-    else:
-        _limit_processor(frame["cpu_seconds"])
-        result = Run(channel, frame, shown).execute()
-    try:
+    def __init__(self, connected):
+        self.channel = channel = bridge.Channel(connected)
+        self.bridge = bridge.Bridge(channel)
+        self.figures = figures.Figures(lambda name: channel.send({"kind": "image", "name": name}))
+        self.figures.attach()
+        self.stubs = _StubFinder(self.bridge)
+        sys.meta_path.append(self.stubs)
+        self.folder = None
+        sys.argv = [FILE_NAME]
+        # All workers of a zygote begin with the same memory, and so with the same generators. The
+        # inner half of `random.seed` is all that there is to do without an argument.
+        self.seeds = [functools.partial(_random.Random.seed, random._inst)]
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            self.seeds.append(numpy.random.seed)
+
+    def enter(self, folder):
+        """Names the run folder, which has to be the working folder when a run begins."""
+        self.folder = folder
+        sys.path.insert(0, folder)
+
+    def practise(self, rounds, server):
+        """Goes the way of a run often; `server` is the other end of the channel's socket."""
+        main, folder = sys.modules["__main__"], self.folder
+        self.folder = os.getcwd()
+        for _ in range(rounds):
+            self._practise_one(server, REHEARSAL)
+            self._practise_one(server, PRACTICE_CALL, PRACTICE_REPLY)
+            asyncio.get_event_loop().close()
+            for seed in self.seeds:
+                seed()
+        asyncio.set_event_loop(None)
+        if sys.version_info < (3, 14):
+            # Only a fresh one makes a loop for code that asks for the current one.
+            asyncio.set_event_loop_policy(None)
+        linecache.cache.clear()
+        sys.modules["__main__"], self.folder = main, folder
+
+    def _practise_one(self, server, wanted, reply=None):
+        server.sendall(bridge.pack(wanted))
+        frame = self.channel.read_frame()
+        if reply is not None:
+            server.sendall(bridge.pack(reply))
+        result = Run(self, frame).execute()
+        if not result["ok"]:
+            raise RuntimeError(f"the runner does not work: {result['error']}")
+        self.channel.send({"kind": "result", **result})
         sys.stdout.flush()
         sys.stderr.flush()
-    except Exception:
-        pass  # the code closed or replaced its streams
-    try:
-        channel.send({"kind": "result", **result}, frame["result_bytes"])
-    except (ValueError, TypeError, RecursionError) as error:
-        channel.send({"kind": "result", "ok": False, "error": _plain_error(
-            "ResultError", f"the result cannot be sent: {error}")})
-    # Ending at once spares the server a turn; as pid 1 this process takes all others of the run along.
-    os._exit(0)
+        # What the run asked and what it said.
+        server.recv(bridge.FRAME_BYTES)
+        self.channel.forget()
+        self.bridge.forget()
 
+    def serve(self, idle):
+        """Waits for the one run of this worker, and runs it. Never returns."""
+        channel = self.channel
+        gc.enable()
+        for seed in self.seeds:
+            seed()
+        if idle and not channel.has_input(IDLE_MILLISECONDS):
+            self._rehearse()
+        try:
+            while True:
+                frame = channel.read_frame()
+                if frame["kind"] != "input":
+                    break
+                _write_input(channel, frame)
+        except (EOFError, ConnectionError):
+            os._exit(0)  # the server ended or recycles this worker
+        if frame["kind"] == "inspect":
+            result = inspection.inspect_code(frame["code"], frame["tools"])
+        else:
+            _limit_processor(frame["cpu_seconds"])
+            result = Run(self, frame).execute()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except Exception:
+            pass  # the code closed or replaced its streams
+        try:
+            channel.send({"kind": "result", **result}, frame["result_bytes"])
+        except (ValueError, TypeError, RecursionError) as error:
+            channel.send({"kind": "result", "ok": False, "error": _plain_error(
+                "ResultError", f"the result cannot be sent: {error}")})
+        # Ending at once spares the server a turn; as pid 1 this process takes all others of the run
+        # along.
+        os._exit(0)
 
-def settle_in(channel):
-    """What every run needs and nothing of the code decides; returns the watch on figures."""
-    gc.enable()
-    # All workers of a zygote begin with the same memory, and so with the same generators.
-    random.seed()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
-    sys.path.insert(0, os.getcwd())
-    sys.argv = [FILE_NAME]
-    shown = figures.Figures(lambda name: channel.send({"kind": "image", "name": name}))
-    shown.attach()
-    return shown
+    def _rehearse(self):
+        """Goes the way of a run once while there is none, since memory is slow when first touched.
 
-
-def _rehearse(channel, shown):
-    """Goes the way of a run once while there is none, since memory is slow when first touched.
-
-    A fork shares its pages until it writes to them; what a run writes to is copied here, before
-    anybody waits for it.
-    """
-    frame = json.loads(bridge.pack(REHEARSAL)[4:])
-    bridge.pack({"kind": "result", **Run(channel, frame, shown).execute()})
-    sys.stdout.write("")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    linecache.cache.clear()
+        A fork shares its pages until it writes to them; what a run writes to is copied here, before
+        anybody waits for it.
+        """
+        frame = bridge.decoded(bridge.pack(REHEARSAL)[4:])
+        bridge.pack({"kind": "result", **Run(self, frame).execute()})
+        sys.stdout.write("")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        linecache.cache.clear()
 
 
 def _limit_processor(seconds):
@@ -122,10 +166,8 @@ def _limit_processor(seconds):
 
 
 def _write_input(channel, frame):
-    length = frame["size"]
-    (announced,) = bridge._LENGTH.unpack(channel.read_exactly(4))
-    data = channel.read_exactly(announced)
-    if announced != length:
+    data = channel.read_body()
+    if len(data) != frame["size"]:
         raise ValueError("an input of another size than announced")
     folder = os.path.dirname(frame["name"])
     if folder:
@@ -147,19 +189,19 @@ class _Problem(Exception):
 
 
 class Run:
-    def __init__(self, channel, frame, shown):
+    def __init__(self, runner, frame):
         self.frame = frame
-        self.bridge = bridge.Bridge(channel)
-        self.figures = shown
-        self.folder = os.getcwd()
+        self.bridge = runner.bridge
+        self.figures = runner.figures
+        self.stubs = runner.stubs
+        self.folder = runner.folder
         self.called = False
         self.function_value = None
         self.value = None
         self.notes = []
 
     def execute(self):
-        if self.frame["stubs"]:
-            sys.meta_path.append(_StubFinder(self.frame["stubs"], self.bridge))
+        self.stubs.source = self.frame["stubs"]
         try:
             code = self._compile()
             module = self._module()
@@ -183,9 +225,9 @@ class Run:
                        dont_inherit=True)
         last = tree.body[-1] if tree.body else None
         if isinstance(last, ast.Expr) and not _ends_in_semicolon(source, last):
-            target = ast.Name(id=VALUE_NAME, ctx=ast.Store())
-            tree.body[-1] = ast.copy_location(ast.Assign(targets=[target], value=last.value), last)
-            ast.fix_missing_locations(tree.body[-1])
+            place = {name: getattr(last, name) for name in PLACE}
+            target = ast.Name(id=VALUE_NAME, ctx=ast.Store(), **place)
+            tree.body[-1] = ast.Assign(targets=[target], value=last.value, **place)
         return compile(tree, FILE_NAME, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
 
     def _module(self):
@@ -267,7 +309,7 @@ class Run:
 
     def _result(self, result):
         limit = self.frame["value_bytes"]
-        if inspect.iscoroutine(self.value):
+        if self.value is not None and inspect.iscoroutine(self.value):
             self.notes.append("the last expression is a coroutine that was not awaited; put `await` before it")
         lines = self.bridge.forgotten()
         if lines:
@@ -304,12 +346,13 @@ def _ends_in_semicolon(source, node):
 class _StubFinder:
     """Serves the typed stubs of the tools as one module, compiled only when it is imported."""
 
-    def __init__(self, source, bridged):
-        self._source = source
+    source = None
+
+    def __init__(self, bridged):
         self._bridge = bridged
 
     def find_spec(self, name, path=None, target=None):
-        if name != STUB_MODULE:
+        if name != STUB_MODULE or not self.source:
             return None
         import importlib.machinery
 
@@ -320,4 +363,4 @@ class _StubFinder:
 
     def exec_module(self, module):
         module.__dict__.update(self._bridge.namespace())
-        exec(compile(self._source, STUB_MODULE + ".py", "exec", dont_inherit=True), module.__dict__)
+        exec(compile(self.source, STUB_MODULE + ".py", "exec", dont_inherit=True), module.__dict__)

@@ -22,15 +22,22 @@ import signal
 import socket
 import sys
 import time
+from socket import MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET
 
+import atelier_bridge as bridge
 import atelier_layers as layers
 import atelier_runner as runner
 
+# Numbers that descriptors of a worker have.
 CHANNEL = 3
-FIRST_FREE = 4
+RULES = 4
+FIRST_FREE = 5
 DESCRIPTOR_BYTES = array.array("i").itemsize
-MESSAGE_BYTES = 65536
+RIGHTS_BYTES = socket.CMSG_SPACE(4 * DESCRIPTOR_BYTES)
+MESSAGE_BYTES = 16384
 STRAY_PASSES = 10000
+# CPython rewrites the code of a function that is called often, and has done so by then.
+PRACTICE_ROUNDS = 40
 # Exit code for the supervisor, which then removes what the server would have removed.
 SERVER_IS_GONE = 3
 
@@ -38,37 +45,49 @@ SERVER_IS_GONE = 3
 class Zygote:
     def __init__(self, bundle):
         self.plan = bundle["plan"]
+        self.has_namespaces = self.plan["namespaces"]
         self.control = socket.socket(fileno=0)
-        self.landlock = bundle["landlock"]
+        self.rules = bundle["landlock"]
         # Most of the filters bind the zygote too, so that workers inherit them at no cost; they put
         # up for themselves only what refuses the calls that forking and fencing need.
         self.common = _filters(bundle["seccomp"]["common"])
         self.filters = _filters(bundle["seccomp"]["worker"])
+        self.return_home = ()
         self.dismissed = False
         self.workers = {}  # pidfd -> (run, pid)
-        self.own_pids = None
+
+    def tell(self, message):
+        self.send(json.dumps(message).encode())
 
     def send(self, message, descriptors=()):
-        rights = []
+        rights = ()
         if descriptors:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-        self.control.sendmsg([json.dumps(message).encode()], rights)
+            rights = ((SOL_SOCKET, SCM_RIGHTS, array.array("i", descriptors)),)
+        self.control.sendmsg((message,), rights)
 
     def prepare(self):
         """Everything that workers inherit."""
-        layers.die_with_parent()
-        if self.plan["namespaces"]:
-            layers.mount_proc()
-            self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        layers.walk((layers.DIE_WITH_PARENT,))
+        channel, server = self._reserve_descriptors()
+        if self.has_namespaces:
+            layers.walk((layers.MOUNT_PROC,))
+            own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+            self.return_home = (layers.enter("return to the own pid namespace", own),)
             socket.sethostname("sandbox")
             os.chdir("/")
         else:
-            layers.adopt_orphans()
+            layers.walk((layers.ADOPT_ORPHANS,))
         sys.path.extend(self.plan["search_paths"])
         preloaded, missing = self._preload()
-        if self.plan["namespaces"]:
-            layers.close_root()
+        if self.has_namespaces:
+            layers.walk((layers.CLOSE_ROOT,))
         runner.prepare_streams()
+        self.runner = runner.Runner(channel)
+        self._lay_out()
+        _find_symbols()
+        layers.practise(PRACTICE_ROUNDS, self.common_bounds)
+        self.runner.practise(PRACTICE_ROUNDS, server)
+        server.close()
         gc.collect()
         gc.disable()
         gc.freeze()
@@ -76,19 +95,62 @@ class Zygote:
         if threads != 1:
             raise RuntimeError(f"the preloaded modules started {threads - 1} threads: a fork is unsafe")
         if self.common:
-            layers.forbid_new_privileges()
-            self.common.apply()
+            layers.walk((layers.FORBID_NEW_PRIVILEGES,) + self.common)
         version = ".".join(str(part) for part in sys.version_info[:3])
-        self.send({"event": "ready", "python": version, "preloaded": preloaded, "missing": missing})
+        self.tell({"event": "ready", "python": version, "preloaded": preloaded, "missing": missing})
+
+    def _reserve_descriptors(self):
+        """Fills the numbers of workers, so that nothing a worker needs on its way lies there.
+
+        Returns both ends of a channel to practise with; a worker puts its own in place of the first.
+        """
+        null = os.open("/dev/null", os.O_RDONLY)
+        ends = socket.socketpair()
+        sources = [null, ends[0].fileno(), ends[1].fileno(), null if self.rules is None else self.rules]
+        self.null, channel, server, rules = [
+            fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE) for source in sources]
+        for end in ends:
+            end.close()
+        os.close(null)
+        os.dup2(channel, CHANNEL, inheritable=False)
+        os.dup2(rules, RULES, inheritable=False)
+        os.close(channel)
+        os.close(rules)
+        if self.rules is not None and self.rules > RULES:
+            os.close(self.rules)
+        return socket.socket(fileno=CHANNEL), socket.socket(fileno=server)
+
+    def _lay_out(self):
+        """What workers do and report, so that they only walk along."""
+        plan, limits = self.plan, self.plan["limits"]
+        held = ["environment", "rlimits"]
+        self.common_bounds = layers.common_bounds(limits)
+        self.worker_bounds = layers.worker_bounds(limits)
+        if self.has_namespaces:
+            self.mounts = layers.own_mounts(plan["folder"], limits)
+            self._live_in(plan["folder"])
+            held += ["user_namespace", "mount_namespace", "pid_namespace", "network_namespace",
+                     "ipc_namespace", "uts_namespace", "private_root"]
+        fences = layers.DROP_CAPABILITIES + (layers.DIE_WITH_PARENT, layers.BE_DUMPABLE)
+        if plan["fenced"]:
+            fences += (layers.FORBID_NEW_PRIVILEGES,)
+            held.append("no_new_privs")
+        filtered = ["seccomp"] if self.filters else []
+        # Without and with rules for files.
+        self.fences = (fences + self.filters, fences + (layers.restrict_files(RULES),) + self.filters)
+        self.greetings = [
+            bridge.pack({"held": held + rules + filtered}) for rules in ([], ["landlock"])]
+
+    def _live_in(self, folder):
+        for name, value in (("HOME", folder), ("TMPDIR", f"{folder}/.tmp"), ("PWD", folder)):
+            os.environ[name] = value
+        self.runner.enter(folder)
 
     def _preload(self):
         preloaded, missing = [], {}
         for name in self.plan["preload"]:
             try:
-                if name == "asyncio":
-                    _import_without_tls(name)
-                else:
-                    importlib.import_module(name)
+                importlib.import_module(name)
                 preloaded.append(name)
             except Exception as error:  # a package may fail in any way; the zygote lives without it
                 missing[name] = f"{type(error).__name__}: {error}"
@@ -107,34 +169,34 @@ class Zygote:
 
     def _obey(self, poll):
         data, rights, _, _ = self.control.recvmsg(
-            MESSAGE_BYTES, socket.CMSG_SPACE(4 * DESCRIPTOR_BYTES), socket.MSG_CMSG_CLOEXEC)
+            MESSAGE_BYTES, RIGHTS_BYTES, MSG_CMSG_CLOEXEC)
         if not data:
             return False
         descriptors = array.array("i")
         for _, _, payload in rights:
             descriptors.frombytes(payload[: len(payload) - len(payload) % DESCRIPTOR_BYTES])
-        request = json.loads(data)
+        request = bridge.decoded(data)
         if "end" in request:
             self.dismissed = True
             return False
         run = request["run"]
         try:
-            pid = self._fork(request, list(descriptors))
+            pid = self._fork(request, descriptors)
             pidfd = os.pidfd_open(pid)
             self.workers[pidfd] = (run, pid)
             poll.register(pidfd, select.POLLIN)
-            self.send({"event": "forked", "run": run, "pid": pid}, [pidfd])
+            self.send(b'{"event":"forked","run":%d,"pid":%d}' % (run, pid), (pidfd,))
         except (OSError, layers.LayerError) as error:
             code = getattr(error, "errno", None) or getattr(error, "code", 0)
-            self.send({"event": "refused", "run": run, "errno": code, "message": str(error)})
+            self.tell({"event": "refused", "run": run, "errno": code, "message": str(error)})
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         return True
 
     def _fork(self, request, descriptors):
-        if self.plan["namespaces"]:
-            layers.unshare("unshare pid", layers.CLONE_NEWPID)
+        if self.has_namespaces:
+            layers.walk(layers.UNSHARE_PID)
         try:
             pid = layers.fork()
             if pid == 0:
@@ -143,17 +205,16 @@ class Zygote:
                 finally:
                     os._exit(70)
         finally:
-            if self.own_pids is not None:
-                layers.setns("return to the own pid namespace", self.own_pids, layers.CLONE_NEWPID)
+            layers.walk(self.return_home)
         return pid
 
     def _bury(self, pidfd):
         run, pid = self.workers.pop(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
-        if not self.plan["namespaces"]:
+        if not self.has_namespaces:
             self._kill_strays()
-        self.send({"event": "exited", "run": run, "status": status})
+        self.send(b'{"event":"exited","run":%d,"status":%d}' % (run, status))
 
     def _kill_strays(self):
         """Without a pid namespace, what a run left behind comes to this process as its new parent.
@@ -172,96 +233,84 @@ class Zygote:
 
     def end_all(self):
         """Takes every run along; with namespaces the end of this process does."""
-        if not self.plan["namespaces"]:
+        if not self.has_namespaces:
             for _, pid in self.workers.values():
                 _signal(pid, signal.SIGKILL)
             self.workers.clear()
             self._kill_strays()
 
     def _become_worker(self, request, descriptors):
-        control = self.control.detach()
         self.workers.clear()
         channel, out, err = descriptors[:3]
-        landlock = descriptors[3] if len(descriptors) > 3 else self.landlock
-        wanted = [(channel, CHANNEL), (out, 1), (err, 2), (os.open("/dev/null", os.O_RDONLY), control)]
-        if landlock is not None:
-            wanted.append((landlock, FIRST_FREE))
-        # By way of high numbers, so that no copy overwrites a source.
-        high = [(fcntl.fcntl(source, fcntl.F_DUPFD, 64), target) for source, target in wanted]
-        for source, target in high:
-            os.dup2(source, target, inheritable=target < CHANNEL)
-        os.closerange(FIRST_FREE + 1 if landlock is not None else FIRST_FREE, 1 << 16)
+        has_rules = self.rules is not None or len(descriptors) > 3
+        # This is where the control socket was.
+        os.dup2(self.null, 0)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.dup2(channel, CHANNEL, False)
+        if len(descriptors) > 3:
+            os.dup2(descriptors[3], RULES, False)
+        os.closerange(FIRST_FREE, 1 << 16)
         try:
-            handles, held = self._fence_in(request, FIRST_FREE if landlock is not None else None)
+            handles = self._fence_in(request, has_rules)
         except BaseException as error:
             code = getattr(error, "code", None) or getattr(error, "errno", None) or 0
             report = {"failed": getattr(error, "step", type(error).__name__), "errno": code,
                       "message": str(error)}
-            runner.greet(CHANNEL, report, ())
+            self.runner.channel.greet(bridge.pack(report), ())
             os._exit(71)
-        runner.greet(CHANNEL, {"held": held}, handles)
+        self.runner.channel.greet(self.greetings[has_rules], handles)
         for descriptor in handles:
             os.close(descriptor)
-        runner.serve(CHANNEL, request["idle"])
+        self.runner.serve(request["idle"])
 
-    def _fence_in(self, request, landlock):
-        """Applies every layer of the plan; returns what the server keeps of it, and what holds.
+    def _fence_in(self, request, has_rules):
+        """Applies every layer of the plan; returns what the server keeps of it.
 
         The server keeps the run folder, to read it after the run, and the mounts: the kernel takes
         long to remove those, which must not hold up the end of the process.
         """
         os.setsid()
-        held = ["environment", "rlimits"]
-        if self.plan["namespaces"]:
-            layers.own_namespaces(self.plan)
-            folder = self.plan["folder"]
-            held += ["user_namespace", "mount_namespace", "pid_namespace", "network_namespace",
-                     "ipc_namespace", "uts_namespace", "private_root"]
+        if self.has_namespaces:
+            layers.walk(self.mounts)
+            # The old one stays open for the maps, since the new one is read-only and lies on top.
+            proc = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            layers.walk(layers.OWN_USER)
+            layers.map_user(proc)
+            os.close(proc)
+            os.chdir(self.runner.folder)
+            handles = (os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC),
+                       os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+            bounds = self.worker_bounds
         else:
-            layers.adopt_orphans()
+            layers.walk((layers.ADOPT_ORPHANS,))
             folder = request["folder"]
-        os.chdir(folder)
-        temporary = os.path.join(folder, ".tmp")
-        os.mkdir(temporary, 0o700)
-        for name, value in (("HOME", folder), ("TMPDIR", temporary), ("PWD", folder)):
-            os.environ[name] = value
-        handles = [os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
-        if self.plan["namespaces"]:
-            handles.append(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
-        limits = self.plan["limits"]
-        if not self.plan["namespaces"]:
-            limits = {**limits, "processes": limits["processes"] + layers.tasks_of_this_user()}
-        layers.limit_resources(limits)
-        layers.drop_capabilities()
-        layers.die_with_parent()
-        layers.be_dumpable()
-        if self.plan["fenced"]:
-            layers.forbid_new_privileges()
-            held.append("no_new_privs")
-        if landlock is not None:
-            layers.restrict_files(landlock)
-            os.close(landlock)
-            held.append("landlock")
-        if self.filters:
-            self.filters.apply()
-            held.append("seccomp")
-        return handles, held
+            self._live_in(folder)
+            os.chdir(folder)
+            handles = (os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC),)
+            # Without a user namespace the kernel counts everything that the user runs.
+            limits = self.plan["limits"]
+            processes = limits["processes"] + layers.tasks_of_this_user()
+            bounds = layers.worker_bounds({**limits, "processes": processes})
+        os.mkdir(".tmp", 0o700)
+        layers.limit_resources(bounds)
+        layers.walk(self.fences[has_rules])
+        os.close(RULES)
+        return handles
+
+
+def _find_symbols():
+    """The linker looks for a function of the C library at its first call; none of these does anything."""
+    os.closerange(1 << 16, (1 << 16) + 1)
+    for refused in (lambda: os.mkdir("/"), os.setsid):
+        try:
+            refused()
+        except OSError:
+            pass
 
 
 def _filters(programs):
-    return layers.Filters([base64.b64decode(code) for code in programs])
-
-
-def _import_without_tls(name):
-    """asyncio can do without `ssl`, which is large and of no use where there is no network."""
-    present = "ssl" in sys.modules
-    if not present:
-        sys.modules["ssl"] = None
-    try:
-        importlib.import_module(name)
-    finally:
-        if not present:
-            del sys.modules["ssl"]
+    return layers.filters([base64.b64decode(code) for code in programs])
 
 
 def _descendants(root, known):
@@ -314,7 +363,7 @@ def main(bundle):
         zygote.prepare()
     except BaseException as error:
         code = getattr(error, "code", None) or getattr(error, "errno", None) or 0
-        zygote.send({"event": "failed", "step": getattr(error, "step", "prepare the interpreter"),
+        zygote.tell({"event": "failed", "step": getattr(error, "step", "prepare the interpreter"),
                      "errno": code, "message": f"{type(error).__name__}: {error}"})
         os._exit(1)
     try:
