@@ -139,8 +139,8 @@ async fn forged_and_late_frames_harm_nobody_else() {
     let forge = |frames: &str| {
         format!(
             "
-import gc, json, struct
-channel = next(thing for thing in gc.get_objects() if type(thing).__name__ == 'Channel')
+import json, struct
+channel = _call_mcp_tool.__self__._channel
 def send(frame):
     body = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
     channel._socket.sendall(struct.pack('<I', len(body)) + body)

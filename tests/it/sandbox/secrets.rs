@@ -63,6 +63,7 @@ def memory(process):
                 pass
 for process in processes:
     memory(process)
+gc.unfreeze()
 for thing in gc.get_objects():
     if isinstance(thing, dict):
         for text in list(thing.values()):
