@@ -91,7 +91,7 @@ async fn dialogs_are_answered_and_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_that_throw_or_hang_are_reported_as_such() {
-    let chrome = chrome();
+    let chrome = Chrome::new(&BrowserConfig { load_s: 20.0, ..config() }, Vec::new());
     let scripts = ["1 + 1", "nothing.here", "({width: innerWidth})", "new Promise(() => {})", "2"];
     let report = look_with(&chrome, "<p>x", Arc::new(NoFiles), &scripts).await.unwrap();
     let results = &report.viewports[0].scripts;
