@@ -25,7 +25,7 @@ use crate::content_urls::ContentUrls;
 pub use crate::documents::LinkLife;
 use crate::documents::verification::Verifier;
 use crate::documents::{self, Attachments, DocumentParts, Documents};
-use crate::egress::{EgressLimits, SystemResolver};
+use crate::egress::{self, EgressLimits, SystemResolver};
 use crate::elixir::{self, Elixir, ElixirParts, Journal};
 use crate::error::ToolError;
 use crate::factory::cache::PackageCache;
@@ -362,7 +362,7 @@ impl App {
                 factory: Arc::clone(&factory),
             }),
         };
-        let metrics = Metrics::new();
+        let metrics = Metrics::with(vec![Box::new(egress::Figures)]);
         let registry = Registry::new(parts, Some(metrics.clone()))?;
         caller.bind(&registry);
         let chat = Arc::new(Chat::new(ChatParts {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::gate::Refusal;
 use super::hosts::shown;
+use super::tally::tally;
 use super::tunnel::Counted;
 
 /// How bytes go to a host.
@@ -18,7 +19,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Tunnel => "tunnel",
             Self::Request => "request",
@@ -64,13 +65,15 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let (sent, received) = (self.counted.sent(), self.counted.received());
+        tally().ended(self.way, self.outcome, sent, received);
         tracing::info!(
             egress.server = self.name,
             egress.destination = self.destination,
             egress.way = self.way.word(),
             egress.outcome = self.outcome,
-            sent_bytes = self.counted.sent(),
-            received_bytes = self.counted.received(),
+            sent_bytes = sent,
+            received_bytes = received,
             duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "a connection was made"
         );
@@ -79,6 +82,7 @@ impl Drop for Record {
 
 /// A connection that is not made.
 pub(super) fn refusal(name: &str, destination: &str, refusal: &Refusal) {
+    tally().refused(refusal);
     tracing::warn!(
         egress.server = name,
         egress.destination = shown(destination),

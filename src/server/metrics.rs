@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +35,12 @@ impl Metrics {
     /// Figures at zero.
     #[must_use]
     pub fn new() -> Arc<Self> {
+        Self::with(Vec::new())
+    }
+
+    /// Figures at zero, beside those that others keep.
+    #[must_use]
+    pub fn with(others: Vec<Box<dyn Collector>>) -> Arc<Self> {
         let mut registry = Registry::with_prefix("atelier");
         let calls = Family::default();
         let page_calls = Family::default();
@@ -62,6 +69,9 @@ impl Metrics {
             "The running program",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
+        for other in others {
+            registry.register_collector(other);
+        }
         Arc::new(Self { registry, calls, in_flight, durations, page_calls })
     }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::numbered;
 use super::options::OptionsParams;
 use crate::factory::cache::Reused;
 use crate::factory::error::{FactoryError, Refusal};
@@ -239,9 +240,9 @@ impl Output {
         let what =
             if version == 1 { "made".to_owned() } else { format!("made as version {version}") };
         let message = format!(
-            "`{server_name}` is {what}, with {} tools and {} parts skipped; {proven}.{again}",
-            tools.len(),
-            skipped.len()
+            "`{server_name}` is {what}, with {} and {} skipped; {proven}.{again}",
+            numbered(tools.len(), "tool"),
+            numbered(skipped.len(), "part")
         );
         Self {
             status: if self_test.level == Level::Tested { "success" } else { "warning" },

@@ -24,3 +24,9 @@ pub fn tools(factory: &Arc<Factory>) -> Vec<Tool> {
 /// Starting and stopping change what runs, and the same call twice changes nothing more.
 const CONTROL: Annotations =
     Annotations { read_only: false, destructive: false, idempotent: true, open_world: true };
+
+/// A number of things, in words.
+fn numbered(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::CONTROL;
+use super::{CONTROL, numbered};
 use crate::factory::Factory;
 use crate::jobs::ToolOutput;
 use crate::registry::{Tool, Toolset, structured};
@@ -69,15 +69,14 @@ pub(crate) fn tool(factory: &Arc<Factory>) -> Tool {
                     .start(principal, &params.server_name, params.version, &params.environment)
                     .await?;
                 let renamed = offered.catalog_name != made.name;
+                let tools = numbered(offered.tools.len(), "tool");
                 let message = if renamed {
                     format!(
-                        "`{}` runs, with {} tools, as `{}`: the catalog has a server of its name already.",
-                        made.name,
-                        offered.tools.len(),
-                        offered.catalog_name
+                        "`{}` runs, with {tools}, as `{}`: the catalog has a server of its name already.",
+                        made.name, offered.catalog_name
                     )
                 } else {
-                    format!("`{}` runs, with {} tools.", made.name, offered.tools.len())
+                    format!("`{}` runs, with {tools}.", made.name)
                 };
                 Ok(Output {
                     status: if renamed { "warning" } else { "success" },

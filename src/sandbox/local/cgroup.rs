@@ -15,6 +15,8 @@ use super::kernel_files::{children, list, make_folder, read, start_time, write};
 use super::plan::WorkerLimits;
 
 const PREFIX: &str = "atelier-";
+/// Where the processes of a group go that was delegated to us; see [`step_aside`].
+const ASIDE: &str = "atelier.server";
 /// Sandboxes of this process so far.
 static SANDBOXES: AtomicU64 = AtomicU64::new(0);
 /// Over so much time the processor time of a run is counted.
@@ -355,6 +357,7 @@ fn legacy(mounts: &Mounts, name: &str) -> Result<Vec<Hierarchy>, String> {
 
 /// A folder in version 2's tree with both controllers on.
 fn unified(base: &Path, name: &str) -> Result<PathBuf, String> {
+    let base = delegated(base);
     let at = |path: &Path, error: &io::Error| format!("{}: {error}", path.display());
     let controllers = base.join("cgroup.controllers");
     let offered = read(&controllers).map_err(|error| at(&controllers, &error))?;
@@ -387,12 +390,38 @@ fn unified(base: &Path, name: &str) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
+/// The group that was delegated to us: whoever starts this server may have been put aside together
+/// with an earlier one, and then it is born there.
+fn delegated(base: &Path) -> &Path {
+    match base.parent() {
+        Some(above) if base.ends_with(ASIDE) => delegated(above),
+        Some(_) | None => base,
+    }
+}
+
 /// Moves the processes of a group that was delegated to us into a child of it.
 fn step_aside(base: &Path) -> io::Result<()> {
-    let folder = base.join("atelier.server");
+    let folder = base.join(ASIDE);
     make_folder(&folder)?;
     for process in list(&base.join("cgroup.procs"))? {
         write(&folder.join("cgroup.procs"), &process)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_put_aside_finds_the_group_again() {
+        for (born, group) in [
+            ("/sys/fs/cgroup", "/sys/fs/cgroup"),
+            ("/sys/fs/cgroup/app.scope", "/sys/fs/cgroup/app.scope"),
+            ("/sys/fs/cgroup/app.scope/atelier.server", "/sys/fs/cgroup/app.scope"),
+            ("/sys/fs/cgroup/app.scope/atelier.server/atelier.server", "/sys/fs/cgroup/app.scope"),
+        ] {
+            assert_eq!(delegated(Path::new(born)), Path::new(group));
+        }
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atelier::egress::address::AddressPolicy;
-use atelier::egress::{Destinations, EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy};
+use atelier::egress::{
+    Destinations, EgressLimits, Gate, GateParts, Hints, HostRule, Kind, Proxy, tally,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -222,7 +224,17 @@ async fn a_fixed_way_leads_to_one_place() {
 }
 
 #[tokio::test]
-async fn each_connection_and_each_refusal_is_logged_once_without_paths() {
+async fn each_connection_and_each_refusal_is_logged_and_counted_once_without_paths() {
+    let counts = || {
+        let (made, refused) = (tally().connections(), tally().refusals());
+        [
+            made.get(&("request", "closed")).copied(),
+            refused.get("undeclared").copied(),
+            Some(tally().sent()),
+        ]
+        .map(Option::unwrap_or_default)
+    };
+    let before = counts();
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
     let _logging = tracing::subscriber::set_default(subscriber);
@@ -244,5 +256,8 @@ async fn each_connection_and_each_refusal_is_logged_once_without_paths() {
     }
     assert!(own[1].contains("egress.destination=\"evil.test:80\""), "{text}");
     assert!(own[1].contains("egress.outcome=\"undeclared\""), "{text}");
+    // Other tests of this process may count at the same time.
+    let more: Vec<u64> = counts().iter().zip(before).map(|(now, before)| now - before).collect();
+    assert!(more[0] >= 1 && more[1] >= 1 && more[2] >= 4, "{more:?}");
     assert!(!text.contains("secret"), "{text}");
 }

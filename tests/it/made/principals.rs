@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::Api;
 use crate::support::factory_python::environment;
-use crate::transport::bench::Bench;
-use crate::transport::http_client::{HttpBench, answer};
+use crate::transport::bench::{Bench, within};
+use crate::transport::http_client::{HttpBench, answer, send};
 
 /// A tool's result for the holder of a token.
 async fn call(server: &HttpBench, who: &str, tool: &str, arguments: Value) -> Value {
@@ -26,6 +26,38 @@ async fn names(server: &HttpBench, who: &str) -> Vec<String> {
     let tools = found["tools"].as_array().unwrap_or_else(|| panic!("{found:#}"));
     let names = tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned());
     names.filter(|name| name.contains("__")).collect()
+}
+
+/// What a client in a session hears beside its answers.
+struct Heard {
+    stream: reqwest::Response,
+    text: String,
+}
+
+impl Heard {
+    async fn open(server: &HttpBench, who: &str) -> Self {
+        let session = server.open_session(Some(who)).await;
+        let stream = server
+            .client
+            .get(server.url("/mcp"))
+            .header("accept", "text/event-stream")
+            .header("mcp-session-id", &session)
+            .bearer_auth(who);
+        Self { stream: send(stream).await, text: String::new() }
+    }
+
+    fn changes(&self) -> usize {
+        self.text.matches("notifications/tools/list_changed").count()
+    }
+
+    /// Waits until the list has changed so often.
+    async fn changed(&mut self, times: usize) {
+        while self.changes() < times {
+            let piece = within(self.stream.chunk()).await.unwrap().expect("an open stream");
+            self.text.push_str(&String::from_utf8_lossy(&piece));
+        }
+        assert_eq!(self.changes(), times, "{}", self.text);
+    }
 }
 
 #[tokio::test]
@@ -50,6 +82,8 @@ async fn servers_belong_to_who_made_them() {
     .await;
     let server = HttpBench::serve(&bench).await;
     let start = json!({"server_name": "trips"});
+    let mut heard_by_ada = Heard::open(&server, "ada").await;
+    let mut heard_by_bob = Heard::open(&server, "bob").await;
 
     let made =
         call(&server, "ada", "create_mcp_server", json!({"openapi": of_ada.document()})).await;
@@ -57,6 +91,7 @@ async fn servers_belong_to_who_made_them() {
     let started = call(&server, "ada", "start_mcp_server", start.clone()).await;
     assert_eq!(started["status"], "success", "{started:#}");
     assert_eq!(names(&server, "ada").await.len(), 3);
+    heard_by_ada.changed(1).await;
 
     // Neither found, described, listed, called nor suggested for the other one.
     assert!(names(&server, "bob").await.is_empty());
@@ -94,6 +129,8 @@ async fn servers_belong_to_who_made_them() {
     assert_eq!(made["server_name"], "trips", "{made:#}");
     let started = call(&server, "bob", "start_mcp_server", start.clone()).await;
     assert_eq!(started["catalog_name"], "trips", "{started:#}");
+    // The first that he hears: what became of her list was not his.
+    heard_by_bob.changed(1).await;
     for who in ["ada", "bob"] {
         let answer = call(&server, who, "trips__listTrips", json!({})).await;
         assert_eq!(answer["result"]["data"][0]["to"], "Porto", "{answer:#}");
@@ -106,6 +143,7 @@ async fn servers_belong_to_who_made_them() {
     assert_eq!(stopped["stopped"], true, "{stopped:#}");
     assert!(names(&server, "ada").await.is_empty());
     assert_eq!(names(&server, "bob").await.len(), 3);
+    heard_by_ada.changed(2).await;
     server.stop().await;
     bench.app.shut_down().await;
 }

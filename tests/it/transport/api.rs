@@ -111,6 +111,7 @@ async fn health_and_figures_are_told() {
         "{figures}"
     );
     assert!(figures.contains("atelier_http_requests_in_flight 0"), "{figures}");
+    assert!(figures.contains("atelier_egress_bytes_total{direction=\"received\"} "), "{figures}");
     assert!(!figures.contains("made_up"), "{figures}");
     server.stop().await;
 }
