@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a fresh clone needs: both install what is missing.
-.PHONY: demo test fmt lint soak docs
+.PHONY: demo test fmt lint soak cgroup2 docs
 
 demo:
 	@scripts/install-packages.sh build
@@ -26,6 +26,10 @@ soak:
 	cargo nextest run --locked --features conformance-fixtures --test it --run-ignored only \
 		--no-capture -E 'test(factory_corpus::)'
 	PROPTEST_CASES=25600 cargo nextest run --workspace --locked --features conformance-fixtures --stress-count 20
+
+# The sandbox's tests on control groups of version 2, for machines that have version 1; as root.
+cgroup2:
+	scripts/cgroup2.sh
 
 docs:
 	cargo build --workspace --locked
