@@ -234,40 +234,6 @@ def filters(programs):
 
 
 _capabilities = (ctypes.c_uint32 * 6)()
-# Every right in the own user namespace is given up; no_new_privs keeps execve from granting any.
-DROP_CAPABILITIES = (
-    _prctl_step("clear ambient capabilities", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL),
-    ("drop capabilities", _syscall, (
-        ctypes.c_long(_CAPSET), ctypes.byref(_capability_header), ctypes.byref(_no_capabilities))),
-)
-
-
-def restrict_files(ruleset):
-    return ("landlock", _syscall, (
-        ctypes.c_long(_LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)))
-
-
-class _Program(ctypes.Structure):
-    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
-
-
-class Filters:
-    """The seccomp programs, laid out in memory once so that a worker only points at them."""
-
-    def __init__(self, programs):
-        self._buffers = [ctypes.create_string_buffer(code, len(code)) for code in programs]
-        self._programs = [
-            _Program(len(code) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-            for code, buffer in zip(programs, self._buffers)
-        ]
-        self.steps = tuple(
-            ("seccomp", _syscall, (
-                ctypes.c_long(_SECCOMP), ctypes.c_uint(SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0),
-                ctypes.byref(program)))
-            for program in self._programs)
-
-
-_capabilities = (ctypes.c_uint32 * 6)()
 # Changes nothing.
 _PRACTICE = (
     ("practise", _unshare, (0,)),

@@ -84,6 +84,7 @@ class Zygote:
         runner.prepare_streams()
         self.runner = runner.Runner(channel)
         self._lay_out()
+        layers.limit_resources(self.common_bounds)
         _find_symbols()
         layers.practise(PRACTICE_ROUNDS, self.common_bounds)
         self.runner.practise(PRACTICE_ROUNDS, server)
