@@ -122,7 +122,9 @@ async fn a_killed_program_takes_chrome_along() {
         }
     };
     let processes = tree(chrome);
-    assert!(processes.len() > 3 && processes.iter().copied().all(is_alive), "{processes:?}");
+    // Some of Chrome's helpers are short-lived and may end at any moment.
+    let alive = processes.iter().copied().filter(|process| is_alive(*process)).count();
+    assert!(alive > 3, "{processes:?}");
     program.kill().unwrap();
     program.wait().unwrap();
     until("all processes have ended", || !processes.iter().copied().any(is_alive)).await;
