@@ -38,6 +38,8 @@ MESSAGE_BYTES = 16384
 STRAY_PASSES = 10000
 # CPython rewrites the code of a function that is called often, and has done so by then.
 PRACTICE_ROUNDS = 40
+# A zygote that is not ready by then never will be, and its server, which waited less, may be gone.
+READY_SECONDS = 150
 # Exit code for the supervisor, which then removes what the server would have removed.
 SERVER_IS_GONE = 3
 
@@ -67,6 +69,8 @@ class Zygote:
 
     def prepare(self):
         """Everything that workers inherit."""
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.alarm(READY_SECONDS)
         layers.walk((layers.DIE_WITH_PARENT,))
         channel, server = self._reserve_descriptors()
         if self.has_namespaces:
@@ -97,6 +101,8 @@ class Zygote:
             raise RuntimeError(f"the preloaded modules started {threads - 1} threads: a fork is unsafe")
         if self.common:
             layers.walk((layers.FORBID_NEW_PRIVILEGES,) + self.common)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         version = ".".join(str(part) for part in sys.version_info[:3])
         self.tell({"event": "ready", "python": version, "preloaded": preloaded, "missing": missing})
 
