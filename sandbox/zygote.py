@@ -307,7 +307,10 @@ class Zygote:
 
 
 def _find_symbols():
-    """The linker looks for a function of the C library at its first call; none of these does anything."""
+    """The linker looks for a function of the C library at its first call.
+
+    None of these changes anything, but that the zygote may come to lead a session of its own.
+    """
     os.closerange(1 << 16, (1 << 16) + 1)
     for refused in (lambda: os.mkdir("/"), os.setsid):
         try:

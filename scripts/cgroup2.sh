@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The sandbox's tests on a kernel whose control groups are of version 2, for machines that have version 1:
 # Debian's kernel in an emulated machine that sees this one's files, read-only. Takes about twenty
-# minutes without hardware support, as root on Debian or Ubuntu; ends with 0 when all passed.
+# minutes without hardware support, as root on Debian; ends with 0 when all passed.
 # Usage: scripts/cgroup2.sh [TEST-NAME-PART...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
